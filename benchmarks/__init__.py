@@ -1,0 +1,30 @@
+"""The same work done by every contender, in one run: ``python -m benchmarks``.
+
+How it is measured
+------------------
+- **One process for each contender and round.** Idle workers of one library's thread pool spin on
+  cores that the next library needs: two libraries timed in one process mislead by up to 2 x.
+- **Rounds are interleaved** (A B C A B C ...), so a slow minute of the machine falls on everybody.
+- A child makes its inputs (standard normal, fixed seed), warms up, and measures for a bounded time.
+  Calls are timed in batches of at least 10 ms; a sample is the time per call.
+- A round's value is the median of its samples, a contender's value the median of its rounds, and
+  ratios are ratios of those. The spread is half the range of the rounds.
+- A contender that is not installed is listed as missing, one that fails as failed, with the reason.
+
+What the less usual figures mean
+--------------------------------
+- *Multiply-add peak* and *tile* are measured by the compiled kernels themselves:
+  ``unitdot._kernels.<isa>_<dtype>.peak(reps)`` runs fused multiply-adds on registers alone,
+  ``tile_rate(reps)`` the micro-kernel on panels that stay in the L1 cache. Both return
+  multiply-adds per second, each of them two operations.
+- *The whole product* on n threads is compared with the sum of the peaks of n processes that start
+  together. Clocks fall when every core is busy, so n times the peak of one core alone would be a
+  peak that the machine does not have.
+- *Read bandwidth* is measured on the memory-bound case's own inputs: as many threads as the others
+  may use take ``np.max`` of the bytes of their shares. So it is for the same amount of data, held
+  in the same levels of the memory.
+- *Memory beyond inputs and output* is the growth of the resident set's peak during the first full
+  call, less the bytes of its result. The peak is reset just before the call (Linux only).
+- *Import* is the time of the statement alone; the start of the interpreter, which would flatter the
+  ratio, is not counted.
+"""

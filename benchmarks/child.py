@@ -1,0 +1,159 @@
+"""What runs in a contender's own process: ``python -m benchmarks.child SPEC``.
+
+SPEC is JSON: `probe`, the name of a function below, and `params`, its keywords. A probe does all
+that is not measured and returns the measurement, a call that gives a list of samples. The child
+then prints a line "ready", waits for a line on its standard input, so that several children can
+start together, and prints {"samples": [...]}. When something goes wrong it prints
+{"missing": reason} or {"failed": reason}, and no "ready" if that was before measuring.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+from .machine import describe
+
+SEED = 20_240_229
+BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one call is
+MIN_SAMPLES = 3
+IMPORTS_PER_ROUND = 5
+# What a contender may lack; any other import that fails is a fault.
+PACKAGES = {"unitdot", "sklearn", "numpy"}
+
+Measurement = Callable[[], list]
+
+
+def _inputs(X, Y, dtype):
+    """Standard normal arrays of the shapes X and Y; half precision is rounded from float32."""
+    import numpy as np
+
+    rng = np.random.default_rng(SEED)
+    drawn = np.float32 if dtype == "float16" else np.dtype(dtype)
+    return [
+        None if shape is None else rng.standard_normal(shape, drawn).astype(dtype, copy=False)
+        for shape in (X, Y)
+    ]
+
+
+def _call(contender, function, X, Y):
+    from .contenders import CONTENDERS
+
+    return CONTENDERS[contender](function, X, Y)
+
+
+def _time(call, calls=1):
+    start = perf_counter()
+    for _ in range(calls):
+        call()
+    return perf_counter() - start
+
+
+def _repeat(sample, budget):
+    """Samples for `budget` seconds, and never fewer than `MIN_SAMPLES`."""
+    samples, end = [], perf_counter() + budget
+    while len(samples) < MIN_SAMPLES or perf_counter() < end:
+        samples.append(sample())
+    return samples
+
+
+def seconds(budget, contender, function, X, Y, dtype) -> Measurement:
+    """Time per call. Doubling the batch until it is long enough is the warm-up."""
+    call = _call(contender, function, *_inputs(X, Y, dtype))
+    call()
+    calls = 1
+    while _time(call, calls) < BATCH_SECONDS:
+        calls *= 2
+    return lambda: _repeat(lambda: _time(call, calls) / calls, budget)
+
+
+def gflops(budget, X, Y, **work) -> Measurement:
+    """Nominal rate of the full product: 2 n_samples_X n_samples_Y n_features operations."""
+    measure = seconds(budget, X=X, Y=Y, **work)
+    return lambda: [2e-9 * X[0] * Y[0] * X[1] / elapsed for elapsed in measure()]
+
+
+def kernel_gflops(budget, function, dtype) -> Measurement:
+    """Rate that the chosen build of the kernels measures: `function` is "peak" or "tile_rate"."""
+    from unitdot._dispatch import kernels
+
+    rate = getattr(kernels(dtype), function)
+    reps = 1024
+    while _time(partial(rate, reps)) < BATCH_SECONDS:
+        reps *= 2
+    return lambda: _repeat(lambda: 2e-9 * rate(reps), budget)
+
+
+def memory_mib(budget, contender, function, X, Y, dtype) -> Measurement:
+    """Growth of the resident set's peak during one call, less the bytes of its result."""
+    X, Y = _inputs(X, Y, dtype)
+    first_call = _call(contender, function, X[:1], None if Y is None else Y[:1])
+    first_call()  # what it imports is not counted
+    call = _call(contender, function, X, Y)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)
+
+    def measure():
+        trim(0)  # freed pages that are still resident would hide growth
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
+        before = _peak_kib()
+        result = call()
+        return [(_peak_kib() - before) / 2**10 - result.nbytes / 2**20]
+
+    return measure
+
+
+def _peak_kib():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def import_seconds(budget, module) -> Measurement:
+    """Time of the import statement in fresh interpreters, after one that warms the disk's cache."""
+    if importlib.util.find_spec(module) is None:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+    timed = f"from time import perf_counter as t; start = t(); import {module}; print(t() - start)"
+
+    def sample():
+        run = subprocess.run(
+            [sys.executable, "-P", "-c", timed], check=True, capture_output=True, text=True
+        )
+        return float(run.stdout)
+
+    sample()
+    return lambda: [sample() for _ in range(IMPORTS_PER_ROUND)]
+
+
+def machine(budget) -> Measurement:
+    """The machine's description, as the contenders see it: the same interpreter and environment."""
+    return lambda: [describe()]
+
+
+PROBES = {
+    probe.__name__: probe
+    for probe in (seconds, gflops, kernel_gflops, memory_mib, import_seconds, machine)
+}
+
+
+def main() -> None:
+    """Answer one SPEC."""
+    spec = json.loads(sys.argv[1])
+    try:
+        measure = PROBES[spec["probe"]](**spec["params"])
+        print("ready", flush=True)
+        sys.stdin.readline()
+        answer = {"samples": measure()}
+    except Exception as error:
+        absent = isinstance(error, ModuleNotFoundError) and error.name in PACKAGES
+        answer = {"missing" if absent else "failed": f"{type(error).__name__}: {error}"}
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The contenders: each makes a call without arguments that does the case's work its own way.
+
+A contender is imported only in the child process that measures it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib import import_module
+
+import numpy as np
+
+from .cases import MATMUL, MATMUL_COPY, MATMUL_WIDENED, READ, SYRK
+
+Call = Callable[[], object]
+
+
+def _from_module(module: str) -> Callable[..., Call]:
+    """Contender that has the functions under scikit-learn's names."""
+
+    def contender(function: str, X: np.ndarray, Y: np.ndarray | None) -> Call:
+        return partial(getattr(import_module(module), function), X, Y)
+
+    return contender
+
+
+def _matmul(function: str, X: np.ndarray, Y: np.ndarray | None) -> Call:
+    other = X.copy() if Y is None else Y
+    return lambda: X @ other.T
+
+
+def _syrk(function: str, X: np.ndarray, Y: np.ndarray | None) -> Call:
+    """NumPy sees that both sides are one array, and asks BLAS for half of the product."""
+    return lambda: X @ X.T
+
+
+def _matmul_widened(function: str, X: np.ndarray, Y: np.ndarray) -> Call:
+    """Half precision has no BLAS: widening is what a user of NumPy does."""
+    return lambda: X.astype(np.float32) @ Y.astype(np.float32).T
+
+
+def _read(function: str, X: np.ndarray, Y: np.ndarray) -> Call:
+    """Reads every byte once, on as many threads as OpenMP may use: reductions release the GIL."""
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    parts = [part for A in (X, Y) for part in np.array_split(A.reshape(-1).view(np.uint8), threads)]
+    pool = ThreadPoolExecutor(threads)
+    return lambda: list(pool.map(np.max, parts))
+
+
+CONTENDERS: dict[str, Callable[..., Call]] = {
+    "unitdot": _from_module("unitdot"),
+    "scikit-learn": _from_module("sklearn.metrics.pairwise"),
+    MATMUL: _matmul,
+    MATMUL_COPY: _matmul,
+    SYRK: _syrk,
+    MATMUL_WIDENED: _matmul_widened,
+    READ: _read,
+}

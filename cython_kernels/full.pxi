@@ -1,0 +1,300 @@
+# The full matrix: out[i, j] = cosine(X[i], Y[j]).
+#
+# Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one parallel
+# region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the second-level
+# cache times a range of groups of Y. Where all of X is one chunk, each group of Y meets it just once
+# and is packed by the task itself, block by block, in the first-level cache ("streamed"): Y is read
+# from memory a single time. Rows of more than SEGMENT blocks take several passes, whose dot products
+# so far wait in `totals`.
+
+cdef enum:
+    SEGMENT = 32                     # blocks of features packed at a time
+    CACHE = 1 << 20                  # bytes of packed X that a task keeps in its cache
+    PACKED = 8 << 20                 # bytes of packed rows, a thread
+    TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
+    TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
+    LONGEST = 1 << 15                # rows of a superblock
+    INTERRUPT_EVERY = 1 << 26        # BLOCKs of multiply-adds between looks for Ctrl-C
+
+cdef struct Job:
+    Source X, Y
+    Output out
+    bint same                        # Y is X: half the work, mirrored
+    bint careful                     # pack every row times its own power of two
+    real zero_inverse                # 1 / ‖0‖: 0 or NaN
+    int threads
+    # the superblock at hand
+    Pack PX, PY
+    bint diagonal, streamed, first_segment, last_segment
+    Py_ssize_t chunk                 # panels of X a task
+    Py_ssize_t span                  # groups of Y a task
+    real* totals                     # unfinished dot products, where there are several segments
+    char* scratch                    # a thread's own: one group's panels, a task's dot products
+    Py_ssize_t scratch_bytes
+    int* status                      # one cache line a thread
+
+cdef enum:
+    LINE = 16                        # ints in a cache line
+
+
+cdef inline Py_ssize_t panels_in(const Pack* p) noexcept nogil:
+    return ceil_div(p.count, PANEL)
+
+
+cdef inline Py_ssize_t groups_in(const Pack* p) noexcept nogil:
+    return ceil_div(p.count, GROUP)
+
+
+cdef void find_exponents(Job* job, Py_ssize_t row) noexcept nogil:
+    # rows of X, then rows of Y
+    if row < job.PX.count:
+        job.PX.exponent[row] = row_exponent(&job.X, job.PX.first + row)
+    elif not job.diagonal:
+        row -= job.PX.count
+        job.PY.exponent[row] = row_exponent(&job.Y, job.PY.first + row)
+
+
+cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
+    # groups of X, then groups of Y
+    cdef Py_ssize_t of_X = groups_in(&job.PX)
+    cdef const Pack* pack = &job.PX if group < of_X else &job.PY
+    job.status[thread * LINE] |= pack_group(pack, group if group < of_X else group - of_X,
+                                            job.first_segment, job.last_segment,
+                                            job.zero_inverse)
+
+
+cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noexcept nogil:
+    """The outputs of one chunk of X by one group of Y: a block of features at a time."""
+    cdef const Pack* X = &job.PX
+    cdef const Pack* Y = &job.PY
+    cdef Py_ssize_t first = chunk * job.chunk
+    cdef Py_ssize_t stop = at_most(first + job.chunk, panels_in(X))
+    cdef Py_ssize_t j = group * GROUP, columns = at_most(GROUP, Y.count - j)
+    cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS, panel_vecs = PANEL * tile_vecs
+    cdef Py_ssize_t panel_stride = Y.depth * VECS
+    cdef Py_ssize_t block, p, sub, rows, count
+    cdef real* own = <real*> (job.scratch + thread * job.scratch_bytes)
+    cdef real* y
+    cdef const real* x
+    cdef vec* totals
+    cdef vec* at
+    cdef bint first_block, last_block
+    cdef int status = 0
+    if job.diagonal:
+        # the lower triangle is written from the upper one
+        stop = at_most(stop, (group + 1) * TILE_PANELS)
+        if first >= stop:
+            return
+    if job.totals != NULL:
+        totals = <vec*> job.totals + (group * panels_in(X) + first) * panel_vecs
+    else:
+        totals = <vec*> (own + GROUP * Y.depth)
+    for block in range(Y.blocks):
+        count = block_length(job.X.features, Y.block0 + block)
+        first_block = job.first_segment and block == 0
+        last_block = job.last_segment and block == Y.blocks - 1
+        if job.streamed:
+            y = own
+            status |= pack_block(Y, group, block, first_block, y)
+            if last_block:
+                status |= invert_norms(Y, j, GROUP, job.zero_inverse)
+        else:
+            y = panel_of(Y, group * TILE_PANELS, block)
+        for p in range(first, stop):
+            x = panel_of(X, p, block)
+            # a task with one block needs no more than one panel's sums
+            at = totals if first_block and last_block else totals + (p - first) * panel_vecs
+            for sub in range(PANEL // TILE_ROWS):
+                rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
+                if rows > 0:
+                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS, <const vec*> y,
+                         panel_stride, count, first_block, at + sub * TILE_ROWS * tile_vecs)
+            if last_block:
+                finish_panel(job, at, p, group, columns)
+    job.status[thread * LINE] |= status
+
+
+cdef void finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t group,
+                       Py_ssize_t columns) noexcept nogil:
+    cdef Py_ssize_t i = panel * PANEL, rows = at_most(PANEL, job.PX.count - i), r
+    cdef real zero = 0
+    finish(totals, rows, columns, &job.PX, i, &job.PY, group * GROUP, &job.out)
+    if job.diagonal and panel // TILE_PANELS == group:
+        # a zero row keeps distance 0 to itself
+        for r in range(rows):
+            if job.out.distance and job.PX.inverse[i + r] == 0:
+                put(&job.out, job.PX.first + i + r, job.PX.first + i + r, 1, &zero)
+    elif job.same:
+        mirror(&job.out, job.PX.first + i, rows, job.PY.first + group * GROUP, columns)
+
+
+cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
+    cdef Py_ssize_t groups = groups_in(&job.PY), spans = ceil_div(groups, job.span), g
+    for g in range(task % spans * job.span, at_most((task % spans + 1) * job.span, groups)):
+        multiply(job, task // spans, g, thread)
+
+
+cdef void superblock(Job* job) noexcept nogil:
+    """One segment of one superblock, in one parallel region."""
+    cdef Py_ssize_t tasks = (ceil_div(panels_in(&job.PX), job.chunk)
+                             * ceil_div(groups_in(&job.PY), job.span))
+    cdef Py_ssize_t exponents = 0
+    cdef Py_ssize_t packs = groups_in(&job.PX)
+    cdef Py_ssize_t t
+    if job.careful and job.first_segment:
+        exponents = job.PX.count + job.PY.count
+    if not job.streamed and not job.diagonal:
+        packs += groups_in(&job.PY)
+    with parallel(num_threads=job.threads):
+        for t in prange(exponents, schedule="static"):
+            find_exponents(job, t)
+        for t in prange(packs, schedule="dynamic"):
+            pack_task(job, t, omp_get_thread_num())
+        for t in prange(tasks, schedule="dynamic"):
+            multiply_task(job, t, omp_get_thread_num())
+
+
+cdef char* carve(char** memory, size_t size) noexcept nogil:
+    # the next `size` bytes of the arena, on a cache line of their own
+    cdef char* taken = memory[0]
+    memory[0] = taken + ceil_div(size, ALIGNMENT) * ALIGNMENT
+    return taken
+
+
+cdef void carve_rows(Pack* p, char** memory, bint careful, bint streamed) noexcept nogil:
+    cdef Py_ssize_t groups = groups_in(p)
+    p.norm2 = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.inverse = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.rest = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.exponent = NULL
+    p.panels = NULL
+    if careful:
+        p.exponent = <int*> carve(memory, groups * GROUP * sizeof(int))
+    if not streamed:
+        p.panels = <real*> carve(memory, groups * p.blocks * p.depth * GROUP * sizeof(real))
+
+
+cdef size_t plan(Job* job, char* memory) noexcept nogil:
+    """Share out `memory` for the superblock of job.PX by job.PY and choose its tasks.
+
+    Returns the bytes needed; with memory NULL nothing is kept.
+    """
+    cdef Pack* X = &job.PX
+    cdef Pack* Y = &job.PY
+    cdef char* start = memory
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
+    cdef Py_ssize_t groups = groups_in(Y), panel_bytes
+    X.source, Y.source = &job.X, &job.Y
+    X.blocks = Y.blocks = at_most(blocks, SEGMENT)
+    X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
+    panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
+    # chunks: packed X in the cache, sums in the cache, enough tasks to share out
+    job.chunk = at_least(1, CACHE // panel_bytes)
+    if X.blocks > 1:
+        job.chunk = at_least(1, at_most(job.chunk,
+                                        TASK_TOTALS // (PANEL * GROUP * sizeof(real))))
+    job.streamed = (not job.diagonal and panels <= job.chunk
+                    and (job.threads == 1 or groups >= 2 * job.threads))
+    if not job.streamed:
+        while job.chunk > 1 and ceil_div(panels, job.chunk) * groups < 8 * job.threads:
+            job.chunk = ceil_div(job.chunk, 2)
+    job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
+    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (16 * job.threads))
+    carve_rows(X, &memory, job.careful, False)
+    if job.diagonal:
+        Y[0] = X[0]
+    else:
+        carve_rows(Y, &memory, job.careful, job.streamed)
+    job.totals = NULL
+    if blocks > SEGMENT:
+        job.totals = <real*> carve(&memory, panels * PANEL * groups * GROUP * sizeof(real))
+    job.scratch_bytes = GROUP * X.depth + (job.chunk if X.blocks > 1 else 1) * PANEL * GROUP
+    job.scratch_bytes = ceil_div(job.scratch_bytes * sizeof(real), ALIGNMENT) * ALIGNMENT
+    job.scratch = carve(&memory, job.scratch_bytes * job.threads)
+    job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
+    if start != NULL:
+        memset(job.status, 0, LINE * sizeof(int) * job.threads)
+    return memory - start
+
+
+cdef int found(const Job* job) noexcept nogil:
+    # what the threads found, together
+    cdef int thread, status = 0
+    for thread in range(job.threads):
+        status |= job.status[thread * LINE]
+    return status
+
+
+cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept nogil:
+    """The largest superblock within the limits above."""
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
+    cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
+    cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
+    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side
+    if job.same:
+        side = n if n <= rows else rows // 2
+        rows_X[0] = rows_Y[0] = side
+    elif ceil_div(n, PANEL) * PANEL * row_bytes <= CACHE:
+        # streamed: Y is not kept
+        rows_X[0], rows_Y[0] = n, LONGEST
+    else:
+        rows_Y[0] = at_most(m, rows // 2)
+        rows_X[0] = at_most(n, rows - rows_Y[0])
+        rows_Y[0] = at_most(m, rows - rows_X[0])
+    if blocks > SEGMENT:
+        side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads / sizeof(real))
+        rows_X[0] = at_most(rows_X[0], side)
+        rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // rows_X[0]))
+    rows_X[0] = at_most(n, rounded(at_most(rows_X[0], LONGEST)))
+    rows_Y[0] = at_most(m, rounded(at_most(rows_Y[0], LONGEST)))
+
+
+cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
+    return at_least(1, rows // GROUP) * GROUP
+
+
+cdef int run_full(Job* job) except -1:
+    """Every superblock in turn; returns the status."""
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
+    cdef Py_ssize_t rows_X, rows_Y, i, j, segment
+    cdef size_t work = 0
+    cdef size_t needed, held = 0
+    cdef char* memory = NULL
+    cdef int status = 0
+    choose_rows(job, &rows_X, &rows_Y)
+    try:
+        i = 0
+        while i < n:
+            job.PX.first = i
+            job.PX.count = at_most(rows_X, n - i)
+            j = i if job.same else 0
+            while j < m:
+                job.diagonal = job.same and i == j
+                job.PY.first = j
+                job.PY.count = at_most(rows_Y, m - j)
+                needed = plan(job, NULL)
+                if needed > held:
+                    release(memory)
+                    held, memory = 0, NULL
+                    memory = allocate(needed)
+                    held = needed
+                plan(job, memory)
+                for segment in range(ceil_div(blocks, SEGMENT)):
+                    job.PX.block0 = job.PY.block0 = segment * SEGMENT
+                    job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
+                    job.first_segment = segment == 0
+                    job.last_segment = (segment + 1) * SEGMENT >= blocks
+                    with nogil:
+                        superblock(job)
+                    status |= found(job)
+                    if status & CARE:
+                        return status
+                    work += job.PX.count * job.PY.count * job.PX.blocks
+                    if work > INTERRUPT_EVERY:
+                        work = 0
+                        PyErr_CheckSignals()
+                j += job.PY.count
+            i += job.PX.count
+        return status
+    finally:
+        release(memory)

@@ -1,0 +1,241 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True
+"""The arithmetic of unitdot, for one instruction set and one precision.
+
+This file is compiled once per instruction set and precision (setup.py), into modules such as
+``unitdot._kernels.avx2_float32``. Callers validate; nothing here does. The files, in the order in
+which data flows through them:
+
+    source.pxi  reads a block of a row of the user's matrix, any dtype and layout
+    pack.pxi    transposes rows into panels; norms fall out of the same pass
+    tile.pxi    the micro-kernel, and from dot products to similarities in the user's array
+    full.pxi    every row against every row
+    few.pxi     the same for few rows with very many features
+    paired.pxi  row i against row i
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport parallel, prange
+from libc.math cimport NAN, frexp, ldexp, sqrt
+from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
+                          uint64_t)
+from libc.string cimport memcpy, memset
+
+
+cdef extern from "vectors.h" nogil:
+    ctypedef float real              # float or double: UNITDOT_DOUBLE
+    ctypedef float vec               # LANES of them
+    enum:
+        LANES
+        PANEL
+        VECS
+        GROUP
+        TILE_ROWS
+        TILE_PANELS
+        ALIGNMENT
+        IS_DOUBLE
+        REAL_MAX_EXP
+    const real REAL_MAX
+    const real NORM2_LOW
+    const real NORM2_HIGH
+    const real ELEMENT_LOW
+    real REAL_FMA(real, real, real)
+    vec splat(real)
+    vec load(const real*)
+    void store(real*, vec)
+    vec madd(vec, vec, vec)
+    vec exact_madd(vec, vec, vec)
+    vec vmin(vec, vec)
+    vec vmax(vec, vec)
+    vec interleave_lo(vec, vec)
+    vec interleave_hi(vec, vec)
+    void* aligned_new(size_t)
+    void aligned_delete(void*)
+    double seconds()
+
+
+cdef extern from "openmp.h" nogil:
+    int omp_get_thread_num()
+
+
+cdef enum:
+    BLOCK = 128                      # features summed in one run: the canonical order
+
+include "source.pxi"
+
+cdef int REAL_KIND = FLOAT64 if IS_DOUBLE else FLOAT32
+
+
+cdef char* allocate(size_t size) except NULL:
+    cdef char* memory = <char*> aligned_new(size)
+    if memory == NULL:
+        raise MemoryError(f"no memory for {size} bytes of working space")
+    return memory
+
+
+cdef void release(char* memory) noexcept:
+    aligned_delete(memory)
+
+
+include "pack.pxi"
+include "tile.pxi"
+include "full.pxi"
+include "few.pxi"
+include "paired.pxi"
+
+NEEDS_CARE = CARE
+HAS_ZERO_ROW = ZERO_ROW
+
+
+cdef Output output_of(unsigned char[:, :, :] out, bint distance) noexcept:
+    cdef Output o
+    o.data = <char*> &out[0, 0, 0]
+    o.row_stride, o.column_stride, o.itemsize = out.strides[0], out.strides[1], out.shape[2]
+    o.direct = o.itemsize == sizeof(real) and (o.column_stride == o.itemsize or out.shape[1] == 1)
+    o.distance = distance
+    return o
+
+
+def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
+         unsigned char[:, :, :] out, bint same, bint distance, bint nan_for_zero, bint careful,
+         int threads):
+    """out[i, j] = cosine(X[i], Y[j]), or 1 - that; returns what was found, or-ed.
+
+    Arrays are views of bytes (row, feature, byte), at least one row and feature each; `same` says
+    that Y is X. NEEDS_CARE: `out` is not valid, call again with `careful`, which scales every row
+    by its own power of two. HAS_ZERO_ROW: some row is zero; its similarity is 0, or NaN where
+    `nan_for_zero`.
+    """
+    cdef Job job
+    memset(&job, 0, sizeof(job))
+    job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
+    job.out = output_of(out, distance)
+    job.same, job.careful, job.threads = same, careful, threads
+    job.zero_inverse = NAN if nan_for_zero else 0
+    if is_few(&job):
+        return run_few(&job)
+    return run_full(&job)
+
+
+def paired(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
+           unsigned char[:, :, :] out, bint same, bint distance, bint nan_for_zero, bint careful,
+           int threads):
+    """out[0, i] = cosine(X[i], Y[i]), or 1 - that; arguments and result as those of `full`."""
+    cdef Paired job
+    memset(&job, 0, sizeof(job))
+    job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
+    job.out = output_of(out, distance)
+    job.careful, job.threads = careful, threads
+    job.zero_inverse = NAN if nan_for_zero else 0
+    return run_paired(&job)
+
+
+cdef int survey_panel(const Source* source, Py_ssize_t row) noexcept nogil:
+    cdef real panel[PANEL * BLOCK]
+    cdef real norm2[PANEL]
+    cdef real inverse, rest
+    cdef Py_ssize_t rows = at_most(PANEL, source.rows - row), b, i
+    cdef int status = 0
+    for b in range(ceil_div(source.features, BLOCK)):
+        status |= pack_panel(source, row, rows, b, NULL, panel, b == 0, norm2)
+    for i in range(rows):
+        status |= invert_norm(norm2[i], False, 0, &inverse, &rest)
+    return status
+
+
+def survey(const unsigned char[:, :, :] X, int kind, int threads):
+    """What `full` would find in the rows of X, nothing computed."""
+    cdef Source source = source_of(X, kind)
+    cdef Py_ssize_t p
+    cdef int status = 0
+    for p in prange(ceil_div(source.rows, PANEL), nogil=True, num_threads=threads):
+        status |= survey_panel(&source, p * PANEL)
+    return status
+
+
+def first_not_finite(const unsigned char[:, :, :] X, int kind):
+    """(row, feature) of the first NaN or infinity, row by row; None where there is none."""
+    cdef Source source = source_of(X, kind)
+    cdef real buffer[BLOCK]
+    cdef Py_ssize_t row, b, k, count
+    cdef int bad
+    for row in range(source.rows):
+        for b in range(ceil_div(source.features, BLOCK)):
+            count = block_length(source.features, b)
+            convert(&source, row, b * BLOCK, count, buffer)
+            bad = 0
+            for k in range(count):
+                bad |= not (-REAL_MAX <= buffer[k] <= REAL_MAX)
+            if bad:
+                for k in range(count):
+                    if not (-REAL_MAX <= buffer[k] <= REAL_MAX):
+                        return row, b * BLOCK + k
+        if row % 1024 == 1023:
+            PyErr_CheckSignals()
+    return None
+
+
+def first_zero_row(const unsigned char[:, :, :] X, int kind):
+    """The first row that holds nothing but zeros; None where there is none."""
+    cdef Source source = source_of(X, kind)
+    cdef real buffer[BLOCK]
+    cdef Py_ssize_t row, b, k, count
+    cdef int some
+    for row in range(source.rows):
+        some = 0
+        for b in range(ceil_div(source.features, BLOCK)):
+            count = block_length(source.features, b)
+            convert(&source, row, b * BLOCK, count, buffer)
+            for k in range(count):
+                some |= buffer[k] != 0
+            if some:
+                break
+        if not some:
+            return row
+    return None
+
+
+def peak(Py_ssize_t repeats):
+    """Multiply-adds per second of one core: madd alone, from and to registers."""
+    cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
+    cdef vec a = splat(<real> 0.5), total = splat(0)
+    cdef real sums[LANES]
+    cdef Py_ssize_t k
+    cdef int i, j
+    cdef double start
+    with nogil:
+        for i in range(TILE_ROWS):
+            for j in range(TILE_PANELS * VECS):
+                acc[i][j] = splat(<real> (i * GROUP + j))
+        start = seconds()
+        for k in range(repeats):
+            for i in range(TILE_ROWS):
+                for j in range(TILE_PANELS * VECS):
+                    acc[i][j] = madd(a, acc[i][j], a)
+        start = seconds() - start
+        for i in range(TILE_ROWS):
+            for j in range(TILE_PANELS * VECS):
+                total = total + acc[i][j]
+        store(sums, total)
+    if sums[0] != sums[0]:
+        raise ArithmeticError("the sums of a converging series are not numbers")
+    return <double> repeats * TILE_ROWS * GROUP / start
+
+
+def tile_rate(Py_ssize_t repeats):
+    """Multiply-adds per second of one core: the tile, on panels in the first-level cache."""
+    cdef char* memory = allocate((GROUP + PANEL + TILE_ROWS) * BLOCK * sizeof(real))
+    cdef real* x = <real*> memory
+    cdef vec* y = <vec*> (x + PANEL * BLOCK)
+    cdef vec* totals = y + GROUP * BLOCK // LANES
+    cdef Py_ssize_t k
+    cdef double start
+    for k in range((GROUP + PANEL + TILE_ROWS) * BLOCK):
+        x[k] = <real> 0.5
+    with nogil:
+        start = seconds()
+        for k in range(repeats):
+            tile(TILE_ROWS, TILE_PANELS, x, y, BLOCK * VECS, BLOCK, k % 6 == 0, totals)
+        start = seconds() - start
+    release(memory)
+    return <double> repeats * TILE_ROWS * GROUP * BLOCK / start

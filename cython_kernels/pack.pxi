@@ -1,0 +1,232 @@
+# Packing: rows become panels, and their norms fall out of the same pass.
+#
+# A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a time,
+# padded with zeros. The squared norm is accumulated while the transposed vectors are in registers,
+# in the canonical order of every dot product: one fused multiply-add per feature, blocks summed in
+# order.
+
+cdef enum Status:            # what a pass over rows found; bits, or-ed over threads
+    CARE = 1                 # a row needs scaling (or is not finite): nothing computed so far counts
+    ZERO_ROW = 2
+
+cdef struct Pack:            # rows [first, first + count) of a source, and what is known of them
+    const Source* source
+    Py_ssize_t first, count
+    Py_ssize_t block0, blocks          # the segment: BLOCKs of features [block0, block0 + blocks)
+    Py_ssize_t depth                   # features stored per block, a multiple of LANES
+    real* panels                       # [group][block][panel of the group][depth][PANEL]
+    real* norm2                        # per row, so far
+    real* inverse                      # 1 / ‖row‖ = inverse * (1 + rest), in double-word precision
+    real* rest
+    int* exponent                      # careful passes: the row is packed times 2^-exponent
+
+cdef real ZEROS[BLOCK]
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1) // b
+
+
+cdef inline Py_ssize_t at_most(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline Py_ssize_t at_least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a > b else b
+
+
+cdef inline Py_ssize_t block_length(Py_ssize_t features, Py_ssize_t block) noexcept nogil:
+    return at_most(BLOCK, features - block * BLOCK)
+
+
+cdef inline void interleave(const vec* a, vec* b) noexcept nogil:
+    cdef int i
+    for i in range(LANES // 2):
+        b[2 * i] = interleave_lo(a[i], a[i + LANES // 2])
+        b[2 * i + 1] = interleave_hi(a[i], a[i + LANES // 2])
+
+
+cdef inline void transpose(vec* t) noexcept nogil:
+    # t = t.T of LANES x LANES: log2(LANES) perfect shuffles of its rows
+    cdef vec u[LANES]
+    cdef int i
+    if LANES == 1:
+        return
+    interleave(t, u)
+    if LANES > 2:
+        interleave(u, t)
+    if LANES > 4:
+        interleave(t, u)
+    if LANES > 8:
+        interleave(u, t)
+    if LANES == 2 or LANES == 8:    # an odd number of shuffles
+        for i in range(LANES):
+            t[i] = u[i]
+
+
+cdef bint has_tiny(const real* row, Py_ssize_t count) noexcept nogil:
+    # any(0 < |row| < ELEMENT_LOW)
+    cdef Py_ssize_t k
+    cdef int found = 0
+    for k in range(count):
+        found |= (row[k] != 0) & (row[k] < ELEMENT_LOW) & (row[k] > -ELEMENT_LOW)
+    return found != 0
+
+
+cdef int row_exponent(const Source* s, Py_ssize_t row) noexcept nogil:
+    # e with max|row| in [2^e, 2^(e+1)): it follows a power of two in front of the row exactly
+    cdef real buffer[BLOCK]
+    cdef real largest = 0, magnitude
+    cdef Py_ssize_t b, k, count
+    cdef int e
+    for b in range(ceil_div(s.features, BLOCK)):
+        count = block_length(s.features, b)
+        convert(s, row, b * BLOCK, count, buffer)
+        for k in range(count):
+            magnitude = buffer[k] if buffer[k] >= 0 else -buffer[k]
+            if not magnitude <= REAL_MAX:
+                return 0
+            largest = magnitude if magnitude > largest else largest
+    if largest == 0:
+        return 0
+    frexp(largest, &e)
+    return e - 1
+
+
+cdef void scale(real* row, Py_ssize_t count, int exponent) noexcept nogil:
+    # row *= 2^-exponent, in two exact steps where 2^-exponent itself would overflow
+    cdef int up = at_most(-exponent, REAL_MAX_EXP - 2)
+    cdef real a = <real> ldexp(1.0, up), b = <real> ldexp(1.0, -exponent - up)
+    cdef Py_ssize_t k
+    for k in range(count):
+        row[k] = row[k] * a * b
+
+
+cdef inline const int* entry(const int* exponents, Py_ssize_t row) noexcept nogil:
+    if exponents == NULL:
+        return NULL
+    return exponents + row
+
+
+cdef inline const real* lane_of(const Source* s, Py_ssize_t row, Py_ssize_t block,
+                                Py_ssize_t count, Py_ssize_t padded, const int* exponent,
+                                real* stage) noexcept nogil:
+    """One block of one row as `real`, zeros after `count`: in place where it can be."""
+    cdef Py_ssize_t k
+    if s.native and exponent == NULL and count == padded:
+        return <const real*> (s.data + row * s.row_stride) + block * BLOCK
+    convert(s, row, block * BLOCK, count, stage)
+    for k in range(count, padded):
+        stage[k] = 0
+    if exponent != NULL:
+        scale(stage, count, exponent[0])
+    return stage
+
+
+cdef inline int tiny_lanes(vec smallest, const real** lane, Py_ssize_t lanes,
+                           Py_ssize_t count) noexcept nogil:
+    """CARE where one of the first `lanes` has an element too small for unscaled arithmetic."""
+    cdef real small[LANES]
+    cdef int i, status = 0
+    store(small, smallest)
+    for i in range(LANES):
+        # zeros are small too: look again, one by one
+        if small[i] < ELEMENT_LOW and i < lanes and has_tiny(lane[i], count):
+            status = CARE
+    return status
+
+
+cdef int pack_panel(const Source* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t block,
+                    const int* exponent, real* panel, bint first, real* norm2) noexcept nogil:
+    """panel[k, i] = X[row + i, block * BLOCK + k] for i < rows; norm2[i] (+)= its squares' sum."""
+    cdef real stage[PANEL * BLOCK]
+    cdef const real* lane[PANEL]
+    cdef vec t[LANES]
+    cdef vec squares, smallest
+    cdef Py_ssize_t k, count = block_length(s.features, block)
+    cdef Py_ssize_t padded = ceil_div(count, LANES) * LANES
+    cdef int i, v, status = 0
+    for i in range(PANEL):
+        lane[i] = ZEROS
+        if i < rows:
+            lane[i] = lane_of(s, row + i, block, count, padded, entry(exponent, i),
+                              stage + i * BLOCK)
+    for v in range(VECS):
+        squares = splat(0)
+        smallest = splat(REAL_MAX)
+        for k in range(padded // LANES):
+            for i in range(LANES):
+                t[i] = load(lane[v * LANES + i] + k * LANES)
+            transpose(t)
+            for i in range(LANES):
+                store(panel + ((k * LANES + i) * VECS + v) * LANES, t[i])
+                squares = madd(t[i], t[i], squares)
+                smallest = vmin(vmax(t[i], -t[i]), smallest)
+        store(norm2 + v * LANES, squares if first else load(norm2 + v * LANES) + squares)
+        if exponent == NULL:
+            status |= tiny_lanes(smallest, lane + v * LANES, rows - v * LANES, count)
+    return status
+
+
+cdef inline real* panel_of(const Pack* p, Py_ssize_t panel, Py_ssize_t block) noexcept nogil:
+    cdef Py_ssize_t group = panel // TILE_PANELS
+    return p.panels + (((group * p.blocks + block) * TILE_PANELS + panel % TILE_PANELS)
+                       * p.depth * PANEL)
+
+
+cdef int pack_block(const Pack* p, Py_ssize_t group, Py_ssize_t block, bint first,
+                    real* to) noexcept nogil:
+    """One block of the panels of one group, side by side in `to`."""
+    cdef Py_ssize_t row, q
+    cdef int status = 0
+    for q in range(TILE_PANELS):
+        row = group * GROUP + q * PANEL
+        if row < p.count:
+            status |= pack_panel(p.source, p.first + row, at_most(PANEL, p.count - row),
+                                 p.block0 + block,
+                                 entry(p.exponent, row),
+                                 to + q * p.depth * PANEL, first, p.norm2 + row)
+    return status
+
+
+cdef inline int invert_norm(real norm2, bint careful, real zero_inverse, real* inverse,
+                            real* rest) noexcept nogil:
+    """1 / sqrt(norm2) = inverse * (1 + rest), in double-word precision."""
+    cdef real h, product, low
+    inverse[0] = zero_inverse
+    rest[0] = 0
+    if norm2 == 0:
+        return ZERO_ROW
+    # 1/sqrt(n) = h * (1 + (1 - n h^2) / 2), the residual without rounding
+    h = <real> (1.0 / sqrt(<double> norm2))
+    product = norm2 * h
+    low = REAL_FMA(norm2, h, -product)
+    inverse[0] = h
+    rest[0] = <real> 0.5 * (REAL_FMA(-product, h, 1) - low * h)
+    return 0 if careful or NORM2_LOW <= norm2 <= NORM2_HIGH else CARE
+
+
+cdef int invert_norms(const Pack* p, Py_ssize_t first, Py_ssize_t rows,
+                      real zero_inverse) noexcept nogil:
+    """The inverse norms of rows [first, first + rows) of the pack, padding included."""
+    cdef Py_ssize_t i
+    cdef int status = 0, found
+    for i in range(first, at_most(first + rows, ceil_div(p.count, PANEL) * PANEL)):
+        found = invert_norm(p.norm2[i], p.exponent != NULL, zero_inverse,
+                            p.inverse + i, p.rest + i)
+        if i < p.count:
+            status |= found
+    return status
+
+
+cdef int pack_group(const Pack* p, Py_ssize_t group, bint first_segment, bint last_segment,
+                    real zero_inverse) noexcept nogil:
+    """Every block of the segment for one group, into the pack's own panels."""
+    cdef Py_ssize_t block
+    cdef int status = 0
+    for block in range(p.blocks):
+        status |= pack_block(p, group, block, first_segment and block == 0,
+                             panel_of(p, group * TILE_PANELS, block))
+    if last_segment:
+        status |= invert_norms(p, group * GROUP, GROUP, zero_inverse)
+    return status

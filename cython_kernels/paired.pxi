@@ -1,0 +1,177 @@
+# Paired rows: out[i] = cosine(X[i], Y[i]).
+#
+# A lane holds one block of features of one row, so that one long pair fills a vector as well as many
+# short ones do; block sums are added in order, which makes the bits those of the full matrix.
+
+cdef enum:
+    BATCH = 1 << 15                  # block sums kept at a time
+    RUN = 8                          # vectors of lanes a task
+
+cdef struct Paired:
+    Source X, Y
+    Output out
+    bint careful
+    real zero_inverse
+    int threads
+    # the batch at hand: blocks [block0, block0 + blocks) of rows [row0, row0 + rows)
+    Py_ssize_t row0, rows, block0, blocks
+    Py_ssize_t whole                 # how many of its blocks are BLOCK long
+    real* sums                       # [dot, norm2 of X, norm2 of Y][row][block]
+    real* totals                     # [dot, norm2 of X, norm2 of Y][row], over batches of blocks
+    int* exponent                    # [X, Y][row]
+    int* status
+
+
+cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t start,
+                   Py_ssize_t blocks) noexcept nogil:
+    """Sums of `lanes` <= LANES blocks from the first-th on; a row has `blocks` from `start` on."""
+    cdef real stage_X[LANES * BLOCK]
+    cdef real stage_Y[LANES * BLOCK]
+    cdef const real* lane_X[LANES]
+    cdef const real* lane_Y[LANES]
+    cdef vec x[LANES]
+    cdef vec y[LANES]
+    cdef vec sum[3]
+    cdef vec small_X = splat(REAL_MAX), small_Y = splat(REAL_MAX)
+    cdef real lane_sums[LANES]
+    cdef Py_ssize_t k, row, block, plane = job.rows * job.blocks
+    cdef Py_ssize_t count = block_length(job.X.features, job.block0 + start)
+    cdef Py_ssize_t padded = ceil_div(count, LANES) * LANES
+    cdef int i, q
+    for i in range(LANES):
+        lane_X[i] = lane_Y[i] = ZEROS
+        if i < lanes:
+            row, block = (first + i) // blocks, job.block0 + start + (first + i) % blocks
+            lane_X[i] = lane_of(&job.X, job.row0 + row, block, count, padded,
+                                entry(job.exponent, row),
+                                stage_X + i * BLOCK)
+            lane_Y[i] = lane_of(&job.Y, job.row0 + row, block, count, padded,
+                                entry(job.exponent, job.rows + row),
+                                stage_Y + i * BLOCK)
+    for q in range(3):
+        sum[q] = splat(0)
+    for k in range(padded // LANES):
+        for i in range(LANES):
+            x[i] = load(lane_X[i] + k * LANES)
+            y[i] = load(lane_Y[i] + k * LANES)
+        transpose(x)
+        transpose(y)
+        for i in range(LANES):
+            sum[0] = madd(x[i], y[i], sum[0])
+            sum[1] = madd(x[i], x[i], sum[1])
+            sum[2] = madd(y[i], y[i], sum[2])
+            small_X = vmin(vmax(x[i], -x[i]), small_X)
+            small_Y = vmin(vmax(y[i], -y[i]), small_Y)
+    for q in range(3):
+        store(lane_sums, sum[q])
+        for i in range(<int> lanes):
+            row, block = (first + i) // blocks, start + (first + i) % blocks
+            job.sums[q * plane + row * job.blocks + block] = lane_sums[i]
+    if job.careful:
+        return 0
+    return tiny_lanes(small_X, lane_X, lanes, count) | tiny_lanes(small_Y, lane_Y, lanes, count)
+
+
+cdef inline Py_ssize_t runs(Py_ssize_t lanes) noexcept nogil:
+    return ceil_div(lanes, RUN * LANES)
+
+
+cdef void sum_run(Paired* job, Py_ssize_t task, int thread) noexcept nogil:
+    """One task: RUN vectors of whole blocks, or of the shorter last ones."""
+    cdef Py_ssize_t start = 0, blocks = job.whole, first, stop
+    if task >= runs(job.rows * blocks):
+        task -= runs(job.rows * blocks)
+        start, blocks = job.whole, 1
+    first = task * RUN * LANES
+    stop = at_most(first + RUN * LANES, job.rows * blocks)
+    while first < stop:
+        job.status[thread * LINE] |= sum_lanes(job, first, at_most(LANES, stop - first), start,
+                                               blocks)
+        first += LANES
+
+
+cdef void total_row(Paired* job, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t q, b
+    cdef real total
+    cdef const real* sums
+    for q in range(3):
+        sums = job.sums + (q * job.rows + row) * job.blocks
+        total = sums[0] if job.block0 == 0 else job.totals[q * job.rows + row] + sums[0]
+        for b in range(1, job.blocks):
+            total = total + sums[b]
+        job.totals[q * job.rows + row] = total
+
+
+cdef void finish_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
+    """The cosines of up to LANES rows from the first-th on."""
+    cdef real lanes[5][LANES]        # dot, inverse and rest of X, of Y
+    cdef int i, count = <int> at_most(LANES, job.rows - first)
+    cdef Py_ssize_t row
+    memset(lanes, 0, sizeof(lanes))
+    for i in range(count):
+        row = first + i
+        lanes[0][i] = job.totals[row]
+        job.status[thread * LINE] |= (
+            invert_norm(job.totals[job.rows + row], job.careful, job.zero_inverse,
+                        &lanes[1][i], &lanes[2][i])
+            | invert_norm(job.totals[2 * job.rows + row], job.careful, job.zero_inverse,
+                          &lanes[3][i], &lanes[4][i]))
+    store(lanes[0], cosine(load(lanes[0]), load(lanes[1]), load(lanes[2]), load(lanes[3]),
+                           load(lanes[4]), job.out.distance))
+    put(&job.out, 0, job.row0 + first, count, lanes[0])
+
+
+cdef void paired_batch(Paired* job, bint last) noexcept nogil:
+    cdef Py_ssize_t t, tails = runs(job.rows) if job.whole < job.blocks else 0
+    cdef Py_ssize_t exponents = job.rows if job.careful and job.block0 == 0 else 0
+    with parallel(num_threads=job.threads):
+        for t in prange(exponents, schedule="static"):
+            job.exponent[t] = row_exponent(&job.X, job.row0 + t)
+            job.exponent[job.rows + t] = row_exponent(&job.Y, job.row0 + t)
+        for t in prange(runs(job.rows * job.whole) + tails, schedule="static"):
+            sum_run(job, t, omp_get_thread_num())
+        for t in prange(job.rows, schedule="static"):
+            total_row(job, t)
+        for t in prange(ceil_div(job.rows, LANES) if last else 0, schedule="static"):
+            finish_rows(job, t * LANES, omp_get_thread_num())
+
+
+cdef size_t plan_paired(Paired* job, char* memory) noexcept nogil:
+    cdef char* start = memory
+    cdef size_t rows = job.rows
+    job.sums = <real*> carve(&memory, 3 * rows * job.blocks * sizeof(real))
+    job.totals = <real*> carve(&memory, 3 * rows * sizeof(real))
+    job.exponent = NULL
+    if job.careful:
+        job.exponent = <int*> carve(&memory, 2 * rows * sizeof(int))
+    job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
+    return memory - start
+
+
+cdef int run_paired(Paired* job) except -1:
+    cdef Py_ssize_t n = job.X.rows, features = job.X.features, blocks = ceil_div(features, BLOCK)
+    cdef int thread, status = 0
+    cdef char* memory
+    job.rows = at_most(n, at_least(1, BATCH // blocks))
+    job.blocks = at_most(blocks, BATCH)
+    memory = allocate(plan_paired(job, NULL))
+    try:
+        plan_paired(job, memory)
+        memset(job.status, 0, LINE * sizeof(int) * job.threads)
+        job.row0 = 0
+        while job.row0 < n:
+            job.rows = at_most(job.rows, n - job.row0)
+            job.block0 = 0
+            while job.block0 < blocks:
+                job.blocks = at_most(BATCH, blocks - job.block0)
+                job.whole = at_most(job.blocks, features // BLOCK - job.block0)
+                with nogil:
+                    paired_batch(job, job.block0 + job.blocks == blocks)
+                job.block0 += job.blocks
+                PyErr_CheckSignals()
+            job.row0 += job.rows
+        for thread in range(job.threads):
+            status |= job.status[thread * LINE]
+        return status
+    finally:
+        release(memory)

@@ -1,0 +1,131 @@
+# The tile: TILE_ROWS x GROUP outputs held in registers while they run down a block of features;
+# and its finish: from dot products and norms to similarities in the user's array.
+
+cdef struct Output:
+    char* data
+    Py_ssize_t row_stride, column_stride, itemsize     # bytes
+    bint direct                                        # rows of `real`, contiguous
+    bint distance
+
+
+cdef inline void tile_of(const int rows, const int panels, const real* x, const vec* y,
+                         Py_ssize_t panel_stride, Py_ssize_t count, bint first,
+                         vec* totals) noexcept nogil:
+    # totals[i, j] (+)= sum_k x[k, i] * y[k, j], k in order, one fused multiply-add each
+    cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
+    cdef vec b
+    cdef Py_ssize_t k
+    cdef int i, j
+    for i in range(rows):
+        for j in range(panels * VECS):
+            acc[i][j] = splat(0)
+    for k in range(count):
+        for i in range(rows):
+            b = splat(x[k * PANEL + i])
+            for j in range(panels * VECS):
+                acc[i][j] = madd(b, y[(j // VECS) * panel_stride + k * VECS + j % VECS], acc[i][j])
+    if first:
+        for i in range(rows):
+            for j in range(panels * VECS):
+                totals[i * TILE_PANELS * VECS + j] = acc[i][j]
+    else:
+        for i in range(rows):
+            for j in range(panels * VECS):
+                totals[i * TILE_PANELS * VECS + j] = (totals[i * TILE_PANELS * VECS + j]
+                                                      + acc[i][j])
+
+
+cdef void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const vec* y,
+               Py_ssize_t panel_stride, Py_ssize_t count, bint first, vec* totals) noexcept nogil:
+    cdef Py_ssize_t q
+    if panels == TILE_PANELS:
+        if rows == 1:
+            tile_of(1, TILE_PANELS, x, y, panel_stride, count, first, totals)
+        else:
+            tile_of(TILE_ROWS, TILE_PANELS, x, y, panel_stride, count, first, totals)
+        return
+    for q in range(panels):
+        if rows == 1:
+            tile_of(1, 1, x, y + q * panel_stride, panel_stride, count, first, totals + q * VECS)
+        else:
+            tile_of(TILE_ROWS, 1, x, y + q * panel_stride, panel_stride, count, first,
+                    totals + q * VECS)
+
+
+cdef inline vec cosine(vec dot, vec inverse_x, vec rest_x, vec inverse_y, vec rest_y,
+                       bint distance) noexcept nogil:
+    # dot / (‖x‖ ‖y‖) rounded once: the scale R = hx hy (1 + ex + ey) is kept in two words, and
+    # symmetrically, so that equal rows give n * (1/n) = 1 exactly and x, y may change places
+    cdef vec high = inverse_x * inverse_y
+    cdef vec low = exact_madd(high, rest_x + rest_y, exact_madd(inverse_x, inverse_y, -high))
+    cdef vec s = exact_madd(dot, high, madd(dot, low, splat(0)))
+    s = vmax(splat(-1), vmin(splat(1), s))
+    if distance:
+        s = splat(1) - s
+    return s
+
+
+cdef void put(Output* out, Py_ssize_t i, Py_ssize_t j, Py_ssize_t columns,
+              const real* line) noexcept nogil:
+    # out[i, j:j + columns] = line, any strides, either dtype
+    cdef char* p = out.data + i * out.row_stride + j * out.column_stride
+    cdef float single
+    cdef double wide
+    cdef Py_ssize_t k
+    if out.itemsize == sizeof(float):
+        for k in range(columns):
+            single = <float> line[k]
+            memcpy(p + k * out.column_stride, &single, sizeof(float))
+    else:
+        for k in range(columns):
+            wide = <double> line[k]
+            memcpy(p + k * out.column_stride, &wide, sizeof(double))
+
+
+cdef void finish(const vec* totals, Py_ssize_t rows, Py_ssize_t columns, const Pack* X,
+                 Py_ssize_t i, const Pack* Y, Py_ssize_t j, Output* out) noexcept nogil:
+    """out[X.first + i ..., Y.first + j ...] = the cosines of rows x columns dot products."""
+    cdef real line[GROUP]
+    cdef vec hx, ex, s
+    cdef Py_ssize_t r, v, full = columns // LANES if out.direct else 0
+    cdef real* to
+    for r in range(rows):
+        hx = splat(X.inverse[i + r])
+        ex = splat(X.rest[i + r])
+        to = <real*> (out.data + (X.first + i + r) * out.row_stride
+                      + (Y.first + j) * out.column_stride)
+        for v in range(ceil_div(columns, LANES)):
+            s = cosine(totals[r * TILE_PANELS * VECS + v], hx, ex,
+                       load(Y.inverse + j + v * LANES), load(Y.rest + j + v * LANES),
+                       out.distance)
+            if v < full:
+                store(to + v * LANES, s)
+            else:
+                store(line + v * LANES, s)
+        if full * LANES < columns:
+            put(out, X.first + i + r, Y.first + j + full * LANES, columns - full * LANES,
+                line + full * LANES)
+
+
+cdef void mirror(Output* out, Py_ssize_t i, Py_ssize_t rows, Py_ssize_t j,
+                 Py_ssize_t columns) noexcept nogil:
+    """out[j:j + columns, i:i + rows] = out[i:i + rows, j:j + columns].T"""
+    cdef vec t[LANES]
+    cdef Py_ssize_t r, c, k, full_rows = 0, full_columns = 0
+    cdef const char* source = out.data + i * out.row_stride + j * out.column_stride
+    cdef char* target = out.data + j * out.row_stride + i * out.column_stride
+    if out.direct:
+        full_rows = rows // LANES * LANES
+        full_columns = columns // LANES * LANES
+        for r in range(rows // LANES):
+            for c in range(columns // LANES):
+                for k in range(LANES):
+                    t[k] = load(<const real*> (source + (r * LANES + k) * out.row_stride)
+                                + c * LANES)
+                transpose(t)
+                for k in range(LANES):
+                    store(<real*> (target + (c * LANES + k) * out.row_stride) + r * LANES, t[k])
+    for r in range(rows):
+        for c in range(0 if r >= full_rows else full_columns, columns):
+            memcpy(target + c * out.row_stride + r * out.column_stride,
+                   source + r * out.row_stride + c * out.column_stride, out.itemsize)

@@ -1,0 +1,194 @@
+/* One vector type and its few operations: all that the Cython kernels know of an instruction set.
+ *
+ * Compile-time parameters, set by setup.py:
+ *   UNITDOT_DOUBLE      `real` is double; otherwise float
+ *   UNITDOT_NO_VECTORS  one-lane "vectors", for compilers without vector types
+ * The compiler's own target flags (-mavx512f, -mavx2 -mfma, ...) choose the width.
+ * Build with -ffp-contract=off: a multiply-add is fused where the source says madd, nowhere else.
+ *
+ *   vec             LANES reals                  splat(x)      x in every lane
+ *   madd(a, b, c)   a * b + c: one rounding where the target has fused multiply-add (FUSED)
+ *   exact_madd      as madd, but never loses the low half of the product (double-word where not FUSED)
+ *   vmin, vmax      lane by lane; a NaN in the second argument is kept
+ *   interleave_lo   a0 b0 a1 b1 ... of the low halves; interleave_hi: of the high halves
+ *   load, store     any alignment
+ */
+#ifndef UNITDOT_VECTORS_H
+#define UNITDOT_VECTORS_H
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+#if !defined(__GNUC__) || (!defined(__clang__) && __GNUC__ < 12)
+#define UNITDOT_NO_VECTORS
+#endif
+
+/* `cdef inline` must mean it: the tile's shape is an argument that has to become a constant. */
+#ifdef __GNUC__
+#undef CYTHON_INLINE
+#define CYTHON_INLINE __inline__ __attribute__((always_inline))
+#endif
+
+#ifdef UNITDOT_DOUBLE
+typedef double real;
+enum { IS_DOUBLE = 1, REAL_MAX_EXP = DBL_MAX_EXP };
+#define REAL_MAX DBL_MAX
+#define REAL_FMA fma
+#define SPLITTER 134217729.0 /* 2^27 + 1 */
+#define PS(name) name##d
+#define NEON(name) name##_f64
+#else
+typedef float real;
+enum { IS_DOUBLE = 0, REAL_MAX_EXP = FLT_MAX_EXP };
+#define REAL_MAX FLT_MAX
+#define REAL_FMA fmaf
+#define SPLITTER 4097.0f /* 2^12 + 1 */
+#define PS(name) name##s
+#define NEON(name) name##_f32
+#endif
+
+#ifdef UNITDOT_NO_VECTORS
+#define VECTOR_BYTES sizeof(real)
+typedef real vec;
+#define splat(x) ((real)(x))
+#else
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+typedef real vec __attribute__((vector_size(VECTOR_BYTES)));
+#define splat(x) ((real)(x) - (vec){0}) /* x - 0 is x, so this is a broadcast */
+#endif
+enum { LANES = VECTOR_BYTES / sizeof(real) };
+
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512F__)
+#include <immintrin.h>
+#define FUSED 1
+#define madd(a, b, c) ((vec)PS(_mm512_fmadd_p)(a, b, c))
+#define vmin(a, b) ((vec)PS(_mm512_min_p)(a, b))
+#define vmax(a, b) ((vec)PS(_mm512_max_p)(a, b))
+#elif !defined(UNITDOT_NO_VECTORS) && defined(__AVX__) && defined(__FMA__)
+#include <immintrin.h>
+#define FUSED 1
+#define madd(a, b, c) ((vec)PS(_mm256_fmadd_p)(a, b, c))
+#define vmin(a, b) ((vec)PS(_mm256_min_p)(a, b))
+#define vmax(a, b) ((vec)PS(_mm256_max_p)(a, b))
+#elif !defined(UNITDOT_NO_VECTORS) && defined(__SSE2__)
+#include <emmintrin.h>
+#define FUSED 0
+#define madd(a, b, c) ((a) * (b) + (c))
+#define vmin(a, b) ((vec)PS(_mm_min_p)(a, b))
+#define vmax(a, b) ((vec)PS(_mm_max_p)(a, b))
+#elif !defined(UNITDOT_NO_VECTORS) && defined(__aarch64__)
+#include <arm_neon.h>
+#define FUSED 1
+#define madd(a, b, c) ((vec)NEON(vfmaq)(c, a, b))
+#define vmin(a, b) ((vec)NEON(vminq)(a, b))
+#define vmax(a, b) ((vec)NEON(vmaxq)(a, b))
+#else
+#define UNITDOT_ONE_LANE_OPS
+#define FUSED 0
+static inline real madd(real a, real b, real c) { return a * b + c; }
+static inline real vmin(real a, real b) { return a < b ? a : b; }
+static inline real vmax(real a, real b) { return a > b ? a : b; }
+#if !defined(UNITDOT_NO_VECTORS)
+#error "no operations for this target: build with -DUNITDOT_NO_VECTORS"
+#endif
+#endif
+
+#if FUSED
+#define exact_madd(a, b, c) madd(a, b, c)
+#else
+/* Dekker's product and Knuth's sum: a * b + c in double-word arithmetic, rounded once at the end. */
+static inline vec exact_madd(vec a, vec b, vec c) {
+    vec ta = a * (real)SPLITTER, tb = b * (real)SPLITTER;
+    vec ah = ta - (ta - a), bh = tb - (tb - b), al = a - ah, bl = b - bh;
+    vec p = a * b, low = (((ah * bh - p) + ah * bl) + al * bh) + al * bl;
+    vec s = p + c, back = s - p;
+    return s + (((p - (s - back)) + (c - back)) + low);
+}
+#endif
+
+#ifdef UNITDOT_NO_VECTORS
+#define interleave_lo(a, b) (a)
+#define interleave_hi(a, b) (b)
+#else
+#if defined(__AVX512F__) && !defined(UNITDOT_DOUBLE)
+#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#elif defined(__AVX512F__) || (defined(__AVX__) && !defined(UNITDOT_DOUBLE))
+#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
+#elif defined(__AVX__) || !defined(UNITDOT_DOUBLE)
+#define LOW_LANES 0, 4, 1, 5
+#define HIGH_LANES 2, 6, 3, 7
+#else
+#define LOW_LANES 0, 2
+#define HIGH_LANES 1, 3
+#endif
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define interleave_lo(a, b) SHUFFLE(a, b, LOW_LANES)
+#define interleave_hi(a, b) SHUFFLE(a, b, HIGH_LANES)
+#endif
+
+static inline vec load(const real *p) {
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
+
+static inline double seconds(void) {
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Memory for vectors, in whole cache lines. */
+#define ALIGNMENT 64
+#ifdef _WIN32
+#include <malloc.h>
+#define aligned_new(size) _aligned_malloc(size, ALIGNMENT)
+#define aligned_delete(p) _aligned_free(p)
+#else
+#include <stdlib.h>
+#define aligned_new(size) aligned_alloc(ALIGNMENT, ((size) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
+#define aligned_delete(p) free(p)
+#endif
+
+/* The tuning table: one line per instruction set.
+ * PANEL rows are packed side by side; a tile is TILE_ROWS rows by TILE_PANELS panels of outputs,
+ * and its accumulators, TILE_ROWS * TILE_PANELS * PANEL / LANES of them, live in registers. */
+#if defined(UNITDOT_NO_VECTORS)
+enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 1 };
+#elif defined(__AVX512F__)
+enum { PANEL = LANES, TILE_ROWS = 8, TILE_PANELS = 3 };           /* 24 of 32 registers */
+#elif defined(__AVX__)
+enum { PANEL = LANES, TILE_ROWS = 4, TILE_PANELS = 3 };           /* 12 of 16 */
+#elif defined(__aarch64__)
+enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 24 / LANES };      /* 24 of 32 */
+#else
+enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = LANES / 2 };       /* 8 of 16 */
+#endif
+enum {
+    VECS = PANEL / LANES,       /* vectors across a panel */
+    GROUP = TILE_PANELS * PANEL /* columns of a tile */
+};
+
+/* A row is packed as it is when its squared norm and its smallest nonzero element lie in a range in
+ * which every product and sum of the canonical order is exact down to its last bit's place, so that
+ * a power of two in front of a row changes nothing (docs/architecture). */
+#ifdef UNITDOT_DOUBLE
+#define NORM2_LOW 0x1p-400
+#define NORM2_HIGH 0x1p400
+#define ELEMENT_LOW 0x1p-485
+#else
+#define NORM2_LOW 0x1p-60f
+#define NORM2_HIGH 0x1p60f
+#define ELEMENT_LOW 0x1p-50f
+#endif
+#endif

@@ -1,0 +1,154 @@
+"""Builds the kernels: the same Cython sources, once per instruction set and precision.
+
+All metadata is in pyproject.toml. Environment variables:
+
+UNITDOT_BUILD_ISAS    comma-separated instruction sets to build (default: all for this processor)
+UNITDOT_NO_OPENMP     set: build without OpenMP
+UNITDOT_NO_VECTORS    set: one-lane "vectors", as for a compiler without vector types
+"""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("cython_kernels")
+GNU_FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-Wno-switch"]
+# the flags of each instruction set, which cython_kernels/vectors.h turns into a vector type
+ISA_FLAGS = {
+    "x86_64": {
+        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
+        "avx2": ["-mavx2", "-mfma"],
+        "baseline": [],
+    },
+    "aarch64": {"neon": []},
+}
+PRECISIONS = {"float32": [], "float64": [("UNITDOT_DOUBLE", "1")]}
+OPENMP_PROGRAM = """
+#include <omp.h>
+#include <stdio.h>
+int main(void) {
+    int n = 0;
+    #pragma omp parallel num_threads(2) reduction(+:n)
+    n += 1;
+    printf("%d\\n", n);
+    return n < 1;
+}
+"""
+
+
+def machine():
+    """The processor that is built for, by one name."""
+    name = os.environ.get("_PYTHON_HOST_PLATFORM", "").rpartition("-")[2] or platform.machine()
+    return {"amd64": "x86_64", "arm64": "aarch64"}.get(name.lower(), name.lower())
+
+
+def isas():
+    """Instruction sets to build, with their flags."""
+    flags = {"baseline": []} if sys.platform == "win32" else ISA_FLAGS.get(machine())
+    if os.environ.get("UNITDOT_NO_VECTORS") or flags is None:
+        flags = {"baseline": []}
+    wanted = [name for name in os.environ.get("UNITDOT_BUILD_ISAS", "").split(",") if name]
+    unknown = [name for name in wanted if name not in flags]
+    if unknown:
+        sys.exit(f"UNITDOT_BUILD_ISAS: {unknown} are not among {list(flags)}")
+    return {name: flags[name] for name in wanted} if wanted else flags
+
+
+class BuildKernels(build_ext):
+    """Probes OpenMP, translates each .pyx once, compiles it for every instruction set."""
+
+    def finalize_options(self):
+        """Compile as many modules at a time as there are processors."""
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count() or 1
+
+    def build_extensions(self):
+        """Translate, then compile."""
+        self.generated = Path(self.build_temp) / "generated"
+        self.generated.mkdir(parents=True, exist_ok=True)
+        openmp = self.openmp_flags()
+        gnu = self.compiler.compiler_type != "msvc"
+        for extension in self.extensions:
+            extension.sources = [self.translated(extension)]
+            extension.include_dirs.append(str(SOURCES))
+            extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
+            extension.extra_compile_args += openmp
+            extension.extra_link_args += openmp if gnu else []
+        super().build_extensions()
+
+    def translated(self, extension):
+        """A C file of the extension's own, so that objects have names of their own."""
+        from Cython.Compiler.Main import compile as cython_compile
+
+        (pyx,) = map(Path, extension.sources)
+        c_file = self.generated / f"{pyx.stem}.c"
+        newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
+        if self.force or not c_file.exists() or c_file.stat().st_mtime < newest:
+            result = cython_compile(str(pyx), output_file=str(c_file.resolve()))
+            if result.num_errors:
+                sys.exit(f"Cython found {result.num_errors} errors in {pyx}")
+        own = self.generated / f"{extension.name.rpartition('.')[2]}.c"
+        if own != c_file:
+            shutil.copy2(c_file, own)
+        return str(own)
+
+    def openmp_flags(self):
+        """What turns OpenMP on, proven by a program that runs; [] (and a word) where nothing does."""
+        if os.environ.get("UNITDOT_NO_OPENMP"):
+            print("unitdot: built without OpenMP, as UNITDOT_NO_OPENMP asks")
+            return []
+        msvc = self.compiler.compiler_type == "msvc"
+        for flags in (["/openmp"],) if msvc else (["-fopenmp"], ["-Xpreprocessor", "-fopenmp"]):
+            with tempfile.TemporaryDirectory() as folder:
+                source = Path(folder) / "probe.c"
+                source.write_text(OPENMP_PROGRAM)
+                try:
+                    objects = self.compiler.compile(
+                        [str(source)], output_dir=folder, extra_postargs=flags
+                    )
+                    program = str(Path(folder) / "probe")
+                    self.compiler.link_executable(
+                        objects, program, extra_postargs=[] if msvc else flags
+                    )
+                    if os.environ.get("_PYTHON_HOST_PLATFORM") is None:
+                        subprocess.run([program], check=True, timeout=60, capture_output=True)
+                    return flags
+                except Exception as error:
+                    print(f"unitdot: OpenMP by {' '.join(flags)} does not work: {error}")
+        print("unitdot: WARNING: built without OpenMP; all work will be done by one thread")
+        return []
+
+
+def kernel_module(isa, flags, precision, macros):
+    """One of the kernels' modules; the macro gives the shared C file its init function's name."""
+    name = f"{isa}_{precision}"
+    macros = [*macros, ("PyInit_kernels", f"PyInit_{name}")]
+    if os.environ.get("UNITDOT_NO_VECTORS"):
+        macros.append(("UNITDOT_NO_VECTORS", "1"))
+    return Extension(
+        f"unitdot._kernels.{name}",
+        [str(SOURCES / "kernels.pyx")],
+        depends=[str(path) for path in sorted(SOURCES.iterdir())],
+        define_macros=macros,
+        extra_compile_args=list(flags),
+    )
+
+
+setup(
+    ext_modules=[
+        Extension("unitdot._kernels.cpu", [str(SOURCES / "cpu.pyx")]),
+        *(
+            kernel_module(isa, flags, precision, macros)
+            for isa, flags in isas().items()
+            for precision, macros in PRECISIONS.items()
+        ),
+    ],
+    cmdclass={"build_ext": BuildKernels},
+)

@@ -1,0 +1,24 @@
+"""Cosine similarity between many vectors: compiled, drop-in for scikit-learn, exact where it counts.
+
+>>> import unitdot
+>>> unitdot.cosine_similarity([[3.0, 4.0]], [[6.0, 8.0], [-4.0, 3.0]])
+array([[1., 0.]])
+"""
+
+from unitdot._config import show_config
+from unitdot._similarity import (
+    cosine_distances,
+    cosine_similarity,
+    paired_cosine_distances,
+    paired_cosine_similarity,
+)
+from unitdot._version import __version__
+
+__all__ = [
+    "__version__",
+    "cosine_distances",
+    "cosine_similarity",
+    "paired_cosine_distances",
+    "paired_cosine_similarity",
+    "show_config",
+]

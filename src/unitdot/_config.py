@@ -1,0 +1,54 @@
+"""What this build can do and what was chosen."""
+
+from unitdot import _dispatch, _threads
+from unitdot._kernels import cpu
+from unitdot._version import __version__
+
+
+def show_config(mode="stdout"):
+    """Show what this build can do and what was chosen at import.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, default="stdout"
+        Print the figures, or return them as a dict.
+
+    Returns
+    -------
+    dict or None
+        With ``mode="dicts"``: ``version``, ``instruction_set`` in use, ``instruction_sets`` that
+        this build and machine share (best first; ``UNITDOT_ISA`` forces one), ``openmp`` (whether
+        the build has it; without it all work is done by one thread) and ``threads`` that a large
+        call would use now.
+
+    Raises
+    ------
+    ValueError
+        For another `mode`.
+
+    Examples
+    --------
+    >>> import unitdot
+    >>> config = unitdot.show_config(mode="dicts")
+    >>> config["instruction_set"] in config["instruction_sets"]
+    True
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f'mode is {mode!r}; expected "stdout" or "dicts"')
+    config = {
+        "version": __version__,
+        "instruction_set": _dispatch.active_isa(),
+        "instruction_sets": _dispatch.available_isas(),
+        "openmp": cpu.OPENMP,
+        "threads": _threads.available_threads(),
+    }
+    if mode == "dicts":
+        return config
+    print(
+        f"unitdot {config['version']}\n"
+        f"instruction set  {config['instruction_set']} "
+        f"(offered: {', '.join(config['instruction_sets'])})\n"
+        f"OpenMP           {'yes' if config['openmp'] else 'no: all work is done by one thread'}\n"
+        f"threads          {config['threads']}"
+    )
+    return None

@@ -1,0 +1,233 @@
+"""Input checking: the only place that raises. Arrays leave it as the kernels read them."""
+
+import operator
+from typing import NamedTuple
+
+import numpy as np
+
+from unitdot import _memory
+
+# numbers are those of `Kind` in cython_kernels/source.pxi
+_NUMBERS = {
+    "bool": 0, "uint8": 0, "uint16": 1, "uint32": 2, "uint64": 3,
+    "int8": 4, "int16": 5, "int32": 6, "int64": 7,
+    "float16": 8, "bfloat16": 9, "float32": 10, "float64": 11,
+}  # fmt: skip
+_SWAPPED = 16
+_SINGLE = {"float16", "bfloat16", "float32"}
+_BYTE = np.dtype("u1")
+
+#: dtype -> (kind, computed in float64)
+KINDS = {}
+for _name, _number in _NUMBERS.items():
+    if _name != "bfloat16":
+        _dtype = np.dtype(_name)
+        KINDS[_dtype] = (_number, _name not in _SINGLE)
+        if _dtype.itemsize > 1:
+            KINDS[_dtype.newbyteorder()] = (_number + _SWAPPED, _name not in _SINGLE)
+
+_RESULT_DTYPES = {False: np.dtype("f4"), True: np.dtype("f8")}
+_ZERO = ("zero", "nan", "raise")
+
+
+class Options(NamedTuple):
+    """The keywords that every function shares, checked."""
+
+    dtype: np.dtype | None
+    zero: str
+    check_finite: bool
+    n_threads: int | None
+
+
+def check_options(dtype, zero, check_finite, n_threads):
+    """Checked keywords."""
+    if dtype is not None:
+        try:
+            given, dtype = dtype, np.dtype(dtype)
+        except TypeError as error:
+            raise TypeError(f"dtype is {dtype!r}; expected float32 or float64") from error
+        if dtype not in _RESULT_DTYPES.values():
+            raise ValueError(f"dtype is {given!r}; expected float32 or float64")
+    if zero not in _ZERO:
+        raise ValueError(f'zero is {zero!r}; expected "zero", "nan" or "raise"')
+    if not isinstance(check_finite, (bool, np.bool_)):
+        raise TypeError(f"check_finite is {check_finite!r}; expected True or False")
+    if n_threads is not None:
+        n_threads = _positive(n_threads, "n_threads")
+    return Options(dtype, zero, bool(check_finite), n_threads)
+
+
+def _positive(value, name):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected None or an integer of at least 1")
+    if number < 1:
+        raise ValueError(f"{name} is {number}; expected None or an integer of at least 1")
+    return number
+
+
+def as_array(argument, name):
+    """`argument` as an ndarray of a dtype in KINDS, not copied."""
+    array = argument if type(argument) is np.ndarray else _convert(argument, name)
+    if array.dtype not in KINDS:
+        array = _with_known_dtype(array, name)
+    if array.ndim == 0:
+        raise ValueError(f"{name} is a scalar; expected a vector, a matrix or a stack of matrices")
+    return array
+
+
+def _convert(argument, name):
+    if hasattr(argument, "tocsr"):
+        raise TypeError(
+            f"{name} is a SciPy sparse {type(argument).__name__}; sparse input is not supported "
+            f"yet: pass {name}.toarray() if it fits in memory"
+        )
+    if isinstance(argument, np.ma.MaskedArray) and np.ma.is_masked(argument):
+        raise TypeError(f"{name} is an array with masked elements; fill them first")
+    try:
+        return np.asarray(argument)
+    except (ValueError, TypeError, RuntimeError) as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
+        raise kind(
+            f"{name} cannot be read as an array of numbers (a {type(argument).__name__}); "
+            f"expected a rectangular array-like: {error}"
+        ) from error
+
+
+def _with_known_dtype(array, name):
+    dtype = array.dtype
+    if dtype.name == "bfloat16":
+        KINDS[dtype] = (_NUMBERS["bfloat16"], False)
+        return array
+    if dtype.kind == "f":  # extended precision
+        return array.astype(np.float64)
+    what = {"c": "complex numbers", "U": "strings", "S": "byte strings", "O": "objects"}
+    raise TypeError(
+        f"{name} holds {what.get(dtype.kind, 'elements')} (dtype {dtype}); expected real numbers: "
+        f"bool, integers, float16, bfloat16, float32 or float64"
+    )
+
+
+def check_features(X, Y):
+    """Raise unless both have the same number of features, at least one, on their last axis."""
+    if X.shape[-1] != Y.shape[-1]:
+        raise ValueError(
+            f"Y has {Y.shape[-1]} features (shape {Y.shape}) where X has {X.shape[-1]} "
+            f"(shape {X.shape}); expected the same number"
+        )
+    if X.shape[-1] == 0:
+        raise ValueError(f"X has 0 features (shape {X.shape}); expected at least 1")
+
+
+def features_last(X, Y, axis):
+    """Both with as many axes as their broadcast has, and `axis` of that moved to the end."""
+    try:
+        axis = operator.index(axis)
+    except TypeError as error:
+        raise TypeError(f"axis is {axis!r}; expected an integer") from error
+    ndim = max(X.ndim, Y.ndim)
+    if not -ndim <= axis < ndim:
+        raise ValueError(f"axis is {axis}; expected -{ndim} to {ndim - 1} for {ndim}-D input")
+    X = X[(None,) * (ndim - X.ndim)]
+    Y = Y[(None,) * (ndim - Y.ndim)]
+    return np.moveaxis(X, axis, -1), np.moveaxis(Y, axis, -1)
+
+
+def broadcast(X_shape, Y_shape):
+    """The common shape, as NumPy broadcasts."""
+    try:
+        return np.broadcast_shapes(X_shape, Y_shape)
+    except ValueError as error:
+        raise ValueError(
+            f"Y has leading axes {tuple(Y_shape)} where X has {tuple(X_shape)}; "
+            f"expected shapes that broadcast"
+        ) from error
+
+
+def compute_wide(X, Y):
+    """Whether the pair is computed in float64."""
+    return KINDS[X.dtype][1] or KINDS[Y.dtype][1]
+
+
+def result_dtype(wide, options):
+    """The dtype of the result."""
+    return _RESULT_DTYPES[wide] if options.dtype is None else options.dtype
+
+
+def kernel_view(array):
+    """What the kernels read: (rows, features, bytes) and the number of its kind."""
+    return byte_view(array), KINDS[array.dtype][0]
+
+
+def byte_view(array):
+    """`array` as the kernels see it: (rows, columns, bytes)."""
+    return array[..., None].view(_BYTE)
+
+
+def result_array(shape, dtype, out, *inputs):
+    """`out`, checked, or a new array."""
+    if out is None:
+        return _memory.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out is a {type(out).__name__}; expected an ndarray")
+    if out.shape != shape:
+        raise ValueError(f"out has shape {out.shape}; expected {shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out has dtype {out.dtype}; expected {dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only; expected a writeable array")
+    for name, array in zip("XY", inputs, strict=False):
+        if _overlap(out, array):
+            raise ValueError(f"out shares memory with {name}; expected memory of its own")
+    if out.size > 1 and _overlaps_itself(out):
+        raise ValueError("out has elements that share memory; expected memory of their own")
+    return out
+
+
+def _overlap(a, b):
+    try:
+        return np.shares_memory(a, b, max_work=10_000)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def _overlaps_itself(out):
+    # strides, smallest first, must each step over all that the smaller ones reach
+    reach = out.itemsize
+    for stride, length in sorted(
+        (abs(s), n) for s, n in zip(out.strides, out.shape, strict=True) if n > 1
+    ):
+        if stride < reach:
+            return True
+        reach = stride * (length - 1) + reach
+    return False
+
+
+def check_is_finite(kernels, matrices, index):
+    """Raise for the first NaN or infinity of (name, view, kind)s, the index-th of their stacks."""
+    for name, view, kind in matrices:
+        found = kernels.first_not_finite(view, kind)
+        if found is not None:
+            row, column = found
+            raise ValueError(
+                f"{name} holds a NaN or an infinity at {_place(index)}row {row}, "
+                f"column {column}; expected finite numbers (or check_finite=False)"
+            )
+
+
+def raise_zero_row(kernels, matrices, index):
+    """Raise for the first zero row."""
+    for name, view, kind in matrices:
+        row = kernels.first_zero_row(view, kind)
+        if row is not None:
+            raise ValueError(
+                f"{name} has a zero row, {_place(index)}row {row}, whose cosine is undefined; "
+                f'expected nonzero rows with zero="raise"'
+            )
+
+
+def _place(index):
+    return f"matrix {', '.join(map(str, index))}, " if index else ""

@@ -1,0 +1,61 @@
+"""What the system allows this process: control groups' limits and free memory."""
+
+import math
+from functools import cache
+from pathlib import Path
+
+
+def _words(path):
+    try:
+        return Path(path).read_text(encoding="ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def _cgroup_values(controller, unified, legacy):
+    """The files' words at every level of this process's control group: one list a level."""
+    for line in _words("/proc/self/cgroup"):
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers == "":
+            folder, files = "/sys/fs/cgroup", unified
+        elif controller in controllers.split(","):
+            folder, files = f"/sys/fs/cgroup/{controllers}", legacy
+        else:
+            continue
+        # an ancestor's limit holds too; in a container the path itself may not be visible
+        parts = [part for part in path.split("/") if part]
+        for depth in range(len(parts) + 1):
+            level = "/".join([folder, *parts[:depth]])
+            yield [word for file in files for word in _words(f"{level}/{file}")]
+
+
+@cache
+def cgroup_cpus():
+    """The processors' worth of time that the control group allows, at least 1; None: no limit."""
+    values = _cgroup_values("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
+    limits = [
+        int(words[0]) / int(words[1])
+        for words in values
+        if len(words) == 2 and all(word.isdigit() for word in words) and int(words[1])
+    ]
+    return max(1, math.ceil(min(limits))) if limits else None
+
+
+def available_bytes():
+    """Memory that this process could still be given; None where the system does not say."""
+    rooms = []
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        rooms.append(int(fields["MemAvailable"].split()[0]) * 1024)
+    except (OSError, KeyError, ValueError):
+        pass
+    values = _cgroup_values(
+        "memory",
+        ["memory.max", "memory.current"],
+        ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+    )
+    for words in values:
+        if len(words) == 2 and all(word.isdigit() for word in words):
+            rooms.append(max(0, int(words[0]) - int(words[1])))
+    return min(rooms) if rooms else None

@@ -1,0 +1,128 @@
+"""What several test files share: the functions, bit comparison, data, layouts, subprocesses."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+from unitdot._dispatch import available_isas
+
+import unitdot
+
+from . import oracle
+
+ISAS = available_isas()
+FUSED_ISAS = [isa for isa in ISAS if isa != "baseline"]
+
+# each function with the oracle's answer to the same question
+MATRIX = {
+    "cosine_similarity": oracle.similarity,
+    "cosine_distances": lambda X, Y=None: oracle.distance(oracle.similarity(X, Y)),
+}
+PAIRED = {
+    "paired_cosine_similarity": oracle.paired_similarity,
+    "paired_cosine_distances": lambda X, Y: oracle.distance(oracle.paired_similarity(X, Y)),
+}
+ALL = MATRIX | PAIRED
+FLOATS = (np.float32, np.float64)
+INTEGERS = tuple(np.dtype(c).type for c in "?bBhHiIlLqQ")
+
+
+def function(name):
+    return getattr(unitdot, name)
+
+
+def accuracy_bound(dtype, n_features):
+    """Clause 1, for random and real data; `dtype` is the one computed in."""
+    return (np.sqrt(n_features) + 4) * np.finfo(dtype).eps
+
+
+def worst_case_bound(dtype, n_features):
+    """For any data: d/2·eps on the dot product, as much on the norms, and a few roundings."""
+    return (n_features + 4) * np.finfo(dtype).eps
+
+
+def assert_same_bits(actual, expected):
+    """Equal shapes, dtypes and bits; so 0.0 is not -0.0."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    unsigned = f"u{actual.dtype.itemsize}"
+    actual, expected = (np.ascontiguousarray(a).view(unsigned) for a in (actual, expected))
+    differ = np.argwhere(actual != expected)
+    assert len(differ) == 0, f"{len(differ)} of {actual.size} results differ, first at {differ[0]}"
+
+
+def normal(shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
+
+
+def any_values(shape, dtype, seed=0):
+    """Random values over the whole range of an integer dtype, standard normal for floats."""
+    dtype = np.dtype(dtype)
+    rng = np.random.default_rng(seed)
+    if dtype.kind == "b":
+        return rng.random(shape) < 0.5
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def _every_other(X):
+    wide = np.zeros((2 * X.shape[0], 3 * X.shape[1]), dtype=X.dtype)
+    wide[::2, 1::3] = X
+    return wide[::2, 1::3]
+
+
+def _padded_rows(X):
+    wide = np.zeros((X.shape[0], X.shape[1] + 5), dtype=X.dtype)
+    wide[:, 2:-3] = X
+    return wide[:, 2:-3]
+
+
+def _unaligned(X):
+    buffer = np.zeros(X.nbytes + 1, dtype=np.uint8)
+    view = buffer[1:].view(X.dtype).reshape(X.shape)
+    view[...] = X
+    return view
+
+
+def _read_only(X):
+    X = X.copy()
+    X.flags.writeable = False
+    return X
+
+
+# the same values, lying differently in memory
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "Fortran": np.asfortranarray,
+    "strided": _every_other,
+    "strided-Fortran": lambda X: _every_other(np.ascontiguousarray(X.T)).T,
+    "padded-rows": _padded_rows,
+    "reversed-rows": lambda X: np.ascontiguousarray(X[::-1])[::-1],
+    "reversed-features": lambda X: np.ascontiguousarray(X[:, ::-1])[:, ::-1],
+    "reversed-Fortran": lambda X: np.asfortranarray(X[::-1, ::-1])[::-1, ::-1],
+    "byte-swapped": lambda X: X.astype(X.dtype.newbyteorder(">")),
+    "byte-swapped-strided": lambda X: _every_other(X.astype(X.dtype.newbyteorder(">"))),
+    "read-only": _read_only,
+    "unaligned": _unaligned,
+    "unaligned-Fortran": lambda X: _unaligned(np.ascontiguousarray(X.T)).T,
+}
+
+
+def run_python(code, timeout=60, **environment):
+    """Run code in a new interpreter, with these environment variables; None removes one."""
+    names = {
+        "OMP_NUM_THREADS": None,
+        "UNITDOT_ISA": None,
+        "OPENBLAS_NUM_THREADS": "1",
+    } | environment
+    kept = {key: value for key, value in os.environ.items() if key not in names}
+    given = {key: value for key, value in names.items() if value is not None}
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code)]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, env=kept | given
+    )

@@ -1,0 +1,116 @@
+"""Clause 7: NaN and infinity are refused before any output, or, unchecked, stay in their row."""
+
+import re
+
+import numpy as np
+import pytest
+
+from .helpers import ALL, FLOATS, MATRIX, PAIRED, assert_same_bits, function, normal
+
+BAD = [np.nan, np.inf, -np.inf]
+PLACES = [(0, 0), (0, 36), (7, 1), (16, 35), (29, 0), (29, 36)]  # in 30 rows of 37
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("argument", ["X", "Y"])
+@pytest.mark.parametrize("dtype", [*FLOATS, np.float16])
+@pytest.mark.parametrize("name", ALL)
+def test_error_names_argument_row_and_column(name, dtype, argument, bad, place, isa):
+    arguments = dict(zip("XY", normal((2, 30, 37), dtype), strict=True))
+    arguments[argument][place] = bad
+    with pytest.raises(ValueError, match=rf"\b{argument}\b") as error:
+        function(name)(**arguments)
+    assert re.findall(r"\b\d+\b", str(error.value)) == [str(i) for i in place]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("name", ALL)
+def test_the_first_in_row_order_is_named(name, order, isa):
+    """The first row, and in it the first column, in whatever order the memory is read."""
+    X, Y = normal((2, 30, 3000))
+    X = np.asarray(X, order=order)
+    X[21, 2000] = X[21, 2999] = X[22, 0] = X[29, 1] = np.nan
+    with pytest.raises(ValueError, match=r"\bX\b.*\b21\b.*\b2000\b"):
+        function(name)(X, Y)
+
+
+@pytest.mark.parametrize("name", MATRIX)
+@pytest.mark.parametrize("Y_is", ["None", "X"])
+@pytest.mark.parametrize("shape", [(30, 37), (4, 20_000), (800, 40)])
+def test_self_join_names_X(name, Y_is, shape, isa):
+    X = normal(shape)
+    place = (shape[0] - 1, shape[1] - 2)
+    X[place] = np.inf
+    with pytest.raises(ValueError, match=r"\bX\b.*\b{}\b.*\b{}\b".format(*place)):
+        function(name)(X, None if Y_is == "None" else X)
+
+
+@pytest.mark.parametrize("argument", ["X", "Y"])
+@pytest.mark.parametrize("shape", [(30, 37), (4, 20_000), (800, 40)])
+@pytest.mark.parametrize("name", MATRIX)
+def test_nothing_is_written(name, shape, argument, isa):
+    arguments = dict(zip("XY", normal((2, *shape), np.float32), strict=True))
+    arguments[argument][-1, -1] = np.nan
+    out = np.full((shape[0], shape[0]), 7, dtype=np.float32)
+    with pytest.raises(ValueError, match=rf"\b{argument}\b"):
+        function(name)(**arguments, out=out, n_threads=2)
+    assert (out == 7).all()
+
+
+def test_finite_sums_that_overflow_are_no_error(isa):
+    """The check is of the elements: squares and sums of finite elements may well overflow."""
+    X = np.full((5, 300), np.finfo(np.float32).max)
+    assert (function("cosine_similarity")(X) == 1).all()
+    X = np.full((5, 300), np.finfo(np.float16).max)
+    assert (function("cosine_similarity")(X) == 1).all()
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("place", [(0, 0), (13, 36), (29, 20)])
+@pytest.mark.parametrize("dtype", [*FLOATS, np.float16])
+@pytest.mark.parametrize("name", ALL)
+def test_unchecked_they_stay_in_their_row(name, dtype, place, bad, isa):
+    X, Y = normal((2, 30, 37), dtype)
+    expected = function(name)(X, Y, check_finite=False)
+    assert_same_bits(expected, function(name)(X, Y))
+    X[place] = bad
+    result = function(name)(X, Y, check_finite=False)
+    others = np.arange(30) != place[0]
+    assert_same_bits(result[others], expected[others])
+    if np.isnan(bad):
+        assert np.isnan(result[place[0]]).all()
+    if name in MATRIX:
+        swapped = function(name)(Y, X, check_finite=False)
+        assert_same_bits(swapped[:, others], function(name)(Y, X[others]))
+
+
+@pytest.mark.parametrize("name", MATRIX)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_unchecked_in_a_self_join(name, dtype, isa):
+    X = normal((30, 37), dtype)
+    expected = function(name)(X)
+    X[5, 5], X[6, 6] = np.nan, np.inf
+    result = function(name)(X, check_finite=False)
+    others = np.setdiff1d(np.arange(30), [5, 6])
+    assert_same_bits(result[np.ix_(others, others)], expected[np.ix_(others, others)])
+    elsewhere = np.arange(30) != 5
+    assert np.isnan(result[5, elsewhere]).all()
+    assert np.isnan(result[elsewhere, 5]).all()
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_long_unchecked_pairs(name, isa):
+    X, Y = normal((2, 3, 50_000))
+    expected = function(name)(X, Y)
+    X[1, 49_999] = np.nan
+    result = function(name)(X, Y, check_finite=False)
+    assert np.isnan(result[1])
+    assert_same_bits(result[[0, 2]], expected[[0, 2]])
+
+
+def test_stacks_are_checked_whole(isa):
+    X = normal((2, 3, 4, 5))
+    X[1, 2, 3, 4] = np.nan
+    with pytest.raises(ValueError, match=r"\bX\b"):
+        function("cosine_similarity")(X)
