@@ -100,7 +100,7 @@ class BuildKernels(build_ext):
         return str(own)
 
     def openmp_flags(self):
-        """What turns OpenMP on, proven by a program that runs; [] (and a word) where nothing does."""
+        """What turns OpenMP on, proven by a program that runs; [] where nothing does."""
         if os.environ.get("UNITDOT_NO_OPENMP"):
             print("unitdot: built without OpenMP, as UNITDOT_NO_OPENMP asks")
             return []

@@ -84,7 +84,7 @@ def kernel_gflops(budget, function, dtype) -> Measurement:
     """Rate that the chosen build of the kernels measures: `function` is "peak" or "tile_rate"."""
     from unitdot._dispatch import kernels
 
-    rate = getattr(kernels(dtype), function)
+    rate = getattr(kernels(dtype == "float64"), function)
     reps = 1024
     while _time(partial(rate, reps)) < BATCH_SECONDS:
         reps *= 2

@@ -46,7 +46,7 @@ cdef void sum_block(Job* job, Py_ssize_t block, real* sums, int thread) noexcept
             for sub in range(PANEL // TILE_ROWS):
                 rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
                 if rows > 0:
-                    tile(rows, ceil_div(columns, PANEL), x + p * stride + sub * TILE_ROWS,
+                    tile(rows, ceil_div(columns, PANEL), x + p * stride + sub * TILE_ROWS, x,
                          <const vec*> (y + g * TILE_PANELS * stride), X.depth * VECS,
                          block_length(job.X.features, block), True,
                          dots + ((g * panels_in(&X) + p) * PANEL + sub * TILE_ROWS) * tile_vecs)

@@ -1,11 +1,11 @@
 # The full matrix: out[i, j] = cosine(X[i], Y[j]).
 #
-# Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one parallel
-# region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the second-level
-# cache times a range of groups of Y. Where all of X is one chunk, each group of Y meets it just once
-# and is packed by the task itself, block by block, in the first-level cache ("streamed"): Y is read
-# from memory a single time. Rows of more than SEGMENT blocks take several passes, whose dot products
-# so far wait in `totals`.
+# Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
+# parallel region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the
+# second-level cache times a range of groups of Y. Where all of X is one chunk, each group of Y
+# meets it just once and is packed by the task itself, block by block, in the first-level cache
+# ("streamed"): Y is read from memory a single time. Rows of more than SEGMENT blocks take several
+# passes, whose dot products so far wait in `totals`.
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
@@ -26,6 +26,7 @@ cdef struct Job:
     # the superblock at hand
     Pack PX, PY
     bint diagonal, streamed, first_segment, last_segment
+    bint X_packed                    # by the superblock before
     Py_ssize_t chunk                 # panels of X a task
     Py_ssize_t span                  # groups of Y a task
     real* totals                     # unfinished dot products, where there are several segments
@@ -56,7 +57,7 @@ cdef void find_exponents(Job* job, Py_ssize_t row) noexcept nogil:
 
 cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
     # groups of X, then groups of Y
-    cdef Py_ssize_t of_X = groups_in(&job.PX)
+    cdef Py_ssize_t of_X = 0 if job.X_packed else groups_in(&job.PX)
     cdef const Pack* pack = &job.PX if group < of_X else &job.PY
     job.status[thread * LINE] |= pack_group(pack, group if group < of_X else group - of_X,
                                             job.first_segment, job.last_segment,
@@ -72,10 +73,14 @@ cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noe
     cdef Py_ssize_t j = group * GROUP, columns = at_most(GROUP, Y.count - j)
     cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS, panel_vecs = PANEL * tile_vecs
     cdef Py_ssize_t panel_stride = Y.depth * VECS
-    cdef Py_ssize_t block, p, sub, rows, count
+    cdef Py_ssize_t block, p, sub, rows, count, line, last = groups_in(Y) - 1
+    # lines of the next block of Y to bring near with each panel of X
+    cdef Py_ssize_t near = ceil_div(GROUP * Y.depth * sizeof(real) // CACHE_LINE, stop - first)
     cdef real* own = <real*> (job.scratch + thread * job.scratch_bytes)
     cdef real* y
     cdef const real* x
+    cdef const real* next_x
+    cdef const char* next_y = NULL
     cdef vec* totals
     cdef vec* at
     cdef bint first_block, last_block
@@ -100,15 +105,26 @@ cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noe
                 status |= invert_norms(Y, j, GROUP, job.zero_inverse)
         else:
             y = panel_of(Y, group * TILE_PANELS, block)
+            if block + 1 < Y.blocks:
+                next_y = <const char*> panel_of(Y, group * TILE_PANELS, block + 1)
+            else:
+                next_y = <const char*> panel_of(Y, at_most(group + 1, last) * TILE_PANELS, 0)
         for p in range(first, stop):
             x = panel_of(X, p, block)
+            next_x = panel_of(X, p + 1, block) if p + 1 < stop else x
+            if next_y != NULL:
+                for line in range(near):
+                    prefetch_second(next_y + ((p - first) * near + line) * CACHE_LINE)
+            if last_block:
+                prefetch_output(&job.out, X.first + p * PANEL,
+                                at_most(PANEL, X.count - p * PANEL), Y.first + j, columns)
             # a task with one block needs no more than one panel's sums
             at = totals if first_block and last_block else totals + (p - first) * panel_vecs
             for sub in range(PANEL // TILE_ROWS):
                 rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
                 if rows > 0:
-                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS, <const vec*> y,
-                         panel_stride, count, first_block, at + sub * TILE_ROWS * tile_vecs)
+                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS,
+                         x if sub + 1 < PANEL // TILE_ROWS else next_x, <const vec*> y, panel_stride, count, first_block, at + sub * TILE_ROWS * tile_vecs)
             if last_block:
                 finish_panel(job, at, p, group, columns)
     job.status[thread * LINE] |= status
@@ -139,10 +155,10 @@ cdef void superblock(Job* job) noexcept nogil:
     cdef Py_ssize_t tasks = (ceil_div(panels_in(&job.PX), job.chunk)
                              * ceil_div(groups_in(&job.PY), job.span))
     cdef Py_ssize_t exponents = 0
-    cdef Py_ssize_t packs = groups_in(&job.PX)
+    cdef Py_ssize_t packs = 0 if job.X_packed else groups_in(&job.PX)
     cdef Py_ssize_t t
     if job.careful and job.first_segment:
-        exponents = job.PX.count + job.PY.count
+        exponents = job.PX.count + job.PY.count    # of X once more, where it is packed already
     if not job.streamed and not job.diagonal:
         packs += groups_in(&job.PY)
     with parallel(num_threads=job.threads):
@@ -238,8 +254,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         # streamed: Y is not kept
         rows_X[0], rows_Y[0] = n, LONGEST
     else:
-        rows_Y[0] = at_most(m, rows // 2)
-        rows_X[0] = at_most(n, rows - rows_Y[0])
+        # X is packed once where it fits, Y once for each superblock of X
+        rows_X[0] = at_most(n, rows - at_most(m, rows // 4))
         rows_Y[0] = at_most(m, rows - rows_X[0])
     if blocks > SEGMENT:
         side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads / sizeof(real))
@@ -267,6 +283,7 @@ cdef int run_full(Job* job) except -1:
         while i < n:
             job.PX.first = i
             job.PX.count = at_most(rows_X, n - i)
+            job.X_packed = False
             j = i if job.same else 0
             while j < m:
                 job.diagonal = job.same and i == j
@@ -275,7 +292,7 @@ cdef int run_full(Job* job) except -1:
                 needed = plan(job, NULL)
                 if needed > held:
                     release(memory)
-                    held, memory = 0, NULL
+                    held, memory, job.X_packed = 0, NULL, False
                     memory = allocate(needed)
                     held = needed
                 plan(job, memory)
@@ -286,6 +303,7 @@ cdef int run_full(Job* job) except -1:
                     job.last_segment = (segment + 1) * SEGMENT >= blocks
                     with nogil:
                         superblock(job)
+                    job.X_packed = blocks <= SEGMENT
                     status |= found(job)
                     if status & CARE:
                         return status

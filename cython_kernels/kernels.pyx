@@ -52,6 +52,11 @@ cdef extern from "vectors.h" nogil:
     void* aligned_new(size_t)
     void aligned_delete(void*)
     double seconds()
+    enum:
+        CACHE_LINE
+    void prefetch(const void*)           # into the first-level cache
+    void prefetch_second(const void*)    # into the second
+    void prefetch_write(const void*)
 
 
 cdef extern from "openmp.h" nogil:
@@ -107,6 +112,14 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     `nan_for_zero`.
     """
     cdef Job job
+    cdef real zero = 0
+    cdef int status
+    if X.shape[0] == 1 and Y.shape[0] == 1:
+        status = paired(X, kind_X, Y, kind_Y, out, same, distance, nan_for_zero, careful, threads)
+        if same and distance and status & ZERO_ROW and not nan_for_zero:
+            job.out = output_of(out, distance)
+            put(&job.out, 0, 0, 1, &zero)
+        return status
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
@@ -117,9 +130,10 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     return run_full(&job)
 
 
-def paired(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
-           unsigned char[:, :, :] out, bint same, bint distance, bint nan_for_zero, bint careful,
-           int threads):
+cpdef int paired(const unsigned char[:, :, :] X, int kind_X,
+                 const unsigned char[:, :, :] Y, int kind_Y,
+                 unsigned char[:, :, :] out, bint same, bint distance, bint nan_for_zero,
+                 bint careful, int threads) except -1:
     """out[0, i] = cosine(X[i], Y[i]), or 1 - that; arguments and result as those of `full`."""
     cdef Paired job
     memset(&job, 0, sizeof(job))
@@ -200,7 +214,7 @@ def peak(Py_ssize_t repeats):
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
     cdef vec a = splat(<real> 0.5), total = splat(0)
     cdef real sums[LANES]
-    cdef Py_ssize_t k
+    cdef Py_ssize_t _
     cdef int i, j
     cdef double start
     with nogil:
@@ -208,7 +222,7 @@ def peak(Py_ssize_t repeats):
             for j in range(TILE_PANELS * VECS):
                 acc[i][j] = splat(<real> (i * GROUP + j))
         start = seconds()
-        for k in range(repeats):
+        for _ in range(repeats):
             for i in range(TILE_ROWS):
                 for j in range(TILE_PANELS * VECS):
                     acc[i][j] = madd(a, acc[i][j], a)
@@ -235,7 +249,7 @@ def tile_rate(Py_ssize_t repeats):
     with nogil:
         start = seconds()
         for k in range(repeats):
-            tile(TILE_ROWS, TILE_PANELS, x, y, BLOCK * VECS, BLOCK, k % 6 == 0, totals)
+            tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k % 6 == 0, totals)
         start = seconds() - start
     release(memory)
     return <double> repeats * TILE_ROWS * GROUP * BLOCK / start

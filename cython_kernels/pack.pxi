@@ -1,12 +1,12 @@
 # Packing: rows become panels, and their norms fall out of the same pass.
 #
-# A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a time,
-# padded with zeros. The squared norm is accumulated while the transposed vectors are in registers,
-# in the canonical order of every dot product: one fused multiply-add per feature, blocks summed in
-# order.
+# A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
+# time, padded with zeros. The squared norm is accumulated while the transposed vectors are in
+# registers, in the canonical order of every dot product: one fused multiply-add per feature,
+# blocks summed in order.
 
 cdef enum Status:            # what a pass over rows found; bits, or-ed over threads
-    CARE = 1                 # a row needs scaling (or is not finite): nothing computed so far counts
+    CARE = 1                 # a row needs scaling, or is not finite: nothing computed yet counts
     ZERO_ROW = 2
 
 cdef struct Pack:            # rows [first, first + count) of a source, and what is known of them

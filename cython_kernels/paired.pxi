@@ -1,7 +1,7 @@
 # Paired rows: out[i] = cosine(X[i], Y[i]).
 #
-# A lane holds one block of features of one row, so that one long pair fills a vector as well as many
-# short ones do; block sums are added in order, which makes the bits those of the full matrix.
+# A lane holds one block of features of one row, so that one long pair fills a vector as well as
+# many short ones do; block sums are added in order, which makes the bits those of the full matrix.
 
 cdef enum:
     BATCH = 1 << 15                  # block sums kept at a time
@@ -121,19 +121,47 @@ cdef void finish_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
     put(&job.out, 0, job.row0 + first, count, lanes[0])
 
 
+cdef enum:                           # a batch, stage by stage
+    FIND_EXPONENTS
+    SUM_BLOCKS
+    ADD_BLOCKS
+    FINISH_ROWS
+    STAGES
+
+
+cdef Py_ssize_t tasks_in(const Paired* job, int stage, bint last) noexcept nogil:
+    if stage == FIND_EXPONENTS:
+        return job.rows if job.careful and job.block0 == 0 else 0
+    if stage == SUM_BLOCKS:
+        return runs(job.rows * job.whole) + (runs(job.rows) if job.whole < job.blocks else 0)
+    if stage == ADD_BLOCKS:
+        return job.rows
+    return ceil_div(job.rows, LANES) if last else 0
+
+
+cdef void paired_task(Paired* job, int stage, Py_ssize_t task, int thread) noexcept nogil:
+    if stage == FIND_EXPONENTS:
+        job.exponent[task] = row_exponent(&job.X, job.row0 + task)
+        job.exponent[job.rows + task] = row_exponent(&job.Y, job.row0 + task)
+    elif stage == SUM_BLOCKS:
+        sum_run(job, task, thread)
+    elif stage == ADD_BLOCKS:
+        total_row(job, task)
+    else:
+        finish_rows(job, task * LANES, thread)
+
+
 cdef void paired_batch(Paired* job, bint last) noexcept nogil:
-    cdef Py_ssize_t t, tails = runs(job.rows) if job.whole < job.blocks else 0
-    cdef Py_ssize_t exponents = job.rows if job.careful and job.block0 == 0 else 0
-    with parallel(num_threads=job.threads):
-        for t in prange(exponents, schedule="static"):
-            job.exponent[t] = row_exponent(&job.X, job.row0 + t)
-            job.exponent[job.rows + t] = row_exponent(&job.Y, job.row0 + t)
-        for t in prange(runs(job.rows * job.whole) + tails, schedule="static"):
-            sum_run(job, t, omp_get_thread_num())
-        for t in prange(job.rows, schedule="static"):
-            total_row(job, t)
-        for t in prange(ceil_div(job.rows, LANES) if last else 0, schedule="static"):
-            finish_rows(job, t * LANES, omp_get_thread_num())
+    cdef int stage
+    cdef Py_ssize_t tasks, t
+    for stage in range(STAGES):
+        tasks = tasks_in(job, stage, last)
+        if job.threads == 1:         # without OpenMP: a single pair takes no longer than its start
+            for t in range(tasks):
+                paired_task(job, stage, t, 0)
+        else:
+            for t in prange(tasks, schedule="static", num_threads=job.threads):
+                paired_task(job, stage, t, omp_get_thread_num())
 
 
 cdef size_t plan_paired(Paired* job, char* memory) noexcept nogil:

@@ -1,6 +1,9 @@
 # The tile: TILE_ROWS x GROUP outputs held in registers while they run down a block of features;
 # and its finish: from dot products and norms to similarities in the user's array.
 
+cdef enum:
+    UNROLL = 4                       # features a turn of the tile's loop
+
 cdef struct Output:
     char* data
     Py_ssize_t row_stride, column_stride, itemsize     # bytes
@@ -8,22 +11,38 @@ cdef struct Output:
     bint distance
 
 
-cdef inline void tile_of(const int rows, const int panels, const real* x, const vec* y,
-                         Py_ssize_t panel_stride, Py_ssize_t count, bint first,
+cdef inline void tile_step(const int rows, const int panels, const real* x, const vec* y,
+                           Py_ssize_t panel_stride,
+                           vec[TILE_ROWS][TILE_PANELS * VECS] acc) noexcept nogil:
+    # acc[i, j] += x[i] * y[j], of one feature
+    cdef vec b
+    cdef int i, j
+    for i in range(rows):
+        b = splat(x[i])
+        for j in range(panels * VECS):
+            acc[i][j] = madd(b, y[(j // VECS) * panel_stride + j % VECS], acc[i][j])
+
+
+cdef inline void tile_of(const int rows, const int panels, const real* x, const real* ahead,
+                         const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
                          vec* totals) noexcept nogil:
     # totals[i, j] (+)= sum_k x[k, i] * y[k, j], k in order, one fused multiply-add each
+    # `ahead` is the panel of X that comes next: it is brought near, a line for each feature
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
-    cdef vec b
     cdef Py_ssize_t k
-    cdef int i, j
+    cdef int i, j, u
     for i in range(rows):
         for j in range(panels * VECS):
             acc[i][j] = splat(0)
-    for k in range(count):
-        for i in range(rows):
-            b = splat(x[k * PANEL + i])
-            for j in range(panels * VECS):
-                acc[i][j] = madd(b, y[(j // VECS) * panel_stride + k * VECS + j % VECS], acc[i][j])
+    for k in range(count // UNROLL):
+        for u in range(UNROLL):
+            prefetch(ahead + u * PANEL)
+            tile_step(rows, panels, x + u * PANEL, y + u * VECS, panel_stride, acc)
+        x += UNROLL * PANEL
+        y += UNROLL * VECS
+        ahead += UNROLL * PANEL
+    for k in range(count % UNROLL):
+        tile_step(rows, panels, x + k * PANEL, y + k * VECS, panel_stride, acc)
     if first:
         for i in range(rows):
             for j in range(panels * VECS):
@@ -35,20 +54,23 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
                                                       + acc[i][j])
 
 
-cdef void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const vec* y,
-               Py_ssize_t panel_stride, Py_ssize_t count, bint first, vec* totals) noexcept nogil:
+# inlined into loops: there GCC unrolls the tile early enough to keep all of it in registers
+cdef inline void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const real* ahead,
+                      const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
+                      vec* totals) noexcept nogil:
     cdef Py_ssize_t q
     if panels == TILE_PANELS:
         if rows == 1:
-            tile_of(1, TILE_PANELS, x, y, panel_stride, count, first, totals)
+            tile_of(1, TILE_PANELS, x, ahead, y, panel_stride, count, first, totals)
         else:
-            tile_of(TILE_ROWS, TILE_PANELS, x, y, panel_stride, count, first, totals)
+            tile_of(TILE_ROWS, TILE_PANELS, x, ahead, y, panel_stride, count, first, totals)
         return
     for q in range(panels):
         if rows == 1:
-            tile_of(1, 1, x, y + q * panel_stride, panel_stride, count, first, totals + q * VECS)
+            tile_of(1, 1, x, ahead, y + q * panel_stride, panel_stride, count, first,
+                    totals + q * VECS)
         else:
-            tile_of(TILE_ROWS, 1, x, y + q * panel_stride, panel_stride, count, first,
+            tile_of(TILE_ROWS, 1, x, ahead, y + q * panel_stride, panel_stride, count, first,
                     totals + q * VECS)
 
 
@@ -80,6 +102,19 @@ cdef void put(Output* out, Py_ssize_t i, Py_ssize_t j, Py_ssize_t columns,
         for k in range(columns):
             wide = <double> line[k]
             memcpy(p + k * out.column_stride, &wide, sizeof(double))
+
+
+cdef void prefetch_output(const Output* out, Py_ssize_t i, Py_ssize_t rows, Py_ssize_t j,
+                          Py_ssize_t columns) noexcept nogil:
+    """Bring out[i:i + rows, j:j + columns] near, to be written."""
+    cdef Py_ssize_t r, c, bytes = columns * out.itemsize
+    cdef const char* row
+    if out.direct:
+        for r in range(rows):
+            row = out.data + (i + r) * out.row_stride + j * out.column_stride
+            for c in range(0, bytes, 64):
+                prefetch_write(row + c)
+            prefetch_write(row + bytes - 1)
 
 
 cdef void finish(const vec* totals, Py_ssize_t rows, Py_ssize_t columns, const Pack* X,

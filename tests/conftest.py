@@ -3,9 +3,9 @@ import os
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
-from unitdot._dispatch import use_isa
 
 from unitdot import datasets
+from unitdot._dispatch import use_isa
 
 from . import helpers
 

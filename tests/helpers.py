@@ -6,9 +6,9 @@ import sys
 import textwrap
 
 import numpy as np
-from unitdot._dispatch import available_isas
 
 import unitdot
+from unitdot._dispatch import available_isas
 
 from . import oracle
 

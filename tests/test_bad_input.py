@@ -94,7 +94,7 @@ def test_frames_with_text_or_missing_values(name, argument):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_None_is_no_matrix(name):
+def test_no_matrix_at_all(name):
     refused(name, (TypeError, ValueError), r"\bX\b", X=None)
     if name not in MATRIX:
         refused(name, (TypeError, ValueError), r"\bY\b", Y=None)

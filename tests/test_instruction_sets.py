@@ -4,9 +4,9 @@ import platform
 
 import numpy as np
 import pytest
-from unitdot._dispatch import available_isas, use_isa
 
 import unitdot
+from unitdot._dispatch import available_isas, use_isa
 
 from .helpers import ISAS, assert_same_bits, normal, run_python
 

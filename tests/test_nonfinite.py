@@ -38,7 +38,7 @@ def test_the_first_in_row_order_is_named(name, order, isa):
 @pytest.mark.parametrize("name", MATRIX)
 @pytest.mark.parametrize("Y_is", ["None", "X"])
 @pytest.mark.parametrize("shape", [(30, 37), (4, 20_000), (800, 40)])
-def test_self_join_names_X(name, Y_is, shape, isa):
+def test_self_join_names_its_argument(name, Y_is, shape, isa):
     X = normal(shape)
     place = (shape[0] - 1, shape[1] - 2)
     X[place] = np.inf

@@ -69,7 +69,7 @@ def test_small_work_stays_on_one_thread():
 
 @openmp
 @pytest.mark.parametrize("n_threads", [1, 2, 5])
-def test_OMP_NUM_THREADS_is_honoured(n_threads):
+def test_environment_is_honoured(n_threads):
     run = run_python(f"import unitdot; print({THREADS})", OMP_NUM_THREADS=str(n_threads))
     assert 1 <= int(run.stdout) <= min(n_threads, usable_cpus()), run.stderr
 
@@ -120,6 +120,7 @@ FORK = """
         receiver, sender = context.Pipe(duplex=False)
         child = context.Process(target=work, args=[sender], daemon=True)
         child.start()
+        sender.close()
         assert receiver.poll(40), "the child hangs"
         similarity, distances, paired = receiver.recv()
         child.join(10)
@@ -166,7 +167,7 @@ def test_python_threads_at_the_same_time(isa):
                 assert_same_bits(result, alone)
 
 
-def test_the_GIL_is_released():
+def test_python_goes_on_meanwhile():
     """A thread that counts goes on counting while another computes."""
     X = np.broadcast_to(normal(20_000), (2500, 20_000))
     with ThreadPoolExecutor(1) as pool:

@@ -117,7 +117,7 @@ def test_raise_names_argument_and_first_row(name, argument, dtype, n_features, i
 
 
 @pytest.mark.parametrize("name", MATRIX)
-def test_raise_in_a_self_join_names_X(name, isa):
+def test_raise_in_a_self_join_names_its_argument(name, isa):
     X = with_zero_rows()
     for Y in (None, X):
         with pytest.raises(ValueError, match=r"\bX\b.*\b2\b"):

@@ -1,4 +1,4 @@
-"""Cosine similarity between many vectors: compiled, drop-in for scikit-learn, exact where it counts.
+"""Cosine similarity between many vectors, compiled, drop-in for scikit-learn.
 
 >>> import unitdot
 >>> unitdot.cosine_similarity([[3.0, 4.0]], [[6.0, 8.0], [-4.0, 3.0]])

@@ -1,11 +1,17 @@
 """What this build can do and what was chosen."""
 
+from typing import Any, Literal, overload
+
 from unitdot import _dispatch, _threads
 from unitdot._kernels import cpu
 from unitdot._version import __version__
 
 
-def show_config(mode="stdout"):
+@overload
+def show_config(mode: Literal["stdout"] = ...) -> None: ...
+@overload
+def show_config(mode: Literal["dicts"]) -> dict[str, Any]: ...
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Show what this build can do and what was chosen at import.
 
     Parameters
@@ -35,7 +41,7 @@ def show_config(mode="stdout"):
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f'mode is {mode!r}; expected "stdout" or "dicts"')
-    config = {
+    config: dict[str, Any] = {
         "version": __version__,
         "instruction_set": _dispatch.active_isa(),
         "instruction_sets": _dispatch.available_isas(),

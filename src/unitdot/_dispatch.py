@@ -5,25 +5,47 @@ The best that this build and this machine share is taken; ``UNITDOT_ISA`` forces
 """
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from unitdot._kernels import cpu
+
+Bytes = npt.NDArray[np.uint8]
 
 PRECISIONS = ("float32", "float64")
 
 
-def available_isas():
+class Kernels(Protocol):
+    """A compiled module; cython_kernels/kernels.pyx says what each function does."""
+
+    NEEDS_CARE: int
+    HAS_ZERO_ROW: int
+
+    def full(self, *arguments: Any) -> int: ...
+    def paired(self, *arguments: Any) -> int: ...
+    def survey(self, X: Bytes, kind: int, threads: int) -> int: ...
+    def first_not_finite(self, X: Bytes, kind: int) -> tuple[int, int] | None: ...
+    def first_zero_row(self, X: Bytes, kind: int) -> int | None: ...
+    def peak(self, repeats: int) -> float: ...
+    def tile_rate(self, repeats: int) -> float: ...
+
+
+def available_isas() -> list[str]:
     """Names of the instruction sets that build and machine share, best first."""
     return [isa for isa in cpu.machine_isas() if find_spec(f"unitdot._kernels.{isa}_float32")]
 
 
-def _load(isa):
-    return {p: import_module(f"unitdot._kernels.{isa}_{p}") for p in PRECISIONS}
+def _load(isa: str) -> list[Kernels]:
+    return [cast(Kernels, import_module(f"unitdot._kernels.{isa}_{p}")) for p in PRECISIONS]
 
 
-def _choose():
+def _choose() -> str:
     offered = available_isas()
     forced = os.environ.get("UNITDOT_ISA")
     if forced is not None and forced not in offered:
@@ -38,18 +60,18 @@ _isa = _choose()
 _modules = _load(_isa)
 
 
-def active_isa():
+def active_isa() -> str:
     """The name of the instruction set in use."""
     return _isa
 
 
-def kernels(precision):
-    """The compiled module for ``"float32"`` or ``"float64"``."""
-    return _modules[precision]
+def kernels(wide: bool) -> Kernels:
+    """The compiled module that computes in float64, or else in float32."""
+    return _modules[wide]
 
 
 @contextmanager
-def use_isa(name):
+def use_isa(name: str) -> Iterator[None]:
     """Compute with another instruction set inside a ``with`` block (for tests; not thread-safe)."""
     global _isa, _modules
     if name not in available_isas():

@@ -1,11 +1,18 @@
 """Input checking: the only place that raises. Arrays leave it as the kernels read them."""
 
 import operator
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from unitdot import _memory
+from unitdot._dispatch import Bytes, Kernels
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+View = tuple[Bytes, int]
 
 # numbers are those of `Kind` in cython_kernels/source.pxi
 _NUMBERS = {
@@ -18,37 +25,43 @@ _SINGLE = {"float16", "bfloat16", "float32"}
 _BYTE = np.dtype("u1")
 
 #: dtype -> (kind, computed in float64)
-KINDS = {}
+KINDS: dict[np.dtype[Any], tuple[int, bool]] = {}
 for _name, _number in _NUMBERS.items():
     if _name != "bfloat16":
-        _dtype = np.dtype(_name)
+        _dtype: np.dtype[Any] = np.dtype(_name)
         KINDS[_dtype] = (_number, _name not in _SINGLE)
         if _dtype.itemsize > 1:
             KINDS[_dtype.newbyteorder()] = (_number + _SWAPPED, _name not in _SINGLE)
 
-_RESULT_DTYPES = {False: np.dtype("f4"), True: np.dtype("f8")}
+_RESULT_DTYPES = (np.dtype("f4"), np.dtype("f8"))  # computed in float32, in float64
 _ZERO = ("zero", "nan", "raise")
 
 
 class Options(NamedTuple):
     """The keywords that every function shares, checked."""
 
-    dtype: np.dtype | None
+    dtype: np.dtype[Any] | None
     zero: str
     check_finite: bool
     n_threads: int | None
 
 
-def check_options(dtype, zero, check_finite, n_threads):
-    """Checked keywords."""
+_DEFAULTS = Options(None, "zero", True, None)
+
+
+def check_options(keywords: tuple[Any, ...]) -> Options:
+    """The keywords (dtype, zero, check_finite, n_threads), checked."""
+    dtype, zero, check_finite, n_threads = keywords
+    if dtype is None and n_threads is None and check_finite is True and zero is _DEFAULTS.zero:
+        return _DEFAULTS
     if dtype is not None:
         try:
-            given, dtype = dtype, np.dtype(dtype)
+            dtype = np.dtype(dtype)
         except TypeError as error:
             raise TypeError(f"dtype is {dtype!r}; expected float32 or float64") from error
-        if dtype not in _RESULT_DTYPES.values():
-            raise ValueError(f"dtype is {given!r}; expected float32 or float64")
-    if zero not in _ZERO:
+        if dtype not in _RESULT_DTYPES:
+            raise ValueError(f"dtype is {dtype}; expected float32 or float64")
+    if not isinstance(zero, str) or zero not in _ZERO:
         raise ValueError(f'zero is {zero!r}; expected "zero", "nan" or "raise"')
     if not isinstance(check_finite, (bool, np.bool_)):
         raise TypeError(f"check_finite is {check_finite!r}; expected True or False")
@@ -57,7 +70,7 @@ def check_options(dtype, zero, check_finite, n_threads):
     return Options(dtype, zero, bool(check_finite), n_threads)
 
 
-def _positive(value, name):
+def _positive(value: Any, name: str) -> int:
     try:
         number = operator.index(value)
     except TypeError:
@@ -69,7 +82,7 @@ def _positive(value, name):
     return number
 
 
-def as_array(argument, name):
+def as_array(argument: Any, name: str) -> Array:
     """`argument` as an ndarray of a dtype in KINDS, not copied."""
     array = argument if type(argument) is np.ndarray else _convert(argument, name)
     if array.dtype not in KINDS:
@@ -79,7 +92,7 @@ def as_array(argument, name):
     return array
 
 
-def _convert(argument, name):
+def _convert(argument: Any, name: str) -> Array:
     if hasattr(argument, "tocsr"):
         raise TypeError(
             f"{name} is a SciPy sparse {type(argument).__name__}; sparse input is not supported "
@@ -97,7 +110,7 @@ def _convert(argument, name):
         ) from error
 
 
-def _with_known_dtype(array, name):
+def _with_known_dtype(array: Array, name: str) -> Array:
     dtype = array.dtype
     if dtype.name == "bfloat16":
         KINDS[dtype] = (_NUMBERS["bfloat16"], False)
@@ -111,7 +124,7 @@ def _with_known_dtype(array, name):
     )
 
 
-def check_features(X, Y):
+def check_features(X: Array, Y: Array) -> None:
     """Raise unless both have the same number of features, at least one, on their last axis."""
     if X.shape[-1] != Y.shape[-1]:
         raise ValueError(
@@ -122,12 +135,14 @@ def check_features(X, Y):
         raise ValueError(f"X has 0 features (shape {X.shape}); expected at least 1")
 
 
-def features_last(X, Y, axis):
+def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array]:
     """Both with as many axes as their broadcast has, and `axis` of that moved to the end."""
     try:
         axis = operator.index(axis)
     except TypeError as error:
         raise TypeError(f"axis is {axis!r}; expected an integer") from error
+    if axis == -1 and X.ndim == Y.ndim:
+        return X, Y
     ndim = max(X.ndim, Y.ndim)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis is {axis}; expected -{ndim} to {ndim - 1} for {ndim}-D input")
@@ -136,8 +151,10 @@ def features_last(X, Y, axis):
     return np.moveaxis(X, axis, -1), np.moveaxis(Y, axis, -1)
 
 
-def broadcast(X_shape, Y_shape):
+def broadcast(X_shape: Shape, Y_shape: Shape) -> Shape:
     """The common shape, as NumPy broadcasts."""
+    if X_shape == Y_shape:
+        return X_shape
     try:
         return np.broadcast_shapes(X_shape, Y_shape)
     except ValueError as error:
@@ -147,27 +164,32 @@ def broadcast(X_shape, Y_shape):
         ) from error
 
 
-def compute_wide(X, Y):
+def stretched(array: Array, shape: Shape) -> Array:
+    """A view of `array` in a shape that it broadcasts to."""
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
+def compute_wide(X: Array, Y: Array) -> bool:
     """Whether the pair is computed in float64."""
     return KINDS[X.dtype][1] or KINDS[Y.dtype][1]
 
 
-def result_dtype(wide, options):
+def result_dtype(wide: bool, options: Options) -> np.dtype[Any]:
     """The dtype of the result."""
     return _RESULT_DTYPES[wide] if options.dtype is None else options.dtype
 
 
-def kernel_view(array):
+def kernel_view(array: Array) -> View:
     """What the kernels read: (rows, features, bytes) and the number of its kind."""
     return byte_view(array), KINDS[array.dtype][0]
 
 
-def byte_view(array):
+def byte_view(array: Array) -> Bytes:
     """`array` as the kernels see it: (rows, columns, bytes)."""
     return array[..., None].view(_BYTE)
 
 
-def result_array(shape, dtype, out, *inputs):
+def result_array(shape: Shape, dtype: np.dtype[Any], out: Any, *inputs: Array) -> Array:
     """`out`, checked, or a new array."""
     if out is None:
         return _memory.empty(shape, dtype)
@@ -187,14 +209,14 @@ def result_array(shape, dtype, out, *inputs):
     return out
 
 
-def _overlap(a, b):
+def _overlap(a: Array, b: Array) -> bool:
     try:
-        return np.shares_memory(a, b, max_work=10_000)
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True
 
 
-def _overlaps_itself(out):
+def _overlaps_itself(out: Array) -> bool:
     # strides, smallest first, must each step over all that the smaller ones reach
     reach = out.itemsize
     for stride, length in sorted(
@@ -206,7 +228,9 @@ def _overlaps_itself(out):
     return False
 
 
-def check_is_finite(kernels, matrices, index):
+def check_is_finite(
+    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape
+) -> None:
     """Raise for the first NaN or infinity of (name, view, kind)s, the index-th of their stacks."""
     for name, view, kind in matrices:
         found = kernels.first_not_finite(view, kind)
@@ -218,7 +242,9 @@ def check_is_finite(kernels, matrices, index):
             )
 
 
-def raise_zero_row(kernels, matrices, index):
+def raise_zero_row(
+    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape
+) -> None:
     """Raise for the first zero row."""
     for name, view, kind in matrices:
         row = kernels.first_zero_row(view, kind)
@@ -229,5 +255,5 @@ def raise_zero_row(kernels, matrices, index):
             )
 
 
-def _place(index):
+def _place(index: Shape) -> str:
     return f"matrix {', '.join(map(str, index))}, " if index else ""

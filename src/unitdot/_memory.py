@@ -1,8 +1,10 @@
 """Results: refused before any work where memory cannot hold them."""
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from unitdot._system import available_bytes
 
@@ -10,7 +12,7 @@ from unitdot._system import available_bytes
 UNCHECKED = 1 << 26
 
 
-def empty(shape, dtype):
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """An uninitialised array, or a MemoryError that says how large it would have been."""
     size = math.prod(shape) * dtype.itemsize
     if size > UNCHECKED:
@@ -23,6 +25,6 @@ def empty(shape, dtype):
         raise MemoryError(_message(shape, dtype, size, None)) from error
 
 
-def _message(shape, dtype, size, held):
+def _message(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, held: int | None) -> str:
     room = "" if held is None else f"; {held / 2**30:.1f} GiB are available"
     return f"the result of shape {shape} in {dtype} needs {size / 2**30:.1f} GiB{room}"

@@ -1,31 +1,36 @@
 """The public functions on dense input: validate, allocate, call a kernel."""
 
-import operator
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs
+from unitdot._inputs import Array, Options, Shape, View
 from unitdot._threads import threads_for
+
+Zero = Literal["zero", "nan", "raise"]
 
 # reading and packing an element costs about as much as this many multiply-adds
 READ = 10
 
 
 def cosine_similarity(
-    X,
-    Y=None,
-    dense_output=True,
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike | None = None,
+    dense_output: bool = True,
     *,
-    out=None,
-    dtype=None,
-    zero="zero",
-    check_finite=True,
-    n_threads=None,
-):
+    out: Array | None = None,
+    dtype: npt.DTypeLike | None = None,
+    zero: Zero = "zero",
+    check_finite: bool = True,
+    n_threads: int | None = None,
+) -> Array:
     """Cosine similarity of every row of `X` with every row of `Y`.
 
-    ``S[i, j] = X[i] · Y[j] / (‖X[i]‖ ‖Y[j]‖)``, as :func:`sklearn.metrics.pairwise.cosine_similarity`
-    gives it, under the contract of the documentation: right for rows of any finite norm, in
+    ``S[i, j] = X[i] · Y[j] / (‖X[i]‖ ‖Y[j]‖)``, what scikit-learn's function of this name gives,
+    under the contract of the documentation: right for rows of any finite norm, in
     [-1, 1], exactly 1 for equal rows, and the same bits whatever the batch, layout or threads.
 
     Parameters
@@ -90,8 +95,15 @@ def cosine_similarity(
 
 
 def cosine_distances(
-    X, Y=None, *, out=None, dtype=None, zero="zero", check_finite=True, n_threads=None
-):
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike | None = None,
+    *,
+    out: Array | None = None,
+    dtype: npt.DTypeLike | None = None,
+    zero: Zero = "zero",
+    check_finite: bool = True,
+    n_threads: int | None = None,
+) -> Array:
     """Cosine distance, ``1 - cosine_similarity``, of every row of `X` from every row of `Y`.
 
     Parameters
@@ -122,8 +134,15 @@ def cosine_distances(
 
 
 def paired_cosine_similarity(
-    X, Y, *, axis=-1, dtype=None, zero="zero", check_finite=True, n_threads=None
-):
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
+    *,
+    axis: int = -1,
+    dtype: npt.DTypeLike | None = None,
+    zero: Zero = "zero",
+    check_finite: bool = True,
+    n_threads: int | None = None,
+) -> Array:
     """Cosine similarity of each row of `X` with the row of `Y` in the same place.
 
     The bits are those of the diagonal of ``cosine_similarity(X, Y)``.
@@ -158,8 +177,15 @@ def paired_cosine_similarity(
 
 
 def paired_cosine_distances(
-    X, Y, *, axis=-1, dtype=None, zero="zero", check_finite=True, n_threads=None
-):
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
+    *,
+    axis: int = -1,
+    dtype: npt.DTypeLike | None = None,
+    zero: Zero = "zero",
+    check_finite: bool = True,
+    n_threads: int | None = None,
+) -> Array:
     """Cosine distance, ``1 - paired_cosine_similarity``, of rows in the same place.
 
     Parameters
@@ -186,8 +212,8 @@ def paired_cosine_distances(
     return _paired(X, Y, axis, True, dtype, zero, check_finite, n_threads)
 
 
-def _full(X, Y, out, distance, *keywords):
-    options = _inputs.check_options(*keywords)
+def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
+    options = _inputs.check_options(keywords)
     same = Y is None or Y is X
     X = _inputs.as_array(X, "X")
     Y = X if same else _inputs.as_array(Y, "Y")
@@ -197,7 +223,8 @@ def _full(X, Y, out, distance, *keywords):
     if X.ndim == 2 and Y.ndim == 2:
         result = _inputs.result_array((X.shape[0], Y.shape[0]), dtype, out, X, Y)
         if result.size:
-            _Call("full", X, Y, same, result, distance, wide, options).run(out is not None)
+            careful = out is not None and _examine(X, Y, same, wide, options)
+            _call("full", X, Y, same, result, distance, wide, options, careful)
         return result
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
     lead = _inputs.broadcast(stack_X.shape[:-2], stack_Y.shape[:-2])
@@ -206,99 +233,111 @@ def _full(X, Y, out, distance, *keywords):
     result = _inputs.result_array((*lead, *rows, *columns), dtype, out, X, Y)
     matrices = result if X.ndim > 1 else np.expand_dims(result, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
-    _run_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, out is not None)
+    _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, out is not None)
     return result if out is not None or result.ndim else result[()]
 
 
-def _paired(X, Y, axis, distance, *keywords):
-    options = _inputs.check_options(*keywords)
+def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Array:
+    options = _inputs.check_options(keywords)
     X, Y = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
     X, Y = _inputs.features_last(X, Y, axis)
     _inputs.check_features(X, Y)
     wide = _inputs.compute_wide(X, Y)
     shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1])
     result = _inputs.result_array(shape, _inputs.result_dtype(wide, options), None)
-    rows = shape[-1:] or (1,)
-    lead = shape[:-1]
-    X = np.broadcast_to(X, (*lead, *rows, X.shape[-1]))
-    Y = np.broadcast_to(Y, (*lead, *rows, Y.shape[-1]))
-    matrices = result.reshape(*lead, 1, *rows)
-    _run_stack("paired", X, Y, False, matrices, distance, wide, options, False)
+    matrices = result.reshape(*shape[:-1], 1, *(shape[-1:] or (1,)))
+    stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
+    _call_stack("paired", stack_X, stack_Y, False, matrices, distance, wide, options, False)
     return result if result.ndim else result[()]
 
 
-def _run_stack(name, X, Y, same, out, distance, wide, options, keep_out):
-    """A call for each matrix of a stack; where `out` is the user's, all are examined first."""
+def _call_stack(
+    name: str,
+    X: Array,
+    Y: Array,
+    same: bool,
+    out: Array,
+    distance: bool,
+    wide: bool,
+    options: Options,
+    keep_out: bool,
+) -> None:
+    """A call for every matrix of a stack; with `keep_out`, after all have been found good."""
     if not out.size:
         return
     lead = out.shape[:-2]
-    X = np.broadcast_to(X, (*lead, *X.shape[-2:]))
-    Y = X if same else np.broadcast_to(Y, (*lead, *Y.shape[-2:]))
-    calls = (
-        _Call(name, X[i], Y[i], same, out[i], distance, wide, options, i) for i in np.ndindex(lead)
-    )
+    rows_X, rows_Y = X.shape[-2], Y.shape[-2]
+    if name == "paired":
+        rows_X = rows_Y = out.shape[-1]
+    X = _inputs.stretched(X, (*lead, rows_X, X.shape[-1]))
+    Y = X if same else _inputs.stretched(Y, (*lead, rows_Y, Y.shape[-1]))
+    careful = {}
     if keep_out:
-        calls = list(calls)
-        for call in calls:
-            call.examine()
-    for call in calls:
-        call.run()
+        careful = {i: _examine(X[i], Y[i], same, wide, options, i) for i in _indices(lead)}
+    for i in _indices(lead):
+        _call(name, X[i], Y[i], same, out[i], distance, wide, options, careful.get(i, False), i)
 
 
-class _Call:
-    """One call of a kernel on two matrices, and what follows from what it finds."""
+def _indices(lead: Shape) -> Iterable[Shape]:
+    return np.ndindex(lead) if lead else ((),)
 
-    def __init__(self, name, X, Y, same, out, distance, wide, options, index=()):
-        self.kernels = _dispatch.kernels("float64" if wide else "float32")
-        self.kernel = getattr(self.kernels, name)
-        self.x = _inputs.kernel_view(X)
-        self.y = self.x if same else _inputs.kernel_view(Y)
-        self.out = _inputs.byte_view(out)
-        self.same = same
-        self.distance = distance
-        self.options = options
-        self.index = index
-        self.careful = False
-        n, d = X.shape
-        products = out.size * d
-        self.threads = threads_for(options.n_threads, products + READ * d * (n + Y.shape[0]))
 
-    def run(self, keep_out=False):
-        """Fill the output; with `keep_out`, not before the input has been found good."""
-        if keep_out:
-            self.examine()
-        found = self._compute()
-        if found & self.kernels.NEEDS_CARE:
-            self._react(found)
-            found = self._compute()
-        self._react(found & ~self.kernels.NEEDS_CARE)
+def _call(
+    name: str,
+    X: Array,
+    Y: Array,
+    same: bool,
+    out: Array,
+    distance: bool,
+    wide: bool,
+    options: Options,
+    careful: bool = False,
+    index: Shape = (),
+) -> None:
+    """Fill `out`, a matrix, by the kernel of this name."""
+    kernels = _dispatch.kernels(wide)
+    run = getattr(kernels, name)
+    x, y = _views(X, Y, same)
+    view = _inputs.byte_view(out)
+    threads = _threads_of(X, Y, out.size, options)
+    nan = options.zero == "nan"
+    found = run(*x, *y, view, same, distance, nan, careful, threads)
+    if found & kernels.NEEDS_CARE:
+        _react(kernels, found, x, y, options, index)
+        found = run(*x, *y, view, same, distance, nan, True, threads)
+    if found:
+        _react(kernels, found, x, y, options, index)
 
-    def examine(self):
-        """Raise what `run` would raise, and choose its way, without writing."""
-        found = self.kernels.survey(*self.x, self.threads)
-        if not self.same:
-            found |= self.kernels.survey(*self.y, self.threads)
-        self._react(found)
 
-    def _compute(self):
-        return self.kernel(
-            *self.x,
-            *self.y,
-            self.out,
-            self.same,
-            self.distance,
-            self.options.zero == "nan",
-            self.careful,
-            self.threads,
-        )
+def _examine(
+    X: Array, Y: Array, same: bool, wide: bool, options: Options, index: Shape = ()
+) -> bool:
+    """Raise what `_call` would, before anything is written; returns whether it must be careful."""
+    kernels = _dispatch.kernels(wide)
+    x, y = _views(X, Y, same)
+    threads = _threads_of(X, Y, 0, options)
+    found = kernels.survey(*x, threads) | (0 if same else kernels.survey(*y, threads))
+    _react(kernels, found, x, y, options, index)
+    return bool(found & kernels.NEEDS_CARE)
 
-    def _react(self, found):
-        if found & self.kernels.NEEDS_CARE:
-            if self.options.check_finite:
-                _inputs.check_is_finite(self.kernels, self._matrices(), self.index)
-            self.careful = True
-        elif found & self.kernels.HAS_ZERO_ROW and self.options.zero == "raise":
-            _inputs.raise_zero_row(self.kernels, self._matrices(), self.index)
 
-    def _matrices(self):
-        return [("X", *self.x)] if self.same else [("X", *self.x), ("Y", *self.y)]
+def _react(
+    kernels: _dispatch.Kernels, found: int, x: View, y: View, options: Options, index: Shape
+) -> None:
+    """Raise for what a kernel found, where the options ask for it."""
+    matrices = [("X", *x)] if y is x else [("X", *x), ("Y", *y)]
+    if found & kernels.NEEDS_CARE and options.check_finite:
+        _inputs.check_is_finite(kernels, matrices, index)
+    if options.zero == "raise" and found:
+        _inputs.raise_zero_row(kernels, matrices, index)
+
+
+def _views(X: Array, Y: Array, same: bool) -> tuple[View, View]:
+    x = _inputs.kernel_view(X)
+    return x, x if same else _inputs.kernel_view(Y)
+
+
+def _threads_of(X: Array, Y: Array, outputs: int, options: Options) -> int:
+    features = X.shape[1]
+    work = outputs * features + READ * features * (X.shape[0] + Y.shape[0])
+    return threads_for(options.n_threads, work)

@@ -1,18 +1,19 @@
 """What the system allows this process: control groups' limits and free memory."""
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 
-def _words(path):
+def _words(path: str) -> list[str]:
     try:
         return Path(path).read_text(encoding="ascii").split()
     except (OSError, UnicodeDecodeError):
         return []
 
 
-def _cgroup_values(controller, unified, legacy):
+def _cgroup_values(controller: str, unified: list[str], legacy: list[str]) -> Iterator[list[str]]:
     """The files' words at every level of this process's control group: one list a level."""
     for line in _words("/proc/self/cgroup"):
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
@@ -30,7 +31,7 @@ def _cgroup_values(controller, unified, legacy):
 
 
 @cache
-def cgroup_cpus():
+def cgroup_cpus() -> int | None:
     """The processors' worth of time that the control group allows, at least 1; None: no limit."""
     values = _cgroup_values("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
     limits = [
@@ -41,7 +42,7 @@ def cgroup_cpus():
     return max(1, math.ceil(min(limits))) if limits else None
 
 
-def available_bytes():
+def available_bytes() -> int | None:
     """Memory that this process could still be given; None where the system does not say."""
     rooms = []
     try:

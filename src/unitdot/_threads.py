@@ -15,7 +15,7 @@ _ran_parallel = False
 _serial = False
 
 
-def _after_fork_in_child():
+def _after_fork_in_child() -> None:
     global _serial
     # GNU's OpenMP runtime waits for ever for worker threads that did not survive the fork
     _serial = _serial or _ran_parallel
@@ -25,17 +25,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def available_threads():
+def available_threads() -> int:
     """The threads that this process may really use now."""
     if _serial:
         return 1
     limits = [cpu.max_threads()]
     if hasattr(os, "sched_getaffinity"):
         limits.append(len(os.sched_getaffinity(0)))
-    return max(1, min(limits + [cgroup_cpus() or limits[0]]))
+    return max(1, min([*limits, cgroup_cpus() or limits[0]]))
 
 
-def threads_for(n_threads, work):
+def threads_for(n_threads: int | None, work: int) -> int:
     """Threads for `work` multiply-adds: `n_threads`, or as many as are useful where it is None."""
     global _ran_parallel
     if n_threads is None:
