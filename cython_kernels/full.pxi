@@ -80,6 +80,7 @@ cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noe
     cdef real* y
     cdef const real* x
     cdef const real* next_x
+    cdef const real* ahead
     cdef const char* next_y = NULL
     cdef vec* totals
     cdef vec* at
@@ -123,8 +124,10 @@ cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noe
             for sub in range(PANEL // TILE_ROWS):
                 rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
                 if rows > 0:
-                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS,
-                         x if sub + 1 < PANEL // TILE_ROWS else next_x, <const vec*> y, panel_stride, count, first_block, at + sub * TILE_ROWS * tile_vecs)
+                    ahead = x if sub + 1 < PANEL // TILE_ROWS else next_x
+                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS, ahead,
+                         <const vec*> y, panel_stride, count, first_block,
+                         at + sub * TILE_ROWS * tile_vecs)
             if last_block:
                 finish_panel(job, at, p, group, columns)
     job.status[thread * LINE] |= status

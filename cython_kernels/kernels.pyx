@@ -238,18 +238,20 @@ def peak(Py_ssize_t repeats):
 
 def tile_rate(Py_ssize_t repeats):
     """Multiply-adds per second of one core: the tile, on panels in the first-level cache."""
-    cdef char* memory = allocate((GROUP + PANEL + TILE_ROWS) * BLOCK * sizeof(real))
-    cdef real* x = <real*> memory
+    cdef char* memory = allocate((GROUP * (BLOCK + TILE_ROWS) + PANEL * BLOCK) * sizeof(real))
+    # sums first: behind the panels they would share the low bits of addresses just being read
+    cdef vec* totals = <vec*> memory
+    cdef real* x = <real*> memory + TILE_ROWS * GROUP
     cdef vec* y = <vec*> (x + PANEL * BLOCK)
-    cdef vec* totals = y + GROUP * BLOCK // LANES
-    cdef Py_ssize_t k
+    cdef Py_ssize_t k, _
     cdef double start
-    for k in range((GROUP + PANEL + TILE_ROWS) * BLOCK):
+    for k in range((GROUP + PANEL) * BLOCK):
         x[k] = <real> 0.5
     with nogil:
         start = seconds()
-        for k in range(repeats):
-            tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k % 6 == 0, totals)
+        for _ in range(repeats):
+            for k in range(RUN):
+                tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k == 0, totals)
         start = seconds() - start
     release(memory)
-    return <double> repeats * TILE_ROWS * GROUP * BLOCK / start
+    return <double> repeats * RUN * TILE_ROWS * GROUP * BLOCK / start
