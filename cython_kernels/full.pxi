@@ -167,7 +167,7 @@ cdef void superblock(Job* job) noexcept nogil:
     with parallel(num_threads=job.threads):
         for t in prange(exponents, schedule="static"):
             find_exponents(job, t)
-        for t in prange(packs, schedule="dynamic"):
+        for t in prange(packs, schedule="dynamic", chunksize=4):
             pack_task(job, t, omp_get_thread_num())
         for t in prange(tasks, schedule="dynamic"):
             multiply_task(job, t, omp_get_thread_num())

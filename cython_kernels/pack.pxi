@@ -2,8 +2,7 @@
 #
 # A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
 # time, padded with zeros. The squared norm is accumulated while the transposed vectors are in
-# registers, in the canonical order of every dot product: one fused multiply-add per feature,
-# blocks summed in order.
+# registers, in the canonical order of every dot product.
 
 cdef enum Status:            # what a pass over rows found; bits, or-ed over threads
     CARE = 1                 # a row needs scaling, or is not finite: nothing computed yet counts
@@ -123,6 +122,14 @@ cdef inline const real* lane_of(const Source* s, Py_ssize_t row, Py_ssize_t bloc
     return stage
 
 
+cdef inline const char* block_after(const Source* s, Py_ssize_t row, Py_ssize_t block,
+                                    Py_ssize_t stride) noexcept nogil:
+    """Where the rows' next block begins: behind this one, or `stride` rows further down."""
+    if (block + 1) * BLOCK < s.features:
+        return s.data + row * s.row_stride + (block + 1) * BLOCK * s.feature_stride
+    return s.data + (row + stride) * s.row_stride
+
+
 cdef inline int tiny_lanes(vec smallest, const real** lane, Py_ssize_t lanes,
                            Py_ssize_t count) noexcept nogil:
     """CARE where one of the first `lanes` has an element too small for unscaled arithmetic."""
@@ -141,27 +148,38 @@ cdef int pack_panel(const Source* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t
     """panel[k, i] = X[row + i, block * BLOCK + k] for i < rows; norm2[i] (+)= its squares' sum."""
     cdef real stage[PANEL * BLOCK]
     cdef const real* lane[PANEL]
+    cdef const char* after[PANEL]
     cdef vec t[LANES]
-    cdef vec squares, smallest
+    cdef vec squares, part, smallest
     cdef Py_ssize_t k, count = block_length(s.features, block)
     cdef Py_ssize_t padded = ceil_div(count, LANES) * LANES
     cdef int i, v, status = 0
     for i in range(PANEL):
         lane[i] = ZEROS
+        after[i] = <const char*> ZEROS
         if i < rows:
+            after[i] = block_after(s, row + i, block, GROUP)
+            if not s.native:
+                for k in range(0, BLOCK * s.itemsize, 64):
+                    prefetch_second(after[i] + k)
             lane[i] = lane_of(s, row + i, block, count, padded, entry(exponent, i),
                               stage + i * BLOCK)
     for v in range(VECS):
         squares = splat(0)
         smallest = splat(REAL_MAX)
+        part = splat(0)
         for k in range(padded // LANES):
+            if k % (RUN // LANES) == 0:
+                squares, part = squares + part, splat(0)
             for i in range(LANES):
                 t[i] = load(lane[v * LANES + i] + k * LANES)
+                prefetch_second(after[v * LANES + i] + k * sizeof(vec))
             transpose(t)
             for i in range(LANES):
                 store(panel + ((k * LANES + i) * VECS + v) * LANES, t[i])
-                squares = madd(t[i], t[i], squares)
+                part = madd(t[i], t[i], part)
                 smallest = vmin(vmax(t[i], -t[i]), smallest)
+        squares = squares + part
         store(norm2 + v * LANES, squares if first else load(norm2 + v * LANES) + squares)
         if exponent == NULL:
             status |= tiny_lanes(smallest, lane + v * LANES, rows - v * LANES, count)

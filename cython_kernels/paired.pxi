@@ -5,7 +5,7 @@
 
 cdef enum:
     BATCH = 1 << 15                  # block sums kept at a time
-    RUN = 8                          # vectors of lanes a task
+    TASK_VECTORS = 8                 # vectors of lanes a task
 
 cdef struct Paired:
     Source X, Y
@@ -29,9 +29,12 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
     cdef real stage_Y[LANES * BLOCK]
     cdef const real* lane_X[LANES]
     cdef const real* lane_Y[LANES]
+    cdef const char* after_X[LANES]
+    cdef const char* after_Y[LANES]
     cdef vec x[LANES]
     cdef vec y[LANES]
     cdef vec sum[3]
+    cdef vec part[3]
     cdef vec small_X = splat(REAL_MAX), small_Y = splat(REAL_MAX)
     cdef real lane_sums[LANES]
     cdef Py_ssize_t k, row, block, plane = job.rows * job.blocks
@@ -40,7 +43,15 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
     cdef int i, q
     for i in range(LANES):
         lane_X[i] = lane_Y[i] = ZEROS
+        after_X[i] = after_Y[i] = <const char*> ZEROS
         if i < lanes:
+            # the lane's next block, LANES blocks further on
+            row, block = (first + i + LANES) // blocks, (first + i + LANES) % blocks
+            block += job.block0 + start
+            after_X[i] = (job.X.data + (job.row0 + row) * job.X.row_stride
+                          + block * BLOCK * job.X.feature_stride)
+            after_Y[i] = (job.Y.data + (job.row0 + row) * job.Y.row_stride
+                          + block * BLOCK * job.Y.feature_stride)
             row, block = (first + i) // blocks, job.block0 + start + (first + i) % blocks
             lane_X[i] = lane_of(&job.X, job.row0 + row, block, count, padded,
                                 entry(job.exponent, row),
@@ -49,21 +60,26 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
                                 entry(job.exponent, job.rows + row),
                                 stage_Y + i * BLOCK)
     for q in range(3):
-        sum[q] = splat(0)
+        sum[q] = part[q] = splat(0)
     for k in range(padded // LANES):
+        if k % (RUN // LANES) == 0:
+            for q in range(3):
+                sum[q], part[q] = sum[q] + part[q], splat(0)
         for i in range(LANES):
             x[i] = load(lane_X[i] + k * LANES)
             y[i] = load(lane_Y[i] + k * LANES)
+            prefetch_second(after_X[i] + k * sizeof(vec))
+            prefetch_second(after_Y[i] + k * sizeof(vec))
         transpose(x)
         transpose(y)
         for i in range(LANES):
-            sum[0] = madd(x[i], y[i], sum[0])
-            sum[1] = madd(x[i], x[i], sum[1])
-            sum[2] = madd(y[i], y[i], sum[2])
+            part[0] = madd(x[i], y[i], part[0])
+            part[1] = madd(x[i], x[i], part[1])
+            part[2] = madd(y[i], y[i], part[2])
             small_X = vmin(vmax(x[i], -x[i]), small_X)
             small_Y = vmin(vmax(y[i], -y[i]), small_Y)
     for q in range(3):
-        store(lane_sums, sum[q])
+        store(lane_sums, sum[q] + part[q])
         for i in range(<int> lanes):
             row, block = (first + i) // blocks, start + (first + i) % blocks
             job.sums[q * plane + row * job.blocks + block] = lane_sums[i]
@@ -73,17 +89,17 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
 
 
 cdef inline Py_ssize_t runs(Py_ssize_t lanes) noexcept nogil:
-    return ceil_div(lanes, RUN * LANES)
+    return ceil_div(lanes, TASK_VECTORS * LANES)
 
 
 cdef void sum_run(Paired* job, Py_ssize_t task, int thread) noexcept nogil:
-    """One task: RUN vectors of whole blocks, or of the shorter last ones."""
+    """One task: TASK_VECTORS vectors of whole blocks, or of the shorter last ones."""
     cdef Py_ssize_t start = 0, blocks = job.whole, first, stop
     if task >= runs(job.rows * blocks):
         task -= runs(job.rows * blocks)
         start, blocks = job.whole, 1
-    first = task * RUN * LANES
-    stop = at_most(first + RUN * LANES, job.rows * blocks)
+    first = task * TASK_VECTORS * LANES
+    stop = at_most(first + TASK_VECTORS * LANES, job.rows * blocks)
     while first < stop:
         job.status[thread * LINE] |= sum_lanes(job, first, at_most(LANES, stop - first), start,
                                                blocks)

@@ -26,32 +26,43 @@ cdef inline void tile_step(const int rows, const int panels, const real* x, cons
 cdef inline void tile_of(const int rows, const int panels, const real* x, const real* ahead,
                          const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
                          vec* totals) noexcept nogil:
-    # totals[i, j] (+)= sum_k x[k, i] * y[k, j], k in order, one fused multiply-add each
+    # totals[i, j] (+)= sum_k x[k, i] * y[k, j] over a block of features, in the canonical order
     # `ahead` is the panel of X that comes next: it is brought near, a line for each feature
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
-    cdef Py_ssize_t k
+    cdef vec block[TILE_ROWS][TILE_PANELS * VECS]
+    cdef Py_ssize_t k, start = 0, length
     cdef int i, j, u
     for i in range(rows):
         for j in range(panels * VECS):
-            acc[i][j] = splat(0)
-    for k in range(count // UNROLL):
-        for u in range(UNROLL):
-            prefetch(ahead + u * PANEL)
-            tile_step(rows, panels, x + u * PANEL, y + u * VECS, panel_stride, acc)
-        x += UNROLL * PANEL
-        y += UNROLL * VECS
-        ahead += UNROLL * PANEL
-    for k in range(count % UNROLL):
-        tile_step(rows, panels, x + k * PANEL, y + k * VECS, panel_stride, acc)
-    if first:
+            prefetch_write(&totals[i * TILE_PANELS * VECS + j])
+    while True:
+        length = at_most(RUN, count - start)
         for i in range(rows):
             for j in range(panels * VECS):
-                totals[i * TILE_PANELS * VECS + j] = acc[i][j]
-    else:
+                acc[i][j] = splat(0)
+        for k in range(length // UNROLL):
+            for u in range(UNROLL):
+                prefetch(ahead + u * PANEL)
+                tile_step(rows, panels, x + u * PANEL, y + u * VECS, panel_stride, acc)
+            x += UNROLL * PANEL
+            y += UNROLL * VECS
+            ahead += UNROLL * PANEL
+        for k in range(length % UNROLL):
+            tile_step(rows, panels, x + k * PANEL, y + k * VECS, panel_stride, acc)
+        if start > 0:
+            for i in range(rows):
+                for j in range(panels * VECS):
+                    acc[i][j] = block[i][j] + acc[i][j]
+        start += length
+        if start == count:
+            break
         for i in range(rows):
             for j in range(panels * VECS):
-                totals[i * TILE_PANELS * VECS + j] = (totals[i * TILE_PANELS * VECS + j]
-                                                      + acc[i][j])
+                block[i][j] = acc[i][j]
+    for i in range(rows):
+        for j in range(panels * VECS):
+            totals[i * TILE_PANELS * VECS + j] = (
+                acc[i][j] if first else totals[i * TILE_PANELS * VECS + j] + acc[i][j])
 
 
 # inlined into loops: there GCC unrolls the tile early enough to keep all of it in registers
