@@ -27,7 +27,8 @@ cdef void sum_block(Job* job, Py_ssize_t block, real* sums, int thread) noexcept
     """The squared norms and dot products of one block of features."""
     cdef Sums at = sums_of(job)
     cdef Pack X = job.PX, Y = job.PY
-    cdef real* x = <real*> (job.scratch + thread * job.scratch_bytes)
+    cdef char* own = job.scratch + thread * job.scratch_bytes
+    cdef real* x = <real*> (own + ALIGNMENT)
     cdef real* y = x
     cdef Py_ssize_t g, p, sub, rows, columns, stride = X.depth * PANEL
     cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS
@@ -49,6 +50,7 @@ cdef void sum_block(Job* job, Py_ssize_t block, real* sums, int thread) noexcept
                     tile(rows, ceil_div(columns, PANEL), x + p * stride + sub * TILE_ROWS, x,
                          <const vec*> (y + g * TILE_PANELS * stride), X.depth * VECS,
                          block_length(job.X.features, block), True,
+                         <vec*> (own + BLOCK_SUMS_AT),
                          dots + ((g * panels_in(&X) + p) * PANEL + sub * TILE_ROWS) * tile_vecs)
     job.status[thread * LINE] |= status
 
@@ -63,7 +65,8 @@ cdef size_t plan_few(Job* job, Py_ssize_t count, char* memory, real** sums) noex
     else:
         carve_rows(&job.PY, &memory, job.careful, True)
     sums[0] = <real*> carve(&memory, reals * (count + 1) * sizeof(real))
-    job.scratch_bytes = (groups_in(&job.PX) + groups_in(&job.PY)) * GROUP * BLOCK * sizeof(real)
+    job.scratch_bytes = ceil_div((groups_in(&job.PX) + groups_in(&job.PY)) * GROUP * BLOCK
+                                 * sizeof(real) + ALIGNMENT, ALIGNMENT) * ALIGNMENT
     job.scratch = carve(&memory, job.scratch_bytes * job.threads)
     job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
     return memory - start

@@ -29,13 +29,17 @@ cdef struct Job:
     bint X_packed                    # by the superblock before
     Py_ssize_t chunk                 # panels of X a task
     Py_ssize_t span                  # groups of Y a task
-    real* totals                     # unfinished dot products, where there are several segments
+    char* totals                     # unfinished dot products, where there are several segments
     char* scratch                    # a thread's own: one group's panels, a task's dot products
     Py_ssize_t scratch_bytes
     int* status                      # one cache line a thread
 
 cdef enum:
     LINE = 16                        # ints in a cache line
+    PANEL_SUMS = (PANEL * GROUP * sizeof(real) + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    # a tile reads its panels from the start of a page on: sums are stored further on in theirs
+    BLOCK_SUMS_AT = ALIGNMENT // 8
+    SUMS_AT = ALIGNMENT // 4
 
 
 cdef inline Py_ssize_t panels_in(const Pack* p) noexcept nogil:
@@ -64,19 +68,24 @@ cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
                                             job.zero_inverse)
 
 
-cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noexcept nogil:
-    """The outputs of one chunk of X by one group of Y: a block of features at a time."""
+cdef inline bint by_rows(const Job* job) noexcept nogil:
+    # one block of features leaves little to compute for each output: writing these is the work,
+    # and whole rows of them are written faster than columns of a group's width
+    return not job.streamed and job.first_segment and job.last_segment and job.PY.blocks == 1
+
+
+cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
+                   int thread) noexcept nogil:
+    """Outputs of panels [first, stop) of X by one group of Y: a block of features at a time."""
     cdef const Pack* X = &job.PX
     cdef const Pack* Y = &job.PY
-    cdef Py_ssize_t first = chunk * job.chunk
-    cdef Py_ssize_t stop = at_most(first + job.chunk, panels_in(X))
     cdef Py_ssize_t j = group * GROUP, columns = at_most(GROUP, Y.count - j)
-    cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS, panel_vecs = PANEL * tile_vecs
+    cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS, panel_vecs = PANEL_SUMS // sizeof(vec)
     cdef Py_ssize_t panel_stride = Y.depth * VECS
     cdef Py_ssize_t block, p, sub, rows, count, line, last = groups_in(Y) - 1
     # lines of the next block of Y to bring near with each panel of X
     cdef Py_ssize_t near = ceil_div(GROUP * Y.depth * sizeof(real) // CACHE_LINE, stop - first)
-    cdef real* own = <real*> (job.scratch + thread * job.scratch_bytes)
+    cdef char* own = job.scratch + thread * job.scratch_bytes
     cdef real* y
     cdef const real* x
     cdef const real* next_x
@@ -92,21 +101,23 @@ cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noe
         if first >= stop:
             return
     if job.totals != NULL:
-        totals = <vec*> job.totals + (group * panels_in(X) + first) * panel_vecs
+        totals = <vec*> (job.totals + SUMS_AT) + (group * panels_in(X) + first) * panel_vecs
     else:
-        totals = <vec*> (own + GROUP * Y.depth)
+        totals = <vec*> (own + ALIGNMENT + SUMS_AT)
     for block in range(Y.blocks):
         count = block_length(job.X.features, Y.block0 + block)
         first_block = job.first_segment and block == 0
         last_block = job.last_segment and block == Y.blocks - 1
         if job.streamed:
-            y = own
+            y = <real*> (own + job.scratch_bytes) - GROUP * BLOCK
             status |= pack_block(Y, group, block, first_block, y)
             if last_block:
                 status |= invert_norms(Y, j, GROUP, job.zero_inverse)
         else:
             y = panel_of(Y, group * TILE_PANELS, block)
-            if block + 1 < Y.blocks:
+            if stop - first == 1:
+                next_y = NULL        # there is no time to bring near a whole block of Y
+            elif block + 1 < Y.blocks:
                 next_y = <const char*> panel_of(Y, group * TILE_PANELS, block + 1)
             else:
                 next_y = <const char*> panel_of(Y, at_most(group + 1, last) * TILE_PANELS, 0)
@@ -127,6 +138,7 @@ cdef void multiply(Job* job, Py_ssize_t chunk, Py_ssize_t group, int thread) noe
                     ahead = x if sub + 1 < PANEL // TILE_ROWS else next_x
                     tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS, ahead,
                          <const vec*> y, panel_stride, count, first_block,
+                         <vec*> (own + BLOCK_SUMS_AT),
                          at + sub * TILE_ROWS * tile_vecs)
             if last_block:
                 finish_panel(job, at, p, group, columns)
@@ -148,9 +160,19 @@ cdef void finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t
 
 
 cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
-    cdef Py_ssize_t groups = groups_in(&job.PY), spans = ceil_div(groups, job.span), g
-    for g in range(task % spans * job.span, at_most((task % spans + 1) * job.span, groups)):
-        multiply(job, task // spans, g, thread)
+    """The outputs of a chunk of X by a span of groups of Y."""
+    cdef Py_ssize_t groups = groups_in(&job.PY), spans = ceil_div(groups, job.span), g, p
+    cdef Py_ssize_t first = task // spans * job.chunk
+    cdef Py_ssize_t stop = at_most(first + job.chunk, panels_in(&job.PX))
+    cdef Py_ssize_t span = task % spans * job.span
+    cdef Py_ssize_t span_stop = at_most(span + job.span, groups)
+    if by_rows(job):
+        for p in range(first, stop):
+            for g in range(span, span_stop):
+                multiply(job, p, p + 1, g, thread)
+    else:
+        for g in range(span, span_stop):
+            multiply(job, first, stop, g, thread)
 
 
 cdef void superblock(Job* job) noexcept nogil:
@@ -193,6 +215,15 @@ cdef void carve_rows(Pack* p, char** memory, bint careful, bint streamed) noexce
         p.panels = <real*> carve(memory, groups * p.blocks * p.depth * GROUP * sizeof(real))
 
 
+cdef bint can_stream(const Job* job) noexcept nogil:
+    """Whether all of X is one chunk, so that Y need not be kept packed (but see by_rows)."""
+    cdef Py_ssize_t blocks = at_most(ceil_div(job.X.features, BLOCK), SEGMENT)
+    cdef Py_ssize_t panels = ceil_div(job.X.rows, PANEL)
+    return (panels * blocks * BLOCK * PANEL * sizeof(real) <= CACHE
+            and (blocks == 1 or panels * PANEL_SUMS <= TASK_TOTALS)
+            and (blocks > 1 or panels <= 4))
+
+
 cdef size_t plan(Job* job, char* memory) noexcept nogil:
     """Share out `memory` for the superblock of job.PX by job.PY and choose its tasks.
 
@@ -211,9 +242,8 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     job.chunk = at_least(1, CACHE // panel_bytes)
     if X.blocks > 1:
         job.chunk = at_least(1, at_most(job.chunk,
-                                        TASK_TOTALS // (PANEL * GROUP * sizeof(real))))
-    job.streamed = (not job.diagonal and panels <= job.chunk
-                    and (job.threads == 1 or groups >= 2 * job.threads))
+                                        TASK_TOTALS // PANEL_SUMS))
+    job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
     if not job.streamed:
         while job.chunk > 1 and ceil_div(panels, job.chunk) * groups < 8 * job.threads:
             job.chunk = ceil_div(job.chunk, 2)
@@ -226,9 +256,10 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
         carve_rows(Y, &memory, job.careful, job.streamed)
     job.totals = NULL
     if blocks > SEGMENT:
-        job.totals = <real*> carve(&memory, panels * PANEL * groups * GROUP * sizeof(real))
-    job.scratch_bytes = GROUP * X.depth + (job.chunk if X.blocks > 1 else 1) * PANEL * GROUP
-    job.scratch_bytes = ceil_div(job.scratch_bytes * sizeof(real), ALIGNMENT) * ALIGNMENT
+        job.totals = carve(&memory, panels * groups * PANEL_SUMS + SUMS_AT)
+    job.scratch_bytes = (ALIGNMENT + SUMS_AT + (job.chunk if X.blocks > 1 else 1) * PANEL_SUMS
+                         + GROUP * BLOCK * sizeof(real))
+    job.scratch_bytes = ceil_div(job.scratch_bytes, ALIGNMENT) * ALIGNMENT
     job.scratch = carve(&memory, job.scratch_bytes * job.threads)
     job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
     if start != NULL:
@@ -253,15 +284,15 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
-    elif ceil_div(n, PANEL) * PANEL * row_bytes <= CACHE:
-        # streamed: Y is not kept
+    elif can_stream(job):
         rows_X[0], rows_Y[0] = n, LONGEST
     else:
         # X is packed once where it fits, Y once for each superblock of X
         rows_X[0] = at_most(n, rows - at_most(m, rows // 4))
         rows_Y[0] = at_most(m, rows - rows_X[0])
     if blocks > SEGMENT:
-        side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads / sizeof(real))
+        side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads
+                                 / PANEL_SUMS * PANEL * GROUP)
         rows_X[0] = at_most(rows_X[0], side)
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // rows_X[0]))
     rows_X[0] = at_most(n, rounded(at_most(rows_X[0], LONGEST)))

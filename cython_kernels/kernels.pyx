@@ -241,10 +241,10 @@ def peak(Py_ssize_t repeats):
 
 def tile_rate(Py_ssize_t repeats):
     """Multiply-adds per second of one core: the tile, on panels in the first-level cache."""
-    cdef char* memory = allocate((GROUP * (BLOCK + TILE_ROWS) + PANEL * BLOCK) * sizeof(real))
-    # sums first: behind the panels they would share the low bits of addresses just being read
-    cdef vec* totals = <vec*> memory
-    cdef real* x = <real*> memory + TILE_ROWS * GROUP
+    cdef char* memory = allocate(2 * ALIGNMENT + (GROUP + PANEL) * BLOCK * sizeof(real))
+    cdef vec* block = <vec*> (memory + BLOCK_SUMS_AT)
+    cdef vec* totals = <vec*> (memory + ALIGNMENT + SUMS_AT)
+    cdef real* x = <real*> (memory + 2 * ALIGNMENT)
     cdef vec* y = <vec*> (x + PANEL * BLOCK)
     cdef Py_ssize_t k, _
     cdef double start
@@ -254,7 +254,8 @@ def tile_rate(Py_ssize_t repeats):
         start = seconds()
         for _ in range(repeats):
             for k in range(8):
-                tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k == 0, totals)
+                tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k == 0,
+                     block, totals)
         start = seconds() - start
     release(memory)
     return <double> repeats * 8 * TILE_ROWS * GROUP * BLOCK / start

@@ -25,16 +25,13 @@ cdef inline void tile_step(const int rows, const int panels, const real* x, cons
 
 cdef inline void tile_of(const int rows, const int panels, const real* x, const real* ahead,
                          const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
-                         vec* totals) noexcept nogil:
-    # totals[i, j] (+)= sum_k x[k, i] * y[k, j] over a block of features, in the canonical order
+                         vec* block, vec* totals) noexcept nogil:
+    # totals[i, j] (+)= sum_k x[k, i] * y[k, j] over a block of features, in the canonical order;
+    # `block` is room for the sums of its runs so far
     # `ahead` is the panel of X that comes next: it is brought near, a line for each feature
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
-    cdef vec block[TILE_ROWS][TILE_PANELS * VECS]
     cdef Py_ssize_t k, start = 0, length
     cdef int i, j, u
-    for i in range(rows):
-        for j in range(panels * VECS):
-            prefetch_write(&totals[i * TILE_PANELS * VECS + j])
     while True:
         length = at_most(RUN, count - start)
         for i in range(rows):
@@ -52,13 +49,13 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
         if start > 0:
             for i in range(rows):
                 for j in range(panels * VECS):
-                    acc[i][j] = block[i][j] + acc[i][j]
+                    acc[i][j] = block[i * TILE_PANELS * VECS + j] + acc[i][j]
         start += length
         if start == count:
             break
         for i in range(rows):
             for j in range(panels * VECS):
-                block[i][j] = acc[i][j]
+                block[i * TILE_PANELS * VECS + j] = acc[i][j]
     for i in range(rows):
         for j in range(panels * VECS):
             totals[i * TILE_PANELS * VECS + j] = (
@@ -68,21 +65,21 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
 # inlined into loops: there GCC unrolls the tile early enough to keep all of it in registers
 cdef inline void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const real* ahead,
                       const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
-                      vec* totals) noexcept nogil:
+                      vec* block, vec* totals) noexcept nogil:
     cdef Py_ssize_t q
     if panels == TILE_PANELS:
         if rows == 1:
-            tile_of(1, TILE_PANELS, x, ahead, y, panel_stride, count, first, totals)
+            tile_of(1, TILE_PANELS, x, ahead, y, panel_stride, count, first, block, totals)
         else:
-            tile_of(TILE_ROWS, TILE_PANELS, x, ahead, y, panel_stride, count, first, totals)
+            tile_of(TILE_ROWS, TILE_PANELS, x, ahead, y, panel_stride, count, first, block, totals)
         return
     for q in range(panels):
         if rows == 1:
             tile_of(1, 1, x, ahead, y + q * panel_stride, panel_stride, count, first,
-                    totals + q * VECS)
+                    block, totals + q * VECS)
         else:
             tile_of(TILE_ROWS, 1, x, ahead, y + q * panel_stride, panel_stride, count, first,
-                    totals + q * VECS)
+                    block, totals + q * VECS)
 
 
 cdef inline vec cosine(vec dot, vec inverse_x, vec rest_x, vec inverse_y, vec rest_y,

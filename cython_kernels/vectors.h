@@ -160,8 +160,9 @@ static inline double seconds(void) {
 #define prefetch_write(p) ((void)(p))
 #endif
 
-/* Memory for vectors, in whole cache lines. */
-#define ALIGNMENT 64
+/* Memory for vectors, in whole pages: a load waits for a store just before it whose address has the
+ * same low 12 bits, so what is stored between loads of panels is kept at other places of a page. */
+#define ALIGNMENT 4096
 #ifdef _WIN32
 #include <malloc.h>
 #define aligned_new(size) _aligned_malloc(size, ALIGNMENT)
