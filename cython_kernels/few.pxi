@@ -1,126 +1,220 @@
-# Few rows with very many features: threads share out the blocks of features, every block's sums are
-# kept, and they are added in order. The same bits as any other way.
+# Few rows with very many features: a lane is a block of features. LANES blocks of every row are
+# transposed, every row meets every row a vector of blocks at a time, and the block sums are kept
+# and added in order. Threads share out the blocks. The same bits as any other way.
 
 cdef enum:
-    FEW = 64                         # rows on either side
+    FEW = 16                         # rows on either side
+    TILE_X = 2                       # rows of X by rows of Y that a turn holds in registers
+    TILE_Y = 6
+    ROOM = FEW + TILE_Y              # rows of one side, filled up to whole tiles
     SUMS = 4 << 20                   # bytes of block sums, a thread
 
-cdef struct Sums:                    # where the sums of one block stand, in reals from its start
-    Py_ssize_t norm2_X, norm2_Y, dots, total
+cdef struct Few:                     # what all threads share of one stretch of blocks
+    Job* job
+    Py_ssize_t block0, blocks        # the stretch
+    Py_ssize_t batches               # of LANES whole blocks
+    Py_ssize_t stride                # reals from one sum's blocks to the next sum's
+    real* sums                       # [dot i, j | norm2 of X | norm2 of Y][block]
 
 
 cdef bint is_few(const Job* job) noexcept nogil:
     return (job.X.rows <= FEW and job.Y.rows <= FEW
-            and ceil_div(job.X.features, BLOCK) >= at_least(4, 2 * job.threads))
+            and job.X.features >= 4 * BLOCK * LANES * job.threads)
 
 
-cdef Sums sums_of(const Job* job) noexcept nogil:
-    cdef Sums s
-    s.norm2_X = 0
-    s.norm2_Y = groups_in(&job.PX) * GROUP
-    s.dots = s.norm2_Y + groups_in(&job.PY) * GROUP
-    s.total = s.dots + panels_in(&job.PX) * PANEL * groups_in(&job.PY) * GROUP
-    return s
+cdef inline Py_ssize_t padded_to(Py_ssize_t count, Py_ssize_t step) noexcept nogil:
+    return ceil_div(count, step) * step
 
 
-cdef void sum_block(Job* job, Py_ssize_t block, real* sums, int thread) noexcept nogil:
-    """The squared norms and dot products of one block of features."""
-    cdef Sums at = sums_of(job)
-    cdef Pack X = job.PX, Y = job.PY
-    cdef char* own = job.scratch + thread * job.scratch_bytes
-    cdef real* x = <real*> (own + ALIGNMENT)
-    cdef real* y = x
-    cdef Py_ssize_t g, p, sub, rows, columns, stride = X.depth * PANEL
-    cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS
-    cdef vec* dots = <vec*> (sums + at.dots)
+cdef inline void few_tile(const vec* x, const vec* y, vec* block, Py_ssize_t columns,
+                          bint first) noexcept nogil:
+    # block[i, j] (+)= sum_k x[i, k] * y[j, k] over a run of features, for every lane
+    cdef vec acc[TILE_X][TILE_Y]
+    cdef Py_ssize_t k
+    cdef int i, j
+    for i in range(TILE_X):
+        for j in range(TILE_Y):
+            acc[i][j] = splat(0)
+    for k in range(RUN):
+        for i in range(TILE_X):
+            for j in range(TILE_Y):
+                acc[i][j] = madd(x[i * RUN + k], y[j * RUN + k], acc[i][j])
+    for i in range(TILE_X):
+        for j in range(TILE_Y):
+            block[i * columns + j] = acc[i][j] if first else block[i * columns + j] + acc[i][j]
+
+
+cdef int few_transpose(const real** lane, Py_ssize_t lanes, Py_ssize_t start, Py_ssize_t count,
+                       Py_ssize_t ahead, vec* t, vec* norm2, bint check) noexcept nogil:
+    """t[k] = feature start + k of every lane, for a run of `count`; norm2 (+)= their squares."""
+    cdef vec part = splat(0), smallest = splat(REAL_MAX)
+    cdef const real* at[LANES]
+    cdef vec* to
+    cdef Py_ssize_t k
+    cdef int i
+    for i in range(LANES):
+        at[i] = lane[i] + start
+    for k in range(ceil_div(count, LANES)):
+        to = t + k * LANES
+        for i in range(LANES):
+            to[i] = load(at[i] + k * LANES)
+            prefetch_second(<const char*> (at[i] + k * LANES) + ahead)
+        transpose(to)
+        for i in range(LANES):
+            part = madd(to[i], to[i], part)
+            smallest = vmin(vmax(to[i], -to[i]), smallest)
+    for k in range(ceil_div(count, LANES) * LANES, RUN):
+        t[k] = splat(0)
+    norm2[0] = part if start == 0 else norm2[0] + part
+    return tiny_lanes(smallest, at, lanes, count) if check else 0
+
+
+cdef void sum_batch(Few* few, Py_ssize_t batch, int thread) noexcept nogil:
+    """The sums of LANES whole blocks, or of the last, shorter one."""
+    cdef Job* job = few.job
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, rows = n if job.same else n + m
+    cdef Py_ssize_t first = batch * LANES, lanes = at_most(LANES, whole_blocks(few) - first)
+    cdef Py_ssize_t columns = padded_to(m, TILE_Y), above = padded_to(n, TILE_Y)
+    cdef Py_ssize_t run, r, i, j, count, padded, place, from_Y = 0 if job.same else above
+    cdef real* stage = <real*> (job.scratch + thread * job.scratch_bytes)
+    cdef vec* t = <vec*> (stage + 2 * FEW * LANES * BLOCK)
+    cdef vec* block = t + 2 * ROOM * RUN
+    cdef vec norm2[2 * FEW]
+    cdef const real* lane[2 * FEW * LANES]
+    cdef const Source* s
+    cdef const int* exponent
     cdef int status = 0
-    X.norm2, Y.norm2 = sums + at.norm2_X, sums + at.norm2_Y
-    for g in range(groups_in(&X)):
-        status |= pack_block(&X, g, block, True, x + g * TILE_PANELS * stride)
-    if not job.same:
-        y = x + groups_in(&X) * TILE_PANELS * stride
-        for g in range(groups_in(&Y)):
-            status |= pack_block(&Y, g, block, True, y + g * TILE_PANELS * stride)
-    for g in range(groups_in(&Y)):
-        columns = at_most(GROUP, Y.count - g * GROUP)
-        for p in range(panels_in(&X)):
-            for sub in range(PANEL // TILE_ROWS):
-                rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
-                if rows > 0:
-                    tile(rows, ceil_div(columns, PANEL), x + p * stride + sub * TILE_ROWS, x,
-                         <const vec*> (y + g * TILE_PANELS * stride), X.depth * VECS,
-                         block_length(job.X.features, block), True,
-                         <vec*> (own + BLOCK_SUMS_AT),
-                         dots + ((g * panels_in(&X) + p) * PANEL + sub * TILE_ROWS) * tile_vecs)
+    if batch == few.batches:         # the last block, by itself
+        first, lanes = whole_blocks(few), 1
+    count = block_length(job.X.features, few.block0 + first)
+    padded = padded_to(count, LANES)
+    for r in range(rows):
+        s = &job.X if r < n else &job.Y
+        i = r if r < n else r - n
+        exponent = entry(job.PX.exponent if r < n else job.PY.exponent, i)
+        for j in range(LANES):
+            lane[r * LANES + j] = ZEROS
+            if j < lanes:
+                lane[r * LANES + j] = lane_of(s, i, few.block0 + first + j, count, padded,
+                                              exponent, stage + (r * LANES + j) * BLOCK)
+    # rows that only fill up tiles
+    memset(t + n * RUN, 0, (above - n) * RUN * sizeof(vec))
+    memset(t + (from_Y + m) * RUN, 0, (columns - m) * RUN * sizeof(vec))
+    for run in range(ceil_div(count, RUN)):
+        for r in range(rows):
+            place = r if r < n else above + r - n
+            status |= few_transpose(&lane[r * LANES], lanes, run * RUN,
+                                    at_most(RUN, count - run * RUN), LANES * BLOCK * sizeof(real),
+                                    t + place * RUN, &norm2[r], not job.careful)
+        for i in range(ceil_div(n, TILE_X)):
+            for j in range(ceil_div(m, TILE_Y)):
+                few_tile(t + i * TILE_X * RUN, t + (from_Y + j * TILE_Y) * RUN,
+                         block + i * TILE_X * columns + j * TILE_Y, columns, run == 0)
+    for i in range(n):
+        for j in range(m):
+            memcpy(few.sums + (i * m + j) * few.stride + first, &block[i * columns + j],
+                   lanes * sizeof(real))
+    for r in range(rows):
+        memcpy(few.sums + (n * m + r) * few.stride + first, &norm2[r], lanes * sizeof(real))
     job.status[thread * LINE] |= status
 
 
-cdef size_t plan_few(Job* job, Py_ssize_t count, char* memory, real** sums) noexcept nogil:
-    """Share out `memory` for the sums so far and those of `count` blocks; returns the bytes."""
+cdef inline Py_ssize_t whole_blocks(const Few* few) noexcept nogil:
+    return at_most(few.blocks, few.job.X.features // BLOCK - few.block0)
+
+
+cdef void few_blocks(Few* few, real* totals) noexcept nogil:
+    """Sum the stretch of blocks, in threads, and add its sums to the totals, in order."""
+    cdef Job* job = few.job
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, b, q
+    cdef Py_ssize_t exponents = (n + m) if job.careful and few.block0 == 0 else 0
+    cdef Py_ssize_t batches
+    few.batches = ceil_div(whole_blocks(few), LANES)
+    batches = few.batches + (1 if whole_blocks(few) < few.blocks else 0)
+    with parallel(num_threads=job.threads):
+        for b in prange(exponents, schedule="static"):
+            find_exponents(job, b)
+        for b in prange(batches, schedule="static"):
+            sum_batch(few, b, omp_get_thread_num())
+        for q in prange(n * m + (n if job.same else n + m), schedule="static"):
+            add_blocks(few, q, totals)
+
+
+cdef void add_blocks(const Few* few, Py_ssize_t q, real* totals) noexcept nogil:
+    cdef const real* sums = few.sums + q * few.stride
+    cdef real total = sums[0] if few.block0 == 0 else totals[q] + sums[0]
+    cdef Py_ssize_t b
+    for b in range(1, few.blocks):
+        total = total + sums[b]
+    totals[q] = total
+
+
+cdef size_t plan_few(Few* few, char* memory, real** totals, real** dots) noexcept nogil:
+    """Share out `memory`; returns the bytes needed."""
+    cdef Job* job = few.job
     cdef char* start = memory
-    cdef size_t reals = sums_of(job).total
+    cdef size_t sums = (job.X.rows + 1) * (job.Y.rows + 1) * 2
     carve_rows(&job.PX, &memory, job.careful, True)
     if job.same:
         job.PY = job.PX
     else:
         carve_rows(&job.PY, &memory, job.careful, True)
-    sums[0] = <real*> carve(&memory, reals * (count + 1) * sizeof(real))
-    job.scratch_bytes = ceil_div((groups_in(&job.PX) + groups_in(&job.PY)) * GROUP * BLOCK
-                                 * sizeof(real) + ALIGNMENT, ALIGNMENT) * ALIGNMENT
+    totals[0] = <real*> carve(&memory, sums * sizeof(real))
+    dots[0] = <real*> carve(&memory, groups_in(&job.PY) * panels_in(&job.PX) * PANEL_SUMS)
+    few.sums = <real*> carve(&memory, sums * few.stride * sizeof(real))
+    job.scratch_bytes = padded_to(2 * FEW * LANES * BLOCK * sizeof(real)
+                                  + ROOM * (2 * RUN + ROOM) * sizeof(vec), ALIGNMENT)
     job.scratch = carve(&memory, job.scratch_bytes * job.threads)
     job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
     return memory - start
 
 
-cdef int finish_few(Job* job, real* sums) noexcept nogil:
-    cdef Sums at = sums_of(job)
-    cdef Py_ssize_t g, p
+cdef int finish_few(Job* job, const real* totals, real* dots) noexcept nogil:
+    """From the totals to the output, by way of what `finish` reads."""
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, panels = panels_in(&job.PX)
+    cdef Py_ssize_t i, j, g, p
     cdef int status
-    job.PX.norm2 = sums + at.norm2_X
-    job.PY.norm2 = sums + (at.norm2_X if job.same else at.norm2_Y)
+    for i in range(n):
+        job.PX.norm2[i] = totals[n * m + i]
+        for j in range(m):
+            dots[(j // GROUP * panels + i // PANEL) * PANEL * GROUP + i % PANEL * GROUP
+                 + j % GROUP] = totals[i * m + j]
+    for j in range(0 if job.same else m):
+        job.PY.norm2[j] = totals[n * m + n + j]
     status = (found(job) | invert_norms(&job.PX, 0, FEW, job.zero_inverse)
               | invert_norms(&job.PY, 0, FEW, job.zero_inverse))
     if status & CARE:
         return status
     for g in range(groups_in(&job.PY)):
-        for p in range(panels_in(&job.PX)):
-            finish_panel(job, <vec*> (sums + at.dots)
-                         + (g * panels_in(&job.PX) + p) * PANEL * TILE_PANELS * VECS,
-                         p, g, at_most(GROUP, job.PY.count - g * GROUP))
+        for p in range(panels):
+            finish_panel(job, <vec*> (dots + (g * panels + p) * PANEL * GROUP), p, g,
+                         at_most(GROUP, m - g * GROUP))
     return status
 
 
 cdef int run_few(Job* job) except -1:
-    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), first = 0, b, k, count, reals
-    cdef Py_ssize_t exponents = (job.X.rows + job.Y.rows) if job.careful else 0
-    cdef real* sums = NULL
-    cdef real* block_sums
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), most
+    cdef real* totals = NULL
+    cdef real* dots = NULL
     cdef char* memory
+    cdef Few few
+    memset(&few, 0, sizeof(few))
+    few.job = job
     job.PX.source, job.PY.source = &job.X, &job.Y
-    job.PX.first = job.PY.first = job.PX.block0 = job.PY.block0 = 0
-    job.PX.blocks = job.PY.blocks = 1
-    job.PX.depth = job.PY.depth = BLOCK
     job.PX.count, job.PY.count, job.diagonal = job.X.rows, job.Y.rows, job.same
-    reals = sums_of(job).total
-    count = at_most(blocks, at_least(job.threads, SUMS * job.threads // (reals * sizeof(real))))
-    memory = allocate(plan_few(job, count, NULL, &sums))
+    most = SUMS * job.threads // ((job.X.rows + 1) * (job.Y.rows + 1) * 2 * sizeof(real))
+    few.stride = at_most(padded_to(blocks, LANES), at_least(1, most // LANES) * LANES)
+    memory = allocate(plan_few(&few, NULL, &totals, &dots))
     try:
-        plan_few(job, count, memory, &sums)
+        plan_few(&few, memory, &totals, &dots)
+        memset(memory, 0, <size_t> (<char*> few.sums - memory))
         memset(job.status, 0, LINE * sizeof(int) * job.threads)
-        while first < blocks:
-            count = at_most(count, blocks - first)
+        while few.block0 < blocks:
+            few.blocks = at_most(few.stride, blocks - few.block0)
             with nogil:
-                with parallel(num_threads=job.threads):
-                    for b in prange(exponents if first == 0 else 0, schedule="static"):
-                        find_exponents(job, b)
-                    for b in prange(count, schedule="static"):
-                        sum_block(job, first + b, sums + (b + 1) * reals, omp_get_thread_num())
-                for b in range(count):
-                    block_sums = sums + (b + 1) * reals
-                    for k in range(reals):
-                        sums[k] = block_sums[k] if first + b == 0 else sums[k] + block_sums[k]
-            first += count
+                few_blocks(&few, totals)
+            few.block0 += few.blocks
             PyErr_CheckSignals()
-        return finish_few(job, sums)
+        return finish_few(job, totals, dots)
     finally:
         release(memory)

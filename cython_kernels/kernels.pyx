@@ -10,7 +10,7 @@ which data flows through them:
     pack.pxi    transposes rows into panels; norms fall out of the same pass
     tile.pxi    the micro-kernel, and from dot products to similarities in the user's array
     full.pxi    every row against every row
-    few.pxi     the same for few rows with very many features
+    few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
 """
 

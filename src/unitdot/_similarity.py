@@ -86,8 +86,8 @@ def cosine_similarity(
 
     Notes
     -----
-    Dot products are accumulated feature by feature with fused multiply-add, in blocks of 128 that
-    are summed in order, in register tiles as in BLIS (Van Zee and van de Geijn, *ACM Trans. Math.
+    Dot products are accumulated with fused multiply-add in one fixed order, runs of 32 features
+    in blocks of 128, in register tiles as in BLIS (Van Zee and van de Geijn, *ACM Trans. Math.
     Softw.* 41, 2015); ``1 / (‖x‖ ‖y‖)`` is kept in double-word arithmetic (Dekker, *Numer. Math.*
     18, 1971) and rounded once.
     """
