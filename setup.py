@@ -143,7 +143,11 @@ def kernel_module(isa, flags, precision, macros):
 
 setup(
     ext_modules=[
-        Extension("unitdot._kernels.cpu", [str(SOURCES / "cpu.pyx")]),
+        Extension(
+            "unitdot._kernels.cpu",
+            [str(SOURCES / "cpu.pyx")],
+            depends=[str(SOURCES / "openmp.h")],
+        ),
         *(
             kernel_module(isa, flags, precision, macros)
             for isa, flags in isas().items()

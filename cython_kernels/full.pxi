@@ -14,7 +14,8 @@ cdef enum:
     TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
     TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
     LONGEST = 1 << 15                # rows of a superblock
-    INTERRUPT_EVERY = 1 << 26        # BLOCKs of multiply-adds between looks for Ctrl-C
+    PATIENCE = 1 << 30               # multiply-adds, a thread, between looks for Ctrl-C, in fours
+    FINISHING = 128                  # what an output costs besides, in multiply-adds
 
 cdef struct Job:
     Source X, Y
@@ -153,7 +154,7 @@ cdef void finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t
     if job.diagonal and panel // TILE_PANELS == group:
         # a zero row keeps distance 0 to itself
         for r in range(rows):
-            if job.out.distance and job.PX.inverse[i + r] == 0:
+            if job.out.distance and job.PX.norm2[i + r] == 0 and job.zero_inverse == 0:
                 put(&job.out, job.PX.first + i + r, job.PX.first + i + r, 1, &zero)
     elif job.same:
         mirror(&job.out, job.PX.first + i, rows, job.PY.first + group * GROUP, columns)
@@ -196,7 +197,7 @@ cdef void superblock(Job* job) noexcept nogil:
 
 
 cdef char* carve(char** memory, size_t size) noexcept nogil:
-    # the next `size` bytes of the arena, on a cache line of their own
+    # the next `size` bytes of the arena, in pages of their own
     cdef char* taken = memory[0]
     memory[0] = taken + ceil_div(size, ALIGNMENT) * ALIGNMENT
     return taken
@@ -280,7 +281,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
-    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side
+    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, outputs
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
@@ -295,19 +296,29 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
                                  / PANEL_SUMS * PANEL * GROUP)
         rows_X[0] = at_most(rows_X[0], side)
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // rows_X[0]))
+    # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
+    # that, whole rows of the output touch fewer new pages than columns
+    outputs = <Py_ssize_t> (4.0 * PATIENCE * job.threads / (job.X.features + FINISHING))
+    if rows_X[0] * rows_Y[0] > outputs:
+        if job.same:
+            rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
+        elif can_stream(job):
+            rows_Y[0] = outputs // rows_X[0] + 1
+        else:
+            rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
+            rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
     rows_X[0] = at_most(n, rounded(at_most(rows_X[0], LONGEST)))
     rows_Y[0] = at_most(m, rounded(at_most(rows_Y[0], LONGEST)))
 
 
 cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
-    return at_least(1, rows // GROUP) * GROUP
+    return ceil_div(rows, GROUP) * GROUP
 
 
 cdef int run_full(Job* job) except -1:
     """Every superblock in turn; returns the status."""
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t rows_X, rows_Y, i, j, segment
-    cdef size_t work = 0
     cdef size_t needed, held = 0
     cdef char* memory = NULL
     cdef int status = 0
@@ -341,10 +352,7 @@ cdef int run_full(Job* job) except -1:
                     status |= found(job)
                     if status & CARE:
                         return status
-                    work += job.PX.count * job.PY.count * job.PX.blocks
-                    if work > INTERRUPT_EVERY:
-                        work = 0
-                        PyErr_CheckSignals()
+                    PyErr_CheckSignals()
                 j += job.PY.count
             i += job.PX.count
         return status

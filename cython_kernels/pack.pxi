@@ -160,8 +160,8 @@ cdef int pack_panel(const Source* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t
         if i < rows:
             after[i] = block_after(s, row + i, block, GROUP)
             if not s.native:
-                for k in range(0, BLOCK * s.itemsize, 64):
-                    prefetch_second(after[i] + k)
+                for k in range(BLOCK * s.itemsize // CACHE_LINE):
+                    prefetch_second(after[i] + k * CACHE_LINE)
             lane[i] = lane_of(s, row + i, block, count, padded, entry(exponent, i),
                               stage + i * BLOCK)
     for v in range(VECS):

@@ -28,7 +28,8 @@ cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
     s.kind = kind & (SWAPPED - 1)
     s.swapped = kind >= SWAPPED
     s.native = (s.kind == REAL_KIND and not s.swapped
-                and (s.feature_stride == s.itemsize or s.features == 1))
+                and (s.feature_stride == s.itemsize or s.features == 1)
+                and <size_t> s.data % <size_t> s.itemsize == 0 and s.row_stride % s.itemsize == 0)
     return s
 
 

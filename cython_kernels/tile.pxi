@@ -120,8 +120,8 @@ cdef void prefetch_output(const Output* out, Py_ssize_t i, Py_ssize_t rows, Py_s
     if out.direct:
         for r in range(rows):
             row = out.data + (i + r) * out.row_stride + j * out.column_stride
-            for c in range(0, bytes, 64):
-                prefetch_write(row + c)
+            for c in range(bytes // CACHE_LINE):
+                prefetch_write(row + c * CACHE_LINE)
             prefetch_write(row + bytes - 1)
 
 

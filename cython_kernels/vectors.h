@@ -20,8 +20,14 @@
 #include <string.h>
 #include <time.h>
 
-#if !defined(__GNUC__) || (!defined(__clang__) && __GNUC__ < 12)
+#ifndef __GNUC__ /* nor Clang, which says it is GNU C */
 #define UNITDOT_NO_VECTORS
+#endif
+#ifdef __FAST_MATH__
+#error "-ffast-math breaks the numerical contract: NaN, exact values and the order of sums"
+#endif
+#if defined(__AVX2__) && defined(__FMA__)
+#define HAS_AVX2
 #endif
 
 /* `cdef inline` must mean it: the tile's shape is an argument that has to become a constant. */
@@ -55,7 +61,7 @@ typedef real vec;
 #else
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
-#elif defined(__AVX__)
+#elif defined(HAS_AVX2)
 #define VECTOR_BYTES 32
 #else
 #define VECTOR_BYTES 16
@@ -71,7 +77,7 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define madd(a, b, c) ((vec)PS(_mm512_fmadd_p)(a, b, c))
 #define vmin(a, b) ((vec)PS(_mm512_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm512_max_p)(a, b))
-#elif !defined(UNITDOT_NO_VECTORS) && defined(__AVX__) && defined(__FMA__)
+#elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
 #include <immintrin.h>
 #define FUSED 1
 #define madd(a, b, c) ((vec)PS(_mm256_fmadd_p)(a, b, c))
@@ -120,17 +126,26 @@ static inline vec exact_madd(vec a, vec b, vec c) {
 #if defined(__AVX512F__) && !defined(UNITDOT_DOUBLE)
 #define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif defined(__AVX512F__) || (defined(__AVX__) && !defined(UNITDOT_DOUBLE))
+#elif defined(__AVX512F__) || (defined(HAS_AVX2) && !defined(UNITDOT_DOUBLE))
 #define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
 #define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
-#elif defined(__AVX__) || !defined(UNITDOT_DOUBLE)
+#elif defined(HAS_AVX2) || !defined(UNITDOT_DOUBLE)
 #define LOW_LANES 0, 4, 1, 5
 #define HIGH_LANES 2, 6, 3, 7
 #else
 #define LOW_LANES 0, 2
 #define HIGH_LANES 1, 3
 #endif
+#ifdef __clang__
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#ifdef UNITDOT_DOUBLE
+typedef long long places __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int places __attribute__((vector_size(VECTOR_BYTES)));
+#endif
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (places){__VA_ARGS__})
+#endif
 #define interleave_lo(a, b) SHUFFLE(a, b, LOW_LANES)
 #define interleave_hi(a, b) SHUFFLE(a, b, HIGH_LANES)
 #endif
@@ -180,7 +195,7 @@ static inline double seconds(void) {
 enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 1 };
 #elif defined(__AVX512F__)
 enum { PANEL = LANES, TILE_ROWS = 8, TILE_PANELS = 3 };           /* 24 of 32 registers */
-#elif defined(__AVX__)
+#elif defined(HAS_AVX2)
 enum { PANEL = LANES, TILE_ROWS = 4, TILE_PANELS = 3 };           /* 12 of 16 */
 #elif defined(__aarch64__)
 enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 24 / LANES };      /* 24 of 32 */

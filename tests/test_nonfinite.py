@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+import unitdot
+
 from .helpers import ALL, FLOATS, MATRIX, PAIRED, assert_same_bits, function, normal
 
 BAD = [np.nan, np.inf, -np.inf]
@@ -114,3 +116,21 @@ def test_stacks_are_checked_whole(isa):
     X[1, 2, 3, 4] = np.nan
     with pytest.raises(ValueError, match=r"\bX\b"):
         function("cosine_similarity")(X)
+
+
+@pytest.mark.parametrize("n_samples", [1, 2, 20])
+def test_an_infinite_row_has_no_distance_to_itself(n_samples, isa):
+    X = np.ones((n_samples, 3))
+    X[-1, 0] = np.inf
+    distances = unitdot.cosine_distances(X, check_finite=False)
+    np.testing.assert_array_equal(
+        distances, unitdot.cosine_distances(X, X.copy(), check_finite=False)
+    )
+    assert np.isnan(distances[-1, -1])
+
+
+def test_empty_results_check_their_input_too():
+    with pytest.raises(ValueError, match=r"\bX\b.*row 0, column 1"):
+        unitdot.cosine_similarity([[1.0, np.nan]], np.empty((0, 2)))
+    with pytest.raises(ValueError, match=r"\bX\b.*zero row"):
+        unitdot.cosine_similarity([[0.0, 0.0]], np.empty((0, 2)), zero="raise")

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
 
+import unitdot
+
 from .helpers import FLOATS, MATRIX, assert_same_bits, function, normal
 
 SENTINEL = -7.0
@@ -160,3 +162,10 @@ def test_out_must_have_the_dtype_asked_for():
     X = normal((5, 6))
     with pytest.raises(ValueError, match=r"\bout\b"):
         function("cosine_similarity")(X, dtype=np.float32, out=np.empty((5, 5)))
+
+
+def test_out_of_a_subclass():
+    X = np.arange(12.0).reshape(4, 3)
+    out = np.empty((4, 4)).view(np.recarray)
+    assert unitdot.cosine_similarity(X, out=out) is out
+    np.testing.assert_array_equal(np.asarray(out), unitdot.cosine_similarity(X))

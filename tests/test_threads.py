@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -183,15 +184,20 @@ def test_python_goes_on_meanwhile():
 
 @linux
 @pytest.mark.parametrize("self_join", [True, False])
-def test_long_work_can_be_interrupted(self_join):
-    """Ctrl-C ends half a minute's work within a second (and a little, on a busy machine)."""
+@pytest.mark.parametrize(("rows", "features"), [(6000, 100_000), (12_000, 16)])
+def test_long_work_can_be_interrupted(self_join, rows, features):
+    """Ctrl-C ends long work within a second (and a little, on a busy machine)."""
     code = f"""
+        import signal
         import numpy as np, unitdot
-        X = np.broadcast_to(np.ones(100_000), (6000, 100_000))
+        # a shell that starts this in the background may have had it ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        X = np.broadcast_to(np.ones({features}), ({rows}, {features}))
         print("started", flush=True)
-        unitdot.cosine_similarity(X, {"None" if self_join else "X[:]"})
+        while True:
+            unitdot.cosine_similarity(X, {"None" if self_join else "X[:]"})
         """
-    command = [sys.executable, "-c", "\n".join(line.strip() for line in code.splitlines())]
+    command = [sys.executable, "-c", textwrap.dedent(code)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:

@@ -57,7 +57,7 @@ def check_options(keywords: tuple[Any, ...]) -> Options:
     if dtype is not None:
         try:
             dtype = np.dtype(dtype)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise TypeError(f"dtype is {dtype!r}; expected float32 or float64") from error
         if dtype not in _RESULT_DTYPES:
             raise ValueError(f"dtype is {dtype}; expected float32 or float64")
@@ -115,8 +115,9 @@ def _with_known_dtype(array: Array, name: str) -> Array:
     if dtype.name == "bfloat16":
         KINDS[dtype] = (_NUMBERS["bfloat16"], False)
         return array
-    if dtype.kind == "f":  # extended precision
-        return array.astype(np.float64)
+    if dtype.kind == "f":  # extended precision: as scikit-learn, by way of a copy
+        with np.errstate(over="ignore", under="ignore"):
+            return array.astype(np.float64)
     what = {"c": "complex numbers", "U": "strings", "S": "byte strings", "O": "objects"}
     raise TypeError(
         f"{name} holds {what.get(dtype.kind, 'elements')} (dtype {dtype}); expected real numbers: "
@@ -186,7 +187,7 @@ def kernel_view(array: Array) -> View:
 
 def byte_view(array: Array) -> Bytes:
     """`array` as the kernels see it: (rows, columns, bytes)."""
-    return array[..., None].view(_BYTE)
+    return np.asarray(array)[..., None].view(_BYTE)
 
 
 def result_array(shape: Shape, dtype: np.dtype[Any], out: Any, *inputs: Array) -> Array:

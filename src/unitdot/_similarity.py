@@ -222,8 +222,9 @@ def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
     dtype = _inputs.result_dtype(wide, options)
     if X.ndim == 2 and Y.ndim == 2:
         result = _inputs.result_array((X.shape[0], Y.shape[0]), dtype, out, X, Y)
+        keep_out = out is not None or not result.size
+        careful = keep_out and _examine(X, Y, same, wide, options)
         if result.size:
-            careful = out is not None and _examine(X, Y, same, wide, options)
             _call("full", X, Y, same, result, distance, wide, options, careful)
         return result
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
@@ -231,7 +232,8 @@ def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
     rows = stack_X.shape[-2:-1] if X.ndim > 1 else ()
     columns = stack_Y.shape[-2:-1] if Y.ndim > 1 else ()
     result = _inputs.result_array((*lead, *rows, *columns), dtype, out, X, Y)
-    matrices = result if X.ndim > 1 else np.expand_dims(result, len(lead))
+    matrices = np.asarray(result)
+    matrices = matrices if X.ndim > 1 else np.expand_dims(matrices, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
     _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, out is not None)
     return result if out is not None or result.ndim else result[()]

@@ -53,10 +53,13 @@ def available_bytes() -> int | None:
         pass
     values = _cgroup_values(
         "memory",
-        ["memory.max", "memory.current"],
-        ["memory.limit_in_bytes", "memory.usage_in_bytes"],
+        ["memory.max", "memory.current", "memory.stat"],
+        ["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"],
     )
     for words in values:
-        if len(words) == 2 and all(word.isdigit() for word in words):
-            rooms.append(max(0, int(words[0]) - int(words[1])))
+        if len(words) > 2 and words[0].isdigit() and words[1].isdigit():
+            # pages of files that were read are given back when memory is asked for
+            stat = dict(zip(words[2::2], words[3::2], strict=False))
+            cached = sum(int(stat.get(name, 0)) for name in ("inactive_file", "active_file"))
+            rooms.append(max(0, int(words[0]) - int(words[1]) + cached))
     return min(rooms) if rooms else None
