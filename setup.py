@@ -19,7 +19,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 SOURCES = Path("cython_kernels")
-GNU_FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-falign-loops=64", "-Wno-switch"]
+GNU_FLAGS = [
+    "-O3",
+    "-g0",
+    "-ffp-contract=off",
+    "-fno-math-errno",
+    "-falign-loops=64",
+    "-Wno-switch",
+]
 # the flags of each instruction set, which cython_kernels/vectors.h turns into a vector type
 ISA_FLAGS = {
     "x86_64": {

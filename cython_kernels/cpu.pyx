@@ -1,4 +1,4 @@
-# cython: language_level=3, freethreading_compatible=True
+# cython: language_level=3, freethreading_compatible=True, autotestdict=False
 """What this machine and build can do. Compiled for the lowest instruction set."""
 
 cdef extern from *:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True
+# cython: initializedcheck=False, freethreading_compatible=True, autotestdict=False
 """The arithmetic of unitdot, for one instruction set and one precision.
 
 This file is compiled once per instruction set and precision (setup.py), into modules such as
