@@ -14,7 +14,7 @@ cdef enum:
     TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
     TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
     LONGEST = 1 << 15                # rows of a superblock
-    PATIENCE = 1 << 30               # multiply-adds, a thread, between looks for Ctrl-C, in fours
+    PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
     FINISHING = 128                  # what an output costs besides, in multiply-adds
 
 cdef struct Job:
@@ -298,7 +298,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // rows_X[0]))
     # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
     # that, whole rows of the output touch fewer new pages than columns
-    outputs = <Py_ssize_t> (4.0 * PATIENCE * job.threads / (job.X.features + FINISHING))
+    outputs = <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
+                            / (job.X.features + FINISHING))
     if rows_X[0] * rows_Y[0] > outputs:
         if job.same:
             rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))

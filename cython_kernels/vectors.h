@@ -96,7 +96,6 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define vmin(a, b) ((vec)NEON(vminq)(a, b))
 #define vmax(a, b) ((vec)NEON(vmaxq)(a, b))
 #else
-#define UNITDOT_ONE_LANE_OPS
 #define FUSED 0
 static inline real madd(real a, real b, real c) { return a * b + c; }
 static inline real vmin(real a, real b) { return a < b ? a : b; }
