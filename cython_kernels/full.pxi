@@ -9,7 +9,7 @@
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
-    CACHE = 1 << 20                  # bytes of packed X that a task keeps in its cache
+    CACHE = 3 << 18                  # bytes of packed X that a task keeps in its cache
     PACKED = 8 << 20                 # bytes of packed rows, a thread
     TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
     TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
@@ -249,7 +249,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
         while job.chunk > 1 and ceil_div(panels, job.chunk) * groups < 8 * job.threads:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
-    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (16 * job.threads))
+    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (64 * job.threads))
     carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]

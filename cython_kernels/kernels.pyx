@@ -32,7 +32,6 @@ cdef extern from "vectors.h" nogil:
         GROUP
         TILE_ROWS
         TILE_PANELS
-        ALIGNMENT
         IS_DOUBLE
         REAL_MAX_EXP
     const real REAL_MAX
@@ -49,14 +48,19 @@ cdef extern from "vectors.h" nogil:
     vec vmax(vec, vec)
     vec interleave_lo(vec, vec)
     vec interleave_hi(vec, vec)
-    void* aligned_new(size_t)
-    void aligned_delete(void*)
     double seconds()
     enum:
         CACHE_LINE
     void prefetch(const void*)           # into the first-level cache
     void prefetch_second(const void*)    # into the second
     void prefetch_write(const void*)
+
+
+cdef extern from "memory.h" nogil:
+    enum:
+        ALIGNMENT
+    char* block_new(size_t)
+    void block_delete(char*)
 
 
 cdef extern from "openmp.h" nogil:
@@ -75,14 +79,14 @@ cdef int REAL_KIND = FLOAT64 if IS_DOUBLE else FLOAT32
 
 
 cdef char* allocate(size_t size) except NULL:
-    cdef char* memory = <char*> aligned_new(size)
+    cdef char* memory = block_new(size)
     if memory == NULL:
         raise MemoryError(f"no memory for {size} bytes of working space")
     return memory
 
 
 cdef void release(char* memory) noexcept:
-    aligned_delete(memory)
+    block_delete(memory)
 
 
 include "pack.pxi"

@@ -1,9 +1,6 @@
 # The tile: TILE_ROWS x GROUP outputs held in registers while they run down a block of features;
 # and its finish: from dot products and norms to similarities in the user's array.
 
-cdef enum:
-    UNROLL = 4                       # features a turn of the tile's loop
-
 cdef struct Output:
     char* data
     Py_ssize_t row_stride, column_stride, itemsize     # bytes
@@ -31,21 +28,19 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
     # `ahead` is the panel of X that comes next: it is brought near, a line for each feature
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
     cdef Py_ssize_t k, start = 0, length
-    cdef int i, j, u
+    cdef int i, j
     while True:
         length = at_most(RUN, count - start)
         for i in range(rows):
             for j in range(panels * VECS):
                 acc[i][j] = splat(0)
-        for k in range(length // UNROLL):
-            for u in range(UNROLL):
-                prefetch(ahead + u * PANEL)
-                tile_step(rows, panels, x + u * PANEL, y + u * VECS, panel_stride, acc)
-            x += UNROLL * PANEL
-            y += UNROLL * VECS
-            ahead += UNROLL * PANEL
-        for k in range(length % UNROLL):
-            tile_step(rows, panels, x + k * PANEL, y + k * VECS, panel_stride, acc)
+        for k in range(length):
+            # one feature a turn: unrolled further, GCC keeps fewer accumulators in registers
+            prefetch(ahead)
+            tile_step(rows, panels, x, y, panel_stride, acc)
+            x += PANEL
+            y += VECS
+            ahead += PANEL
         if start > 0:
             for i in range(rows):
                 for j in range(panels * VECS):

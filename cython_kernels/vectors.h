@@ -174,19 +174,6 @@ static inline double seconds(void) {
 #define prefetch_write(p) ((void)(p))
 #endif
 
-/* Memory for vectors, in whole pages: a load waits for a store just before it whose address has the
- * same low 12 bits, so what is stored between loads of panels is kept at other places of a page. */
-#define ALIGNMENT 4096
-#ifdef _WIN32
-#include <malloc.h>
-#define aligned_new(size) _aligned_malloc(size, ALIGNMENT)
-#define aligned_delete(p) _aligned_free(p)
-#else
-#include <stdlib.h>
-#define aligned_new(size) aligned_alloc(ALIGNMENT, ((size) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT)
-#define aligned_delete(p) free(p)
-#endif
-
 /* The tuning table: one line per instruction set.
  * PANEL rows are packed side by side; a tile is TILE_ROWS rows by TILE_PANELS panels of outputs,
  * and its accumulators, TILE_ROWS * TILE_PANELS * PANEL / LANES of them, live in registers. */
