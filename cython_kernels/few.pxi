@@ -196,7 +196,7 @@ cdef int run_few(Job* job) except -1:
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), most
     cdef real* totals = NULL
     cdef real* dots = NULL
-    cdef char* memory
+    cdef Block* held
     cdef Few few
     memset(&few, 0, sizeof(few))
     few.job = job
@@ -204,10 +204,10 @@ cdef int run_few(Job* job) except -1:
     job.PX.count, job.PY.count, job.diagonal = job.X.rows, job.Y.rows, job.same
     most = SUMS * job.threads // ((job.X.rows + 1) * (job.Y.rows + 1) * 2 * sizeof(real))
     few.stride = at_most(padded_to(blocks, LANES), at_least(1, most // LANES) * LANES)
-    memory = allocate(plan_few(&few, NULL, &totals, &dots))
+    held = allocate(plan_few(&few, NULL, &totals, &dots))
     try:
-        plan_few(&few, memory, &totals, &dots)
-        memset(memory, 0, <size_t> (<char*> few.sums - memory))
+        plan_few(&few, held.memory, &totals, &dots)
+        memset(held.memory, 0, <size_t> (<char*> few.sums - held.memory))
         memset(job.status, 0, LINE * sizeof(int) * job.threads)
         while few.block0 < blocks:
             few.blocks = at_most(few.stride, blocks - few.block0)
@@ -217,4 +217,4 @@ cdef int run_few(Job* job) except -1:
             PyErr_CheckSignals()
         return finish_few(job, totals, dots)
     finally:
-        release(memory)
+        block_release(held)

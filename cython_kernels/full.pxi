@@ -320,8 +320,8 @@ cdef int run_full(Job* job) except -1:
     """Every superblock in turn; returns the status."""
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t rows_X, rows_Y, i, j, segment
-    cdef size_t needed, held = 0
-    cdef char* memory = NULL
+    cdef size_t needed
+    cdef Block* held = NULL
     cdef int status = 0
     choose_rows(job, &rows_X, &rows_Y)
     try:
@@ -336,12 +336,11 @@ cdef int run_full(Job* job) except -1:
                 job.PY.first = j
                 job.PY.count = at_most(rows_Y, m - j)
                 needed = plan(job, NULL)
-                if needed > held:
-                    release(memory)
-                    held, memory, job.X_packed = 0, NULL, False
-                    memory = allocate(needed)
-                    held = needed
-                plan(job, memory)
+                if held == NULL or needed > held.size:
+                    block_release(held)
+                    held, job.X_packed = NULL, False
+                    held = allocate(needed)
+                plan(job, held.memory)
                 for segment in range(ceil_div(blocks, SEGMENT)):
                     job.PX.block0 = job.PY.block0 = segment * SEGMENT
                     job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
@@ -358,4 +357,4 @@ cdef int run_full(Job* job) except -1:
             i += job.PX.count
         return status
     finally:
-        release(memory)
+        block_release(held)

@@ -59,8 +59,11 @@ cdef extern from "vectors.h" nogil:
 cdef extern from "memory.h" nogil:
     enum:
         ALIGNMENT
-    char* block_new(size_t)
-    void block_delete(char*)
+    ctypedef struct Block:
+        char* memory
+        size_t size
+    Block* block_new(size_t)
+    void block_release(Block*)       # NULL too
 
 
 cdef extern from "openmp.h" nogil:
@@ -78,15 +81,11 @@ include "source.pxi"
 cdef int REAL_KIND = FLOAT64 if IS_DOUBLE else FLOAT32
 
 
-cdef char* allocate(size_t size) except NULL:
-    cdef char* memory = block_new(size)
-    if memory == NULL:
+cdef Block* allocate(size_t size) except NULL:
+    cdef Block* block = block_new(size)
+    if block == NULL:
         raise MemoryError(f"no memory for {size} bytes of working space")
-    return memory
-
-
-cdef void release(char* memory) noexcept:
-    block_delete(memory)
+    return block
 
 
 include "pack.pxi"
@@ -245,7 +244,8 @@ def peak(Py_ssize_t repeats):
 
 def tile_rate(Py_ssize_t repeats):
     """Multiply-adds per second of one core: the tile, on panels in the first-level cache."""
-    cdef char* memory = allocate(2 * ALIGNMENT + (GROUP + PANEL) * BLOCK * sizeof(real))
+    cdef Block* held = allocate(2 * ALIGNMENT + (GROUP + PANEL) * BLOCK * sizeof(real))
+    cdef char* memory = held.memory
     cdef vec* block = <vec*> (memory + BLOCK_SUMS_AT)
     cdef vec* totals = <vec*> (memory + ALIGNMENT + SUMS_AT)
     cdef real* x = <real*> (memory + 2 * ALIGNMENT)
@@ -261,5 +261,5 @@ def tile_rate(Py_ssize_t repeats):
                 tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k == 0,
                      block, totals)
         start = seconds() - start
-    release(memory)
+    block_release(held)
     return <double> repeats * 8 * TILE_ROWS * GROUP * BLOCK / start

@@ -1,66 +1,90 @@
-/* Working memory, in whole pages.
+/* Working memory of a call: blocks that start on a page.
  *
  * A load waits for a store just before it whose address has the same low 12 bits, so every array
  * starts a page of its own, and what is stored between loads of panels is kept at other places of
  * its page (full.pxi).
  *
- * One block, of KEPT bytes at most, is kept from call to call: pages fresh from the system cost
- * more than the arithmetic of a small call. It is handed over by one atomic exchange.
+ * Pages fresh from the system cost more than the arithmetic of a small call, and a tenth of a
+ * large one's. So one block of KEPT bytes at most is kept from call to call, handed over by one
+ * atomic exchange; what is larger than SMALL in it may be taken back by the system at any time.
  */
 #ifndef UNITDOT_MEMORY_H
 #define UNITDOT_MEMORY_H
 #include <stddef.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #define ALIGNMENT 4096
-#define KEPT (2 << 20)
+#define HUGE_PAGE (2 << 20)
+#define SMALL (1 << 20)
+#ifndef KEPT
+#if defined(MADV_FREE) && defined(__linux__)
+#define KEPT (32 << 20)
+#else
+#define KEPT SMALL
+#endif
+#endif
 
 #ifdef _WIN32
 #include <malloc.h>
-#define aligned_new(size) _aligned_malloc(size, ALIGNMENT)
+#define aligned_new(alignment, size) _aligned_malloc(size, alignment)
 #define aligned_delete(p) _aligned_free(p)
 #else
-#define aligned_new(size) aligned_alloc(ALIGNMENT, size)
+#define aligned_new(alignment, size) aligned_alloc(alignment, size)
 #define aligned_delete(p) free(p)
 #endif
 
-typedef struct { size_t size; } block_head; /* in a page of its own, before the block */
+typedef struct {
+    char *memory;
+    size_t size;
+} Block;
 
 #ifdef __GNUC__
-static block_head *kept_block;
-#define exchange_kept(p) __atomic_exchange_n(&kept_block, p, __ATOMIC_ACQ_REL)
+static Block *kept_block;
+#define exchange_kept(block) __atomic_exchange_n(&kept_block, block, __ATOMIC_ACQ_REL)
 #else
-#define exchange_kept(p) (p) /* nothing is kept */
+#define exchange_kept(block) (block) /* nothing is kept */
 #endif
 
-static inline char *block_new(size_t size) {
-    size_t whole = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + ALIGNMENT;
-    block_head *block = NULL;
-    if (whole < size)
-        return NULL;
-    if (whole <= KEPT)
-        block = exchange_kept(NULL);
-    if (block && block->size < whole) {
-        aligned_delete(block);
-        block = NULL;
+static void block_delete(Block *block) {
+    if (block) {
+        aligned_delete(block->memory);
+        free(block);
     }
-    if (!block) {
-        block = (block_head *)aligned_new(whole);
-        if (!block)
-            return NULL;
-        block->size = whole;
-    }
-    return (char *)block + ALIGNMENT;
 }
 
-static inline void block_delete(char *memory) {
-    block_head *block;
-    if (!memory)
-        return;
-    block = (block_head *)(memory - ALIGNMENT);
-    if (block->size <= KEPT)
+static Block *block_new(size_t size) {
+    size_t alignment = size > SMALL ? HUGE_PAGE : ALIGNMENT;
+    Block *block = size <= KEPT ? exchange_kept(NULL) : NULL;
+    if (block && block->size >= size)
+        return block;
+    block_delete(block);
+    block = (Block *)malloc(sizeof(Block));
+    if (!block)
+        return NULL;
+    block->size = (size + alignment - 1) / alignment * alignment;
+    block->memory = block->size < size ? NULL : (char *)aligned_new(alignment, block->size);
+    if (!block->memory) {
+        free(block);
+        return NULL;
+    }
+#ifdef MADV_HUGEPAGE
+    if (size > SMALL)
+        madvise(block->memory, block->size, MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
+static void block_release(Block *block) {
+    if (block && block->size <= KEPT) {
+#if defined(MADV_FREE) && defined(__linux__)
+        if (block->size > SMALL)
+            madvise(block->memory, block->size, MADV_FREE);
+#endif
         block = exchange_kept(block);
-    if (block)
-        aligned_delete(block);
+    }
+    block_delete(block);
 }
 #endif

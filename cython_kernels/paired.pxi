@@ -195,12 +195,12 @@ cdef size_t plan_paired(Paired* job, char* memory) noexcept nogil:
 cdef int run_paired(Paired* job) except -1:
     cdef Py_ssize_t n = job.X.rows, features = job.X.features, blocks = ceil_div(features, BLOCK)
     cdef int thread, status = 0
-    cdef char* memory
+    cdef Block* held
     job.rows = at_most(n, at_least(1, BATCH // blocks))
     job.blocks = at_most(blocks, BATCH)
-    memory = allocate(plan_paired(job, NULL))
+    held = allocate(plan_paired(job, NULL))
     try:
-        plan_paired(job, memory)
+        plan_paired(job, held.memory)
         memset(job.status, 0, LINE * sizeof(int) * job.threads)
         job.row0 = 0
         while job.row0 < n:
@@ -218,4 +218,4 @@ cdef int run_paired(Paired* job) except -1:
             status |= job.status[thread * LINE]
         return status
     finally:
-        release(memory)
+        block_release(held)
