@@ -134,8 +134,10 @@ cdef void few_blocks(Few* few, real* totals) noexcept nogil:
     with parallel(num_threads=job.threads):
         for b in prange(exponents, schedule="static"):
             find_exponents(job, b)
+        wait_for_all()
         for b in prange(batches, schedule="static"):
             sum_batch(few, b, omp_get_thread_num())
+        wait_for_all()
         for q in prange(n * m + (n if job.same else n + m), schedule="static"):
             add_blocks(few, q, totals)
 
@@ -188,7 +190,7 @@ cdef int finish_few(Job* job, const real* totals, real* dots) noexcept nogil:
     for g in range(groups_in(&job.PY)):
         for p in range(panels):
             finish_panel(job, <vec*> (dots + (g * panels + p) * PANEL * GROUP), p, g,
-                         at_most(GROUP, m - g * GROUP))
+                         at_most(GROUP, m - g * GROUP), 0)
     return status
 
 

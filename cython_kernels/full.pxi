@@ -1,4 +1,5 @@
-# The full matrix: out[i, j] = cosine(X[i], Y[j]).
+# Every row against every row: outputs go to the full matrix, out[i, j] = cosine(X[i], Y[j]), or
+# while they are in registers to a reduction (top_k.pxi, pairs.pxi).
 #
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
 # parallel region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the
@@ -20,6 +21,8 @@ cdef enum:
 cdef struct Job:
     Source X, Y
     Output out
+    Best* best                       # top-k instead of the matrix
+    Pairs* pairs                     # pairs above a threshold instead of the matrix
     bint same                        # Y is X: half the work, mirrored
     bint careful                     # pack every row times its own power of two
     real zero_inverse                # 1 / ‖0‖: 0 or NaN
@@ -72,7 +75,8 @@ cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
 cdef inline bint by_rows(const Job* job) noexcept nogil:
     # one block of features leaves little to compute for each output: writing these is the work,
     # and whole rows of them are written faster than columns of a group's width
-    return not job.streamed and job.first_segment and job.last_segment and job.PY.blocks == 1
+    return (not job.streamed and job.first_segment and job.last_segment and job.PY.blocks == 1
+            and job.best == NULL and job.pairs == NULL)
 
 
 cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
@@ -114,6 +118,8 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
             status |= pack_block(Y, group, block, first_block, y)
             if last_block:
                 status |= invert_norms(Y, j, GROUP, job.zero_inverse)
+                if status & CARE and not job.careful:
+                    break            # what these rows would give does not count
         else:
             y = panel_of(Y, group * TILE_PANELS, block)
             if stop - first == 1:
@@ -128,7 +134,7 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
             if next_y != NULL:
                 for line in range(near):
                     prefetch_second(next_y + ((p - first) * near + line) * CACHE_LINE)
-            if last_block:
+            if last_block and job.out.direct:
                 prefetch_output(&job.out, X.first + p * PANEL,
                                 at_most(PANEL, X.count - p * PANEL), Y.first + j, columns)
             # a task with one block needs no more than one panel's sums
@@ -142,22 +148,33 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
                          <vec*> (own + BLOCK_SUMS_AT),
                          at + sub * TILE_ROWS * tile_vecs)
             if last_block:
-                finish_panel(job, at, p, group, columns)
-    job.status[thread * LINE] |= status
+                status |= finish_panel(job, at, p, group, columns, thread)
+    if status:
+        job.status[thread * LINE] |= status
 
 
-cdef void finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t group,
-                       Py_ssize_t columns) noexcept nogil:
+cdef int finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t group,
+                      Py_ssize_t columns, int thread) noexcept nogil:
+    """What becomes of the dot products of a panel of X by a group of Y."""
     cdef Py_ssize_t i = panel * PANEL, rows = at_most(PANEL, job.PX.count - i), r
+    cdef bint on_diagonal = job.diagonal and panel // TILE_PANELS == group
     cdef real zero = 0
+    if job.best != NULL:
+        select_panel(job.best, thread if job.best.owners > 1 else 0, totals, rows, columns,
+                     &job.PX, i, &job.PY, group * GROUP)
+        return 0
+    if job.pairs != NULL:
+        return collect_panel(job.pairs, &job.pairs.found[thread], totals, rows, columns, &job.PX,
+                             i, &job.PY, group * GROUP, on_diagonal)
     finish(totals, rows, columns, &job.PX, i, &job.PY, group * GROUP, &job.out)
-    if job.diagonal and panel // TILE_PANELS == group:
+    if on_diagonal:
         # a zero row keeps distance 0 to itself
         for r in range(rows):
             if job.out.distance and job.PX.norm2[i + r] == 0 and job.zero_inverse == 0:
                 put(&job.out, job.PX.first + i + r, job.PX.first + i + r, 1, &zero)
     elif job.same:
         mirror(&job.out, job.PX.first + i, rows, job.PY.first + group * GROUP, columns)
+    return 0
 
 
 cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
@@ -167,6 +184,8 @@ cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
     cdef Py_ssize_t stop = at_most(first + job.chunk, panels_in(&job.PX))
     cdef Py_ssize_t span = task % spans * job.span
     cdef Py_ssize_t span_stop = at_most(span + job.span, groups)
+    if job.pairs != NULL:
+        start_run(&job.pairs.found[thread])
     if by_rows(job):
         for p in range(first, stop):
             for g in range(span, span_stop):
@@ -174,15 +193,21 @@ cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
     else:
         for g in range(span, span_stop):
             multiply(job, first, stop, g, thread)
+    if job.pairs != NULL and end_run(&job.pairs.found[thread], job.pairs.task + task):
+        job.status[thread * LINE] |= OUT_OF_MEMORY
+
+
+cdef inline Py_ssize_t tasks_of(const Job* job) noexcept nogil:
+    return (ceil_div(panels_in(&job.PX), job.chunk)
+            * ceil_div(groups_in(&job.PY), job.span))
 
 
 cdef void superblock(Job* job) noexcept nogil:
     """One segment of one superblock, in one parallel region."""
-    cdef Py_ssize_t tasks = (ceil_div(panels_in(&job.PX), job.chunk)
-                             * ceil_div(groups_in(&job.PY), job.span))
-    cdef Py_ssize_t exponents = 0
+    cdef Py_ssize_t tasks = tasks_of(job), exponents = 0
     cdef Py_ssize_t packs = 0 if job.X_packed else groups_in(&job.PX)
     cdef Py_ssize_t t
+    cdef bint invalid
     if job.careful and job.first_segment:
         exponents = job.PX.count + job.PY.count    # of X once more, where it is packed already
     if not job.streamed and not job.diagonal:
@@ -190,10 +215,14 @@ cdef void superblock(Job* job) noexcept nogil:
     with parallel(num_threads=job.threads):
         for t in prange(exponents, schedule="static"):
             find_exponents(job, t)
+        wait_for_all()
         for t in prange(packs, schedule="dynamic", chunksize=4):
             pack_task(job, t, omp_get_thread_num())
+        wait_for_all()
+        invalid = found(job) & CARE and not job.careful
         for t in prange(tasks, schedule="dynamic"):
-            multiply_task(job, t, omp_get_thread_num())
+            if not invalid:
+                multiply_task(job, t, omp_get_thread_num())
 
 
 cdef char* carve(char** memory, size_t size) noexcept nogil:
@@ -250,6 +279,10 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
     job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (64 * job.threads))
+    if job.best != NULL and job.best.owners == 1 and not job.streamed:
+        # a task has its rows' lists to itself
+        job.chunk = at_least(1, at_most(job.chunk, panels // (4 * job.threads)))
+        job.span = groups
     carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]
@@ -281,7 +314,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
-    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, outputs
+    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, outputs, lists, most = n
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
@@ -308,7 +341,13 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         else:
             rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
-    rows_X[0] = at_most(n, rounded(at_most(rows_X[0], LONGEST)))
+    if job.best != NULL:
+        lists = LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
+        job.best.owners = 1
+        if can_stream(job) or at_most(rows_X[0], lists) < 4 * job.threads * PANEL:
+            job.best.owners = job.threads
+        most = at_least(1, lists // job.best.owners)
+    rows_X[0] = at_most(at_most(n, most), rounded(at_most(rows_X[0], LONGEST)))
     rows_Y[0] = at_most(m, rounded(at_most(rows_Y[0], LONGEST)))
 
 
@@ -316,20 +355,67 @@ cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
     return ceil_div(rows, GROUP) * GROUP
 
 
-cdef int run_full(Job* job) except -1:
-    """Every superblock in turn; returns the status."""
-    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
-    cdef Py_ssize_t rows_X, rows_Y, i, j, segment
+cdef int start_rows(Job* job) except -1:
+    """Nothing is known of the superblock's rows of X yet."""
+    if job.best != NULL:
+        reset_lists(job.best)
+    if job.pairs != NULL:
+        drop_pairs(job.pairs)
+    return 0
+
+
+cdef int finish_rows_of_X(Job* job, object watch) except -1:
+    """The superblock's rows of X have met all of Y."""
+    cdef Py_ssize_t i
+    if job.best != NULL:
+        for i in prange(job.PX.count, nogil=True, num_threads=job.threads, schedule="static"):
+            finish_row(job.best, i, job.PX.first)
+    if job.pairs != NULL:
+        pass_on(job.pairs, &job.PX, watch)
+    return 0
+
+
+cdef int run_superblock(Job* job) except -1:
+    """Every segment of the superblock at hand; returns the status."""
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), segment
+    cdef int status = 0
+    for segment in range(ceil_div(blocks, SEGMENT)):
+        job.PX.block0 = job.PY.block0 = segment * SEGMENT
+        job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
+        job.first_segment = segment == 0
+        job.last_segment = (segment + 1) * SEGMENT >= blocks
+        with nogil:
+            superblock(job)
+        PyErr_CheckSignals()
+        status |= found(job)
+        if status & CARE and not job.careful:
+            break
+    job.X_packed = blocks <= SEGMENT
+    return status
+
+
+cdef int run(Job* job, object watch) except -1:
+    """Every superblock in turn; returns the status.
+
+    Without a `watch`, rows that need care end the work. A watch is told of what was found, so that
+    it may raise, and the work goes on, carefully: the same bits for all other rows.
+    """
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, rows_X, rows_Y, i = 0, j
+    cdef int status = 0, now
     cdef size_t needed
     cdef Block* held = NULL
-    cdef int status = 0
+    cdef Block* lists = NULL
     choose_rows(job, &rows_X, &rows_Y)
     try:
-        i = 0
+        if job.best != NULL:
+            job.best.rows = rows_X
+            lists = allocate(carve_lists(job.best, NULL))
+            carve_lists(job.best, lists.memory)
         while i < n:
             job.PX.first = i
             job.PX.count = at_most(rows_X, n - i)
             job.X_packed = False
+            start_rows(job)
             j = i if job.same else 0
             while j < m:
                 job.diagonal = job.same and i == j
@@ -341,20 +427,30 @@ cdef int run_full(Job* job) except -1:
                     held, job.X_packed = NULL, False
                     held = allocate(needed)
                 plan(job, held.memory)
-                for segment in range(ceil_div(blocks, SEGMENT)):
-                    job.PX.block0 = job.PY.block0 = segment * SEGMENT
-                    job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
-                    job.first_segment = segment == 0
-                    job.last_segment = (segment + 1) * SEGMENT >= blocks
-                    with nogil:
-                        superblock(job)
-                    job.X_packed = blocks <= SEGMENT
-                    status |= found(job)
+                now = run_superblock(job)
+                status |= now
+                if watch is None:
                     if status & CARE:
                         return status
-                    PyErr_CheckSignals()
+                else:
+                    if now:
+                        watch.found(now, count_pairs(job.pairs) if job.pairs != NULL else 0)
+                    if now & CARE and not job.careful:
+                        # once more; a task that packs its own part of Y has used the rest of it
+                        job.careful, job.X_packed = True, False
+                        if job.streamed:
+                            start_rows(job)
+                            j = i if job.same else 0
+                        continue
+                    watch.did(job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
+                              else job.PX.count * job.PY.count,
+                              count_pairs(job.pairs) if job.pairs != NULL else 0)
+                if job.pairs != NULL:
+                    job.pairs.task += tasks_of(job)
                 j += job.PY.count
+            finish_rows_of_X(job, watch)
             i += job.PX.count
         return status
     finally:
         block_release(held)
+        block_release(lists)

@@ -10,6 +10,9 @@ which data flows through them:
     pack.pxi    transposes rows into panels; norms fall out of the same pass
     tile.pxi    the micro-kernel, and from dot products to similarities in the user's array
     full.pxi    every row against every row
+    reduce.pxi  what the two reductions share, in which the matrix is never made:
+    top_k.pxi   the best columns of every row
+    pairs.pxi   the pairs above a threshold
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
 """
@@ -19,6 +22,7 @@ from cython.parallel cimport parallel, prange
 from libc.math cimport NAN, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
+from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memcpy, memset
 
 
@@ -39,6 +43,7 @@ cdef extern from "vectors.h" nogil:
     const real NORM2_HIGH
     const real ELEMENT_LOW
     real REAL_FMA(real, real, real)
+    real REAL_NEXT(real, real)           # nextafter
     vec splat(real)
     vec load(const real*)
     void store(real*, vec)
@@ -46,6 +51,9 @@ cdef extern from "vectors.h" nogil:
     vec exact_madd(vec, vec, vec)
     vec vmin(vec, vec)
     vec vmax(vec, vec)
+    unsigned at_least_bits(vec, vec)     # a bit a lane: a >= b
+    int first_bit(uint64_t)              # the place of the lowest bit
+    vec to_single(vec)                   # rounded to float32
     vec interleave_lo(vec, vec)
     vec interleave_hi(vec, vec)
     double seconds()
@@ -68,6 +76,7 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "openmp.h" nogil:
     int omp_get_thread_num()
+    void wait_for_all()              # what follows in a parallel block needs what came before
 
 
 # The canonical order of every sum over features: RUN of them one after the other, a multiply-add
@@ -90,12 +99,16 @@ cdef Block* allocate(size_t size) except NULL:
 
 include "pack.pxi"
 include "tile.pxi"
+include "reduce.pxi"
+include "top_k.pxi"
+include "pairs.pxi"
 include "full.pxi"
 include "few.pxi"
 include "paired.pxi"
 
 NEEDS_CARE = CARE
 HAS_ZERO_ROW = ZERO_ROW
+NO_MEMORY = OUT_OF_MEMORY
 
 
 cdef Output output_of(unsigned char[:, :, :] out, bint distance) noexcept:
@@ -133,7 +146,61 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     job.zero_inverse = NAN if nan_for_zero else 0
     if is_few(&job):
         return run_few(&job)
-    return run_full(&job)
+    return run(&job, None)
+
+
+cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
+                      const unsigned char[:, :, :] Y, int kind_Y, bint nan_for_zero,
+                      int threads) noexcept:
+    cdef Job job
+    memset(&job, 0, sizeof(job))
+    job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
+    job.threads = threads
+    job.zero_inverse = NAN if nan_for_zero else 0
+    return job
+
+
+def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
+          unsigned char[:, :, :] similarities, int64_t[:, ::1] indices, bint exclude_self,
+          bint nan_for_zero, int threads, object watch):
+    """The best columns of every row, as many as `indices` has: similarities, descending, and
+    indices; equal ones in order of index, NaN last.
+
+    `exclude_self`: Y is X, and i is not a neighbour of i. `watch` as in unitdot._neighbors.
+    """
+    cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
+    cdef Best best
+    memset(&best, 0, sizeof(best))
+    best.k = indices.shape[1]
+    best.room = best.k + best.k // 2 + SPARE
+    best.similarities = output_of(similarities, False)
+    best.single = best.similarities.itemsize < sizeof(real)
+    best.indices = &indices[0, 0]
+    best.exclude_self = exclude_self
+    job.best = &best
+    return run(&job, watch)
+
+
+def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
+          bint same, double threshold, bint single, bint nan_for_zero, int threads, object watch):
+    """Every (row, column) whose cosine is at least `threshold`, and it, in arrays of `watch`.
+
+    `same`: Y is X, and only row < column is wanted. `single`: cosines are rounded to float32.
+    `watch` as in unitdot._neighbors.
+    """
+    cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
+    cdef Pairs wanted
+    memset(&wanted, 0, sizeof(wanted))
+    wanted.limit, wanted.single, wanted.threads = <real> threshold, single, threads
+    wanted.found = <Found*> calloc(threads, sizeof(Found))
+    if wanted.found == NULL:
+        raise MemoryError("no memory for the lists of pairs")
+    job.pairs, job.same = &wanted, same
+    try:
+        return run(&job, watch)
+    finally:
+        drop_pairs(&wanted)
+        free(wanted.found)
 
 
 cpdef int paired(const unsigned char[:, :, :] X, int kind_X,

@@ -10,8 +10,10 @@
  *   madd(a, b, c)   a * b + c: one rounding where the target has fused multiply-add (FUSED)
  *   exact_madd      as madd, but never loses the low half of the product (double-word where not FUSED)
  *   vmin, vmax      lane by lane; a NaN in the second argument is kept
+ *   at_least_bits   bit i: a[i] >= b[i], which no NaN is
  *   interleave_lo   a0 b0 a1 b1 ... of the low halves; interleave_hi: of the high halves
  *   load, store     any alignment
+ *   to_single       every lane rounded to float
  */
 #ifndef UNITDOT_VECTORS_H
 #define UNITDOT_VECTORS_H
@@ -41,16 +43,20 @@ typedef double real;
 enum { IS_DOUBLE = 1, REAL_MAX_EXP = DBL_MAX_EXP };
 #define REAL_MAX DBL_MAX
 #define REAL_FMA fma
+#define REAL_NEXT nextafter
 #define SPLITTER 134217729.0 /* 2^27 + 1 */
 #define PS(name) name##d
+#define PS_MASK(name) name##d_mask
 #define NEON(name) name##_f64
 #else
 typedef float real;
 enum { IS_DOUBLE = 0, REAL_MAX_EXP = FLT_MAX_EXP };
 #define REAL_MAX FLT_MAX
 #define REAL_FMA fmaf
+#define REAL_NEXT nextafterf
 #define SPLITTER 4097.0f /* 2^12 + 1 */
 #define PS(name) name##s
+#define PS_MASK(name) name##s_mask
 #define NEON(name) name##_f32
 #endif
 
@@ -77,18 +83,22 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define madd(a, b, c) ((vec)PS(_mm512_fmadd_p)(a, b, c))
 #define vmin(a, b) ((vec)PS(_mm512_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm512_max_p)(a, b))
+#define at_least_bits(a, b) ((unsigned)PS_MASK(_mm512_cmp_p)(a, b, _CMP_GE_OQ))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
 #include <immintrin.h>
 #define FUSED 1
 #define madd(a, b, c) ((vec)PS(_mm256_fmadd_p)(a, b, c))
 #define vmin(a, b) ((vec)PS(_mm256_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm256_max_p)(a, b))
+#define at_least_bits(a, b) \
+    ((unsigned)PS(_mm256_movemask_p)(PS(_mm256_cmp_p)(a, b, _CMP_GE_OQ)))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(__SSE2__)
 #include <emmintrin.h>
 #define FUSED 0
 #define madd(a, b, c) ((a) * (b) + (c))
 #define vmin(a, b) ((vec)PS(_mm_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm_max_p)(a, b))
+#define at_least_bits(a, b) ((unsigned)PS(_mm_movemask_p)(PS(_mm_cmpge_p)(a, b)))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(__aarch64__)
 #include <arm_neon.h>
 #define FUSED 1
@@ -155,6 +165,43 @@ static inline vec load(const real *p) {
     return v;
 }
 static inline void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
+
+#ifndef at_least_bits
+static inline unsigned at_least_bits(vec a, vec b) {
+    real x[LANES], y[LANES];
+    unsigned bits = 0, i;
+    store(x, a);
+    store(y, b);
+    for (i = 0; i < LANES; i++)
+        bits |= (unsigned)(x[i] >= y[i]) << i;
+    return bits;
+}
+#endif
+
+/* The place of the lowest bit that is set. */
+#ifdef __GNUC__
+#define first_bit(bits) __builtin_ctzll(bits)
+#else
+static inline int first_bit(unsigned long long bits) {
+    int place = 0;
+    for (; !(bits & 1); bits >>= 1)
+        place++;
+    return place;
+}
+#endif
+
+/* Every lane rounded to float. GCC 12 drops a vectorised (double)(float), hence `volatile`. */
+static inline vec to_single(vec v) {
+    real lanes[LANES];
+    volatile float single;
+    int i;
+    store(lanes, v);
+    for (i = 0; i < LANES; i++) {
+        single = (float)lanes[i];
+        lanes[i] = single;
+    }
+    return load(lanes);
+}
 
 static inline double seconds(void) {
     struct timespec t;

@@ -6,6 +6,7 @@ array([[1., 0.]])
 """
 
 from unitdot._config import show_config
+from unitdot._neighbors import Pairs, TopK, cosine_pairs, cosine_top_k
 from unitdot._similarity import (
     cosine_distances,
     cosine_similarity,
@@ -15,9 +16,13 @@ from unitdot._similarity import (
 from unitdot._version import __version__
 
 __all__ = [
+    "Pairs",
+    "TopK",
     "__version__",
     "cosine_distances",
+    "cosine_pairs",
     "cosine_similarity",
+    "cosine_top_k",
     "paired_cosine_distances",
     "paired_cosine_similarity",
     "show_config",

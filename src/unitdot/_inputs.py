@@ -1,5 +1,6 @@
 """Input checking: the only place that raises. Arrays leave it as the kernels read them."""
 
+import numbers
 import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -63,23 +64,49 @@ def check_options(keywords: tuple[Any, ...]) -> Options:
             raise ValueError(f"dtype is {dtype}; expected float32 or float64")
     if not isinstance(zero, str) or zero not in _ZERO:
         raise ValueError(f'zero is {zero!r}; expected "zero", "nan" or "raise"')
-    if not isinstance(check_finite, (bool, np.bool_)):
-        raise TypeError(f"check_finite is {check_finite!r}; expected True or False")
+    check_finite = check_flag(check_finite, "check_finite")
     if n_threads is not None:
         n_threads = _positive(n_threads, "n_threads")
-    return Options(dtype, zero, bool(check_finite), n_threads)
+    return Options(dtype, zero, check_finite, n_threads)
 
 
-def _positive(value: Any, name: str) -> int:
+def _positive(value: Any, name: str, expected: str = "None or an integer of at least 1") -> int:
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected None or an integer of at least 1")
+        raise TypeError(f"{name} is {value!r}; expected {expected}")
     if number < 1:
-        raise ValueError(f"{name} is {number}; expected None or an integer of at least 1")
+        raise ValueError(f"{name} is {number}; expected {expected}")
     return number
+
+
+def check_flag(value: Any, name: str) -> bool:
+    """`value`, if it is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def check_k(k: Any, candidates: int) -> int:
+    """`k`, at least 1 and at most the number of candidates."""
+    k = _positive(k, "k", "an integer of at least 1")
+    if k > candidates:
+        raise ValueError(
+            f"k is {k} where each row has {candidates} candidates; expected 1 to that many"
+        )
+    return k
+
+
+def check_threshold(threshold: Any) -> float:
+    """`threshold` as a number that is not NaN."""
+    if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool):
+        raise TypeError(f"threshold is {threshold!r}; expected a real number")
+    value = float(threshold)
+    if value != value:
+        raise ValueError("threshold is NaN; expected a number, usually from -1 to 1")
+    return value
 
 
 def as_array(argument: Any, name: str) -> Array:
@@ -89,6 +116,15 @@ def as_array(argument: Any, name: str) -> Array:
         array = _with_known_dtype(array, name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar; expected a vector, a matrix or a stack of matrices")
+    return array
+
+
+def as_matrix(argument: Any, name: str, vector: bool) -> Array:
+    """`argument` as an ndarray of two axes, or of one where it may be a vector."""
+    array = as_array(argument, name)
+    if array.ndim != 2 and not (vector and array.ndim == 1):
+        expected = "a vector or a matrix" if vector else "a matrix"
+        raise ValueError(f"{name} has {array.ndim} axes (shape {array.shape}); expected {expected}")
     return array
 
 

@@ -299,16 +299,16 @@ def _call(
     """Fill `out`, a matrix, by the kernel of this name."""
     kernels = _dispatch.kernels(wide)
     run = getattr(kernels, name)
-    x, y = _views(X, Y, same)
+    x, y = views(X, Y, same)
     view = _inputs.byte_view(out)
-    threads = _threads_of(X, Y, out.size, options)
+    threads = threads_of(X, Y, out.size, options)
     nan = options.zero == "nan"
     found = run(*x, *y, view, same, distance, nan, careful, threads)
     if found & kernels.NEEDS_CARE:
-        _react(kernels, found, x, y, options, index)
+        react(kernels, found, x, y, options, index)
         found = run(*x, *y, view, same, distance, nan, True, threads)
     if found:
-        _react(kernels, found, x, y, options, index)
+        react(kernels, found, x, y, options, index)
 
 
 def _examine(
@@ -316,14 +316,14 @@ def _examine(
 ) -> bool:
     """Raise what `_call` would, before anything is written; returns whether it must be careful."""
     kernels = _dispatch.kernels(wide)
-    x, y = _views(X, Y, same)
-    threads = _threads_of(X, Y, 0, options)
+    x, y = views(X, Y, same)
+    threads = threads_of(X, Y, 0, options)
     found = kernels.survey(*x, threads) | (0 if same else kernels.survey(*y, threads))
-    _react(kernels, found, x, y, options, index)
+    react(kernels, found, x, y, options, index)
     return bool(found & kernels.NEEDS_CARE)
 
 
-def _react(
+def react(
     kernels: _dispatch.Kernels, found: int, x: View, y: View, options: Options, index: Shape
 ) -> None:
     """Raise for what a kernel found, where the options ask for it."""
@@ -334,12 +334,12 @@ def _react(
         _inputs.raise_zero_row(kernels, matrices, index)
 
 
-def _views(X: Array, Y: Array, same: bool) -> tuple[View, View]:
+def views(X: Array, Y: Array, same: bool) -> tuple[View, View]:
     x = _inputs.kernel_view(X)
     return x, x if same else _inputs.kernel_view(Y)
 
 
-def _threads_of(X: Array, Y: Array, outputs: int, options: Options) -> int:
+def threads_of(X: Array, Y: Array, outputs: int, options: Options) -> int:
     features = X.shape[1]
     work = outputs * features + READ * features * (X.shape[0] + Y.shape[0])
     return threads_for(options.n_threads, work)

@@ -1,0 +1,44 @@
+# What top-k and pairs share: which outputs of a tile pass a limit, and memory that grows.
+
+cdef struct Buffer:              # grows in place where the system can
+    char* data
+    size_t used, size            # bytes
+
+
+cdef inline bint reserve(Buffer* buffer, size_t more) noexcept nogil:
+    """Room for `more` bytes; False where there is no memory, and nothing is lost."""
+    cdef size_t size = buffer.size
+    cdef char* data
+    if buffer.used + more <= size:
+        return True
+    size = size + size // 2 + more
+    data = <char*> realloc(buffer.data, size)
+    if data == NULL:
+        return False
+    buffer.data, buffer.size = data, size
+    return True
+
+
+cdef void drop(Buffer* buffer) noexcept nogil:
+    free(buffer.data)
+    memset(buffer, 0, sizeof(Buffer))
+
+
+cdef inline uint64_t passing(const vec* totals, Py_ssize_t columns, const Pack* X, Py_ssize_t i,
+                             const Pack* Y, Py_ssize_t j, bint single, real limit,
+                             real* line) noexcept nogil:
+    """A bit for each of up to GROUP columns whose cosine is at least `limit`; `line`: the cosines.
+
+    A NaN passes no limit.
+    """
+    cdef vec hx = splat(X.inverse[i]), ex = splat(X.rest[i]), s
+    cdef uint64_t bits = 0
+    cdef Py_ssize_t v
+    for v in range(ceil_div(columns, LANES)):
+        s = cosine(totals[v], hx, ex, load(Y.inverse + j + v * LANES), load(Y.rest + j + v * LANES),
+                   False)
+        if single:
+            s = to_single(s)
+        store(line + v * LANES, s)
+        bits |= <uint64_t> at_least_bits(s, splat(limit)) << (v * LANES)
+    return bits & (~<uint64_t> 0 >> (64 - columns))

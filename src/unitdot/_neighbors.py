@@ -1,0 +1,337 @@
+"""The public reductions on dense input, in which the full matrix is never made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from unitdot import _dispatch, _inputs, _memory
+from unitdot._inputs import Array, Options, View
+from unitdot._progress import Report, check_progress, reporting
+from unitdot._similarity import Zero, react, threads_of, views
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Integers = npt.NDArray[np.int64]
+
+# pairs between two looks at the memory that is left
+LOOK = 1 << 20
+
+
+class TopK(NamedTuple):
+    """The nearest rows: `similarities`, descending, and their `indices`, both (n_samples_X, k)."""
+
+    similarities: Array
+    indices: Integers
+
+
+class _PairsFields(NamedTuple):
+    rows: Integers
+    columns: Integers
+    similarities: Array
+
+
+class Pairs(_PairsFields):
+    """Pairs of rows, sorted: `rows`, `columns` and their `similarities`, each (n_pairs,).
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n_samples_X, n_samples_Y), that of the full matrix.
+    """
+
+    shape: tuple[int, int]
+
+    def to_csr(self, symmetric: bool = False) -> csr_array:
+        """Similarities as a sparse array of the full matrix's shape, by way of SciPy.
+
+        Parameters
+        ----------
+        symmetric : bool, default=False
+            With (row, column), store (column, row) too: the graph of a self-join.
+
+        Returns
+        -------
+        scipy.sparse.csr_array of shape (n_samples_X, n_samples_Y)
+
+        Raises
+        ------
+        ValueError
+            For `symmetric` where the pairs are not of one set of rows with itself.
+
+        Examples
+        --------
+        >>> import unitdot
+        >>> pairs = unitdot.cosine_pairs([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], threshold=0.9)
+        >>> pairs.to_csr(symmetric=True).toarray()
+        array([[0., 0., 1.],
+               [0., 0., 0.],
+               [1., 0., 0.]])
+        """
+        from scipy.sparse import coo_array
+
+        rows, columns, similarities = self
+        if symmetric:
+            if self.shape[0] != self.shape[1] or bool((rows >= columns).any()):
+                raise ValueError(
+                    "symmetric=True needs pairs with row < column, those of a set of rows with "
+                    "itself (Y=None)"
+                )
+            rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
+            similarities = np.concatenate([similarities, similarities])
+        return coo_array((similarities, (rows, columns)), shape=self.shape).tocsr()
+
+
+def pairs_of(rows: Integers, columns: Integers, similarities: Array, n: int, m: int) -> Pairs:
+    """The result for `n` rows by `m`."""
+    pairs = Pairs(rows, columns, similarities)
+    pairs.shape = n, m
+    return pairs
+
+
+def cosine_top_k(
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike | None = None,
+    k: int = 10,
+    *,
+    include_self: bool = False,
+    progress: bool | Report = False,
+    dtype: npt.DTypeLike | None = None,
+    zero: Zero = "zero",
+    check_finite: bool = True,
+    n_threads: int | None = None,
+) -> TopK:
+    """The `k` rows of `Y` that are most similar to each row of `X`.
+
+    What a stable descending sort of ``cosine_similarity(X, Y)`` puts first, bit for bit, without
+    that matrix: memory is the result and at most 16 MiB a thread.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples_X, n_features) or (n_features,)
+        The queries; one vector is a query whose axis is dropped from the result.
+    Y : array-like of shape (n_samples_Y, n_features), optional
+        The corpus. A memory map is read block by block. Default: `X` itself, where no row is its
+        own neighbour.
+    k : int, default=10
+        Neighbours of each row, 1 to the number of candidates.
+    include_self : bool, default=False
+        Without `Y`, let a row be its own neighbour.
+    progress : bool or callable, default=False
+        True shows a tqdm bar on long work (extra ``progress``); a callable is called with
+        (done, total), in pairs of rows.
+    dtype, zero, check_finite, n_threads
+        As in :func:`cosine_similarity`. NaN similarities come last.
+
+    Returns
+    -------
+    TopK
+        ``similarities`` of shape (n_samples_X, k), float32 or float64, descending, and
+        ``indices`` of the same shape, int64; equal similarities in ascending order of index.
+
+    Raises
+    ------
+    ValueError
+        For `k` larger than the number of candidates, and as :func:`cosine_similarity`.
+    TypeError, MemoryError
+        As :func:`cosine_similarity`.
+
+    Examples
+    --------
+    >>> import unitdot
+    >>> corpus = [[1.0, 0.0], [0.0, 2.0], [3.0, 4.0], [-1.0, 0.0]]
+    >>> unitdot.cosine_top_k([[5.0, 0.0]], corpus, k=2)
+    TopK(similarities=array([[1. , 0.6]]), indices=array([[0, 2]]))
+    >>> unitdot.cosine_top_k(corpus, k=1).indices.ravel()
+    array([2, 2, 1, 1])
+
+    Notes
+    -----
+    Each row keeps a list with room for half as many again; a list that is full is cut down to its
+    best `k` by introselect (Musser, *Software: Practice and Experience* 27, 1997), and what does
+    not exceed the worst of these is passed over from then on, a vector of outputs at a time.
+    """
+    options = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    check_progress(progress)
+    include_self = _inputs.check_flag(include_self, "include_self")
+    X, Y, same = _matrices(X, Y, vector=True)
+    candidates = Y.shape[0] - (same and not include_self)
+    k = _inputs.check_k(k, candidates)
+    queries = X[None] if X.ndim == 1 else X
+    wide = _inputs.compute_wide(X, Y)
+    shape = (queries.shape[0], k)
+    similarities = _memory.empty(shape, _inputs.result_dtype(wide, options))
+    indices = _memory.empty(shape, np.dtype(np.int64))
+    if queries.shape[0]:
+        kernels = _dispatch.kernels(wide)
+        x, y = views(queries, Y, same)
+        threads = threads_of(queries, Y, queries.shape[0] * Y.shape[0], options)
+        with reporting(progress, "neighbours") as report:
+            watch = _Watch(kernels, x, y, options, report, queries.shape[0] * Y.shape[0])
+            kernels.top_k(
+                *x, *y, _inputs.byte_view(similarities), indices, same and not include_self,
+                options.zero == "nan", threads, watch,
+            )  # fmt: skip
+    if X.ndim == 1:
+        return TopK(similarities[0], indices[0])
+    return TopK(similarities, indices)
+
+
+def cosine_pairs(
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike | None = None,
+    *,
+    threshold: float = 0.9,
+    progress: bool | Report = False,
+    dtype: npt.DTypeLike | None = None,
+    zero: Zero = "zero",
+    check_finite: bool = True,
+    n_threads: int | None = None,
+) -> Pairs:
+    """Every pair of a row of `X` and a row of `Y` with similarity at least `threshold`.
+
+    The entries of ``cosine_similarity(X, Y)`` that are ``>= threshold``, bit for bit, without that
+    matrix: memory is the pairs and at most 16 MiB a thread.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples_X, n_features)
+        Rows of numbers.
+    Y : array-like of shape (n_samples_Y, n_features), optional
+        Default: `X` with itself, each unordered pair once, ``row < column``, with half the work.
+    threshold : float, default=0.9
+        The least similarity, itself included; it is rounded to the dtype of the similarities.
+    progress : bool or callable, default=False
+        True shows a tqdm bar on long work (extra ``progress``); a callable is called with
+        (done, total), in pairs of rows.
+    dtype, zero, check_finite, n_threads
+        As in :func:`cosine_similarity`. No NaN reaches any threshold.
+
+    Returns
+    -------
+    Pairs
+        ``rows`` and ``columns``, int64, and ``similarities``, float32 or float64, each of shape
+        (n_pairs,), sorted by (row, column). ``to_csr()`` makes a sparse array of them.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`cosine_similarity`.
+    MemoryError
+        Where the pairs cannot be held; it says how many were found so far.
+
+    Examples
+    --------
+    >>> import unitdot
+    >>> X = [[1.0, 0.0], [0.0, 2.0], [3.0, 4.0], [2.0, 0.0]]
+    >>> rows, columns, similarities = unitdot.cosine_pairs(X, threshold=0.6)
+    >>> rows, columns, similarities
+    (array([0, 0, 1, 2]), array([2, 3, 2, 3]), array([0.6, 1. , 0.8, 0.6]))
+    """
+    options = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    check_progress(progress)
+    limit = _inputs.check_threshold(threshold)
+    X, Y, same = _matrices(X, Y, vector=False)
+    n, m = X.shape[0], Y.shape[0]
+    wide = _inputs.compute_wide(X, Y)
+    result_dtype = _inputs.result_dtype(wide, options)
+    empty = np.empty(0, result_dtype)
+    if not n or not m:
+        return pairs_of(np.empty(0, np.int64), np.empty(0, np.int64), empty, n, m)
+    kernels = _dispatch.kernels(wide)
+    x, y = views(X, Y, same)
+    threads = threads_of(X, Y, n * m // (1 + same), options)
+    with reporting(progress, "pairs") as report:
+        total = n * (n + 1) // 2 if same else n * m
+        watch = _Watch(kernels, x, y, options, report, total, result_dtype)
+        kernels.pairs(
+            *x, *y, same, _limit(limit, wide, result_dtype), wide and result_dtype.itemsize == 4,
+            options.zero == "nan", threads, watch,
+        )  # fmt: skip
+    return pairs_of(watch.rows, watch.columns, watch.similarities, n, m)
+
+
+def _matrices(X: Any, Y: Any, vector: bool) -> tuple[Array, Array, bool]:
+    """Both as matrices; X may be a vector where `vector`."""
+    same = Y is None or Y is X
+    X = _inputs.as_matrix(X, "X", vector)
+    Y = X if same else _inputs.as_matrix(Y, "Y", False)
+    if same and X.ndim == 1:
+        raise ValueError("X is one vector without Y; expected a matrix")
+    _inputs.check_features(X, Y)
+    return X, Y, same
+
+
+def _limit(threshold: float, wide: bool, dtype: np.dtype[Any]) -> float:
+    """The least number of the kernel's precision that reaches the threshold, in `dtype`."""
+    threshold = min(max(threshold, -2.0), 2.0)
+    limit = float(dtype.type(threshold))
+    if not wide and limit != np.float32(limit):
+        nearest = np.float32(limit)
+        limit = float(nearest if nearest > limit else np.nextafter(nearest, np.float32(3)))
+    return limit
+
+
+class _Watch:
+    """What the kernels tell while they work, and the arrays that pairs go to."""
+
+    def __init__(
+        self,
+        kernels: _dispatch.Kernels,
+        x: View,
+        y: View,
+        options: Options,
+        report: Report | None,
+        total: int,
+        dtype: np.dtype[Any] | None = None,
+    ) -> None:
+        self.kernels, self.x, self.y, self.options = kernels, x, y, options
+        self.report, self.done, self.total = report, 0, total
+        self.rows = np.empty(0, np.int64)
+        self.columns = np.empty(0, np.int64)
+        self.similarities = np.empty(0, dtype)
+        self.looked_at = 0
+
+    def found(self, status: int, waiting: int) -> None:
+        """Bits of what was found, with so many pairs waiting to be passed on: raise, or go on."""
+        if status & self.kernels.NO_MEMORY:
+            self.no_memory(waiting)
+        react(self.kernels, status, self.x, self.y, self.options, ())
+
+    def did(self, count: int, waiting: int) -> None:
+        """So many more pairs of rows have been compared."""
+        pairs = len(self.rows) + waiting
+        if pairs > self.looked_at + LOOK:
+            self.looked_at = pairs
+            held = _memory.available_bytes()
+            if held is not None and waiting * self._pair_bytes() > held:
+                self.no_memory(waiting)
+        self.done += count
+        if self.report is not None:
+            self.report(self.done, self.total)
+
+    def room(self, count: int) -> tuple[Integers, Integers, npt.NDArray[np.uint8]]:
+        """Views of room for `count` more pairs: rows, columns, similarities as bytes."""
+        start = len(self.rows)
+        try:
+            for array in (self.rows, self.columns, self.similarities):
+                array.resize(start + count, refcheck=False)
+        except MemoryError:
+            self.no_memory(count, start)
+        similarities = _inputs.byte_view(self.similarities[None, start:])
+        return self.rows[start:], self.columns[start:], similarities
+
+    def no_memory(self, waiting: int, before: int | None = None) -> None:
+        """Raise: the pairs found so far are all that can be held."""
+        found = waiting + (len(self.rows) if before is None else before)
+        raise MemoryError(
+            f"{found:,} pairs found after {self.done:,} of {self.total:,} comparisons, "
+            f"{self._pair_bytes()} bytes each, and no memory for more; "
+            f"a higher threshold gives fewer pairs"
+        )
+
+    def _pair_bytes(self) -> int:
+        return 16 + self.similarities.itemsize
