@@ -255,6 +255,13 @@ def test_errors_of_top_k(arguments, words, fails):
     fails(["top-k", *arguments], *words)
 
 
+def test_errors_where_the_files_have_the_arguments_names(fails):
+    bad = np.full((2, 5), np.nan)
+    np.save("Y.npy", bad)
+    fails(["top-k", "X.npy", "Y.npy"], "error: Y.npy holds a NaN")
+    fails(["top-k", "Y.npy", "X.npy", "-k1"], "error: Y.npy holds a NaN")
+
+
 @pytest.mark.parametrize("threshold", ["1.1", "-2", "nan", "high", ""])
 def test_errors_of_pairs(threshold, fails):
     fails(

@@ -188,6 +188,13 @@ class TestNpz:
         Path("X.npz").write_bytes(content)
         fails("X.npz", "CRC")
 
+    def test_too_large(self, monkeypatch):
+        np.savez_compressed("X.npz", np.zeros((1 << 14, 1 << 10)))
+        assert os.path.getsize("X.npz") < 1 << 20
+        monkeypatch.setattr(_files._memory, "available_bytes", lambda: 1 << 26)
+        with pytest.raises(MemoryError, match=r"^X.npz: .* 0\.1 GiB"):
+            _files.read(Path("X.npz"))
+
     def test_header_that_lies(self):
         member = io.BytesIO()
         header = {"descr": "<f4", "fortran_order": False, "shape": (1 << 40, 1 << 10)}
@@ -360,6 +367,7 @@ class TestCsv:
             ("1 2\n3 4\n", ["field 1 is '3 4'"]),
             ("# 1\n1\n#\n", ["line 3, field 1 is '#'"]),
             ("0,1,2\n.5,.5,.5\n", ["line 1 counts", "header=False"]),
+            (",a,b\n0,.5,.5\n", ["column 1", "index=False"]),
             ("", ["shape"]),
             ("a,b\n", ["shape"]),
             ("1,2\n\0,3\n", []),

@@ -206,8 +206,8 @@ def _call(names: dict[str, Path], function: Callable[[], Result]) -> Result:
         message = str(error)
         for theirs, ours in SPELLING.items():
             message = message.replace(theirs, ours)
-        for name, path in names.items():
-            message = re.sub(rf"\b{name}\b", str(path).replace("\\", r"\\"), message)
+        # in one pass, since a file may be called X or Y itself
+        message = re.sub(rf"\b({'|'.join(names)})\b", lambda match: str(names[match[0]]), message)
         raise InputError(message) from error
 
 

@@ -158,8 +158,10 @@ def _read_npz(path: Path, column: str | None) -> Any:
         n for n, (shape, dtype) in headers.items() if len(shape) == 2 and dtype.kind in "biuf"
     ]
     name = _choose(matrices, column, list(headers), "array")
-    if headers[name][1].hasobject:
+    shape, dtype = headers[name]
+    if dtype.hasobject:
         raise InputError(f"array {name!r} holds Python objects; expected real numbers")
+    _memory.empty(shape, dtype)  # an archive can be far smaller than what it unpacks to
     with np.load(path, allow_pickle=False) as archive:
         return archive[name]
 
@@ -280,6 +282,11 @@ def _read_csv(path: Path) -> Array:
         raise InputError(
             f"line 1 counts from 0 to {len(first) - 1}, as pandas numbers columns; expected "
             f"names of columns, or vectors only (DataFrame.to_csv: header=False, index=False)"
+        )
+    if header and not first[0]:
+        raise InputError(
+            "line 1 has no name for column 1, as pandas writes its index; expected columns of "
+            "vectors only (DataFrame.to_csv: index=False)"
         )
     try:
         return np.loadtxt(
