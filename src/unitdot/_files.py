@@ -98,7 +98,7 @@ def _errors_name(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise MemoryError(f"{path}: does not fit in memory: {error}") from error
     except ImportError as error:
-        raise InputError(f"{path}: {_install(error.name)}") from error
+        raise InputError(f"{path}: {_install(error)}") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise OSError(error.errno, error.strerror, str(path)) from error
@@ -108,8 +108,10 @@ def _errors_name(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _install(module: str | None) -> str:
-    package = (module or "").partition(".")[0]
+def _install(error: ImportError) -> str:
+    if not isinstance(error, ModuleNotFoundError):  # such as a pyarrow that needs another NumPy
+        return str(error)
+    package = (error.name or "").partition(".")[0]
     extra = {"pyarrow": "'unitdot[parquet]'"}.get(package, package)
     return f"needs {package}, which is not installed: pip install {extra}"
 
@@ -120,7 +122,7 @@ def import_parquet() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise InputError(_install("pyarrow")) from error
+        raise InputError(_install(error)) from error
     return pyarrow, pyarrow.parquet
 
 

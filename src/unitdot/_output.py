@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
@@ -128,8 +129,11 @@ def lines(columns: list[Array], separator: str) -> Iterator[str]:
 
 
 def _write_npz(file: IO[bytes], table: Table) -> None:
-    arrays: dict[str, Any] = dict(table.arrays)  # untyped: savez has keywords of its own
-    np.savez(file, **arrays)
+    # numpy.savez, but for NumPy 1's leaving its archive open where the disk is full
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in table.arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _write_parquet(file: IO[bytes], table: Table) -> None:
