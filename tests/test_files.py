@@ -333,7 +333,7 @@ def test_parquet_without_pyarrow(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     Path("X.parquet").touch()
     fails("X.parquet", "needs pyarrow", "pip install 'unitdot[parquet]'")
-    with pytest.raises(InputError, match="needs pyarrow"):
+    with pytest.raises(InputError, match=r"^out.parquet: needs pyarrow"):
         _output.check(Path("out.parquet"), False, [])
 
 

@@ -36,7 +36,9 @@ def add_top_k(commands: Any) -> None:
         "-k", type=_positive, default=10, metavar="K", help="neighbours of each row (default: 10)"
     )
     parser.add_argument(
-        "--include-self", action="store_true", help="without QUERIES: let a row be its own"
+        "--include-self",
+        action="store_true",
+        help="without QUERIES: let a row be its own neighbour",
     )
     _add_common(parser, "similarities and indices")
     parser.set_defaults(run=run_top_k)

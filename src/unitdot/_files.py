@@ -55,7 +55,7 @@ def read(path: Path, column: str | None = None) -> Any:
     """
     suffix = known_suffix(path, FORMATS)
     vectors: Any
-    with path.open("rb"), _errors_name(path):  # opened for the system's own words, if it cannot be
+    with path.open("rb"), errors_name(path):  # opened for the system's own words, if it cannot be
         if suffix == ".npy":
             vectors = np.lib.format.open_memmap(path, mode="r")
         elif suffix == ".npz":
@@ -87,7 +87,7 @@ def known_suffix(path: Path, formats: dict[str, str]) -> str:
 
 
 @contextmanager
-def _errors_name(path: Path) -> Iterator[None]:
+def errors_name(path: Path) -> Iterator[None]:
     """Whatever a library makes of a damaged or hostile file, one error that names it."""
     try:
         with warnings.catch_warnings():

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from unitdot._files import Array, InputError, import_parquet, known_suffix
+from unitdot._files import Array, InputError, errors_name, import_parquet, known_suffix
 
 FORMATS = {
     ".npz": "NumPy arrays",
@@ -58,7 +58,8 @@ def check(path: Path, force: bool, inputs: Iterable[Path]) -> None:
     """
     suffix = known_suffix(path, FORMATS)
     if suffix == ".parquet":
-        import_parquet()
+        with errors_name(path):
+            import_parquet()
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
