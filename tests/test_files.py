@@ -181,6 +181,17 @@ class TestNpz:
             Path("X.npz").write_bytes(whole[:length])
             fails("X.npz")
 
+    def test_damaged_at_the_end(self):
+        np.savez("X.npz", X)
+        whole = Path("X.npz").read_bytes()
+        for place in range(whole.index(b"PK\1\2"), len(whole)):
+            for change in (1, 128):
+                content = bytearray(whole)
+                content[place] ^= change
+                Path("X.npz").write_bytes(content)
+                with suppress(InputError):  # some of it has no meaning
+                    assert_same_bits(_files.read(Path("X.npz")), X)
+
     def test_damaged_in_the_middle(self):
         np.savez("X.npz", X)
         content = bytearray(Path("X.npz").read_bytes())

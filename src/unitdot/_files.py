@@ -1,6 +1,7 @@
 """Files of vectors, read for the command line. Nothing is ever unpickled."""
 
 import csv
+import errno
 import math
 import warnings
 import zipfile
@@ -100,7 +101,8 @@ def errors_name(path: Path) -> Iterator[None]:
     except ImportError as error:
         raise InputError(f"{path}: {_install(error)}") from error
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        # a damaged archive sends its reader to places before its start
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise OSError(error.errno, error.strerror, str(path)) from error
         what = FORMATS[path.suffix.lower()]
         raise InputError(
