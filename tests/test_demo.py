@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import unitdot
+import unitdot.datasets
 from unitdot import _demo
 from unitdot.__main__ import main
 
@@ -75,6 +76,7 @@ def test_demo_says_what_ran_where(demo):
 
 
 def test_demo_gives_time_and_rates_that_agree(demo):
+    # the only line of this shape: the other times are parts of sentences
     [milliseconds] = re.findall(r"^  time +([\d.]+) ms, median of \d+ runs$", demo.stdout, re.M)
     [pairs] = re.findall(r"([\d,.]+) million pairs of rows a second", demo.stdout)
     [gflops] = re.findall(r"([\d,.]+) GFLOP/s", demo.stdout)
@@ -87,13 +89,20 @@ def test_demo_gives_time_and_rates_that_agree(demo):
 
 
 def test_demo_lists_neighbours_in_descending_order(demo):
-    _, *groups = re.split(r"^ {10}(?=[a-z]+\.)", demo.stdout.split("Most similar")[0], flags=re.M)
+    _, *groups = re.split(r"^ {10}(?=[a-z]+\.)", demo.stdout.split("\nAll ")[0], flags=re.M)
     assert [group.split()[0] for group in groups] == list(_demo.FUNCTIONS)
     for group in groups:
         scores = [float(score) for score in re.findall(r"^  ([01]\.\d{4})  ", group, re.M)]
         assert len(scores) == _demo.N_NEIGHBOURS
         assert scores == sorted(scores, reverse=True)
     assert re.search(r"^  0\.9537  bz2\.open ", demo.stdout, re.M)
+
+
+def test_demo_times_both_reductions(demo):
+    assert re.search(r"^Nearest neighbours of all rows in [\d.]+ ms", demo.stdout, re.M)
+    S = unitdot.cosine_similarity(unitdot.datasets.load_stdlib_docs().embeddings)
+    n_pairs = np.count_nonzero(np.triu(S, 1) >= _demo.THRESHOLD)
+    assert re.search(rf"^All {n_pairs:,} pairs with .* in [\d.]+ ms", demo.stdout, re.M)
 
 
 def test_demo_counts_exact_duplicates_and_lists_close_pairs(demo):
@@ -161,18 +170,6 @@ class TestEndsQuietly:
         started_demo.send_signal(signal.SIGINT)
         assert started_demo.stderr.read() == ""
         assert started_demo.wait(60) == 128 + signal.SIGINT
-
-
-def test_largest_gives_ties_to_the_smaller_index():
-    values = np.array([0.5, 1.0, -1.0, 1.0, 0.5])
-    assert _demo.largest(values, 3).tolist() == [1, 3, 0]
-    assert _demo.largest(values, 9).tolist() == [1, 3, 0, 4, 2]
-
-
-def test_pairs_come_once_in_order_and_include_the_threshold():
-    S = np.array([[1.0, 0.5, 0.9], [0.5, 1.0, 0.4], [0.9, 0.4, 1.0]])
-    rows, columns = _demo.pairs(S, 0.5)
-    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(0, 1), (0, 2)]
 
 
 def test_measure_calls_every_run_and_returns_the_last_result():

@@ -4,8 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import unitdot
+from unitdot import _commands
+from unitdot._files import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,8 +22,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, or 128 and the signal's number where Ctrl-C or a reader that closed
-        the pipe ended the work early. Bad arguments exit with 2, as argparse does.
+        Exit status: 0; 1 where the system failed (memory, disk); 2 where the input cannot be
+        used; 128 and the signal's number where Ctrl-C or a reader that closed the pipe ended the
+        work early. Bad arguments exit with 2, as argparse does.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -29,20 +33,53 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # What is still buffered can go nowhere: keep Python from flushing it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 141
+    except (InputError, FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        return _fail(2, error)
+    except (OSError, MemoryError) as error:
+        try:
+            print(end="", flush=True)
+        except OSError:
+            _drop_output()
+        return _fail(1, error)
     return 0
+
+
+def _drop_output() -> None:
+    """Keep Python from flushing at exit what is still buffered and can go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _fail(status: int, error: Exception) -> int:
+    message = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        message = error.strerror
+        if error.filename is not None:
+            message = f"{error.filename}: {message}"
+    elif isinstance(error, MemoryError):
+        message = f"not enough memory: {message}" if message else "not enough memory"
+    print(f"unitdot: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"unitdot: error: {message}; see {self.prog} --help\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     """Describe every command; each sets `run`, a function of the parsed arguments."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="unitdot",
         description="Cosine similarity. Without a command: a demonstration on real data.",
     )
     parser.set_defaults(run=_run_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _commands.add_top_k(commands)
+    _commands.add_pairs(commands)
     info = commands.add_parser(
         "info", help="what this build can do and what was chosen", description=_run_info.__doc__
     )

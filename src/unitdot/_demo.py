@@ -4,11 +4,15 @@ import platform
 from collections.abc import Callable, Iterable, Iterator
 from statistics import median
 from time import perf_counter
+from typing import TypeVar
 
 import numpy as np
 
 import unitdot
+from unitdot._neighbors import Pairs, TopK
 from unitdot.datasets import StdlibDocs, load_stdlib_docs
+
+Result = TypeVar("Result")
 
 WIDTH = 100  # columns, the longest line printed
 RUNS = 5
@@ -30,8 +34,12 @@ def run() -> None:
     _show(heading(docs))
     seconds, similarities = measure(lambda: unitdot.cosine_similarity(docs.embeddings))
     _show(speed(seconds, *docs.embeddings.shape))
-    _show(neighbours(similarities, docs))
-    _show(closest(similarities, docs))
+    top_k_seconds, top_k = measure(lambda: unitdot.cosine_top_k(docs.embeddings, k=N_NEIGHBOURS))
+    _show(neighbours(top_k_seconds, top_k, docs))
+    pairs_seconds, pairs = measure(
+        lambda: unitdot.cosine_pairs(docs.embeddings, threshold=THRESHOLD)
+    )
+    _show(closest(pairs_seconds, pairs, docs))
     # Last, so that the threads of its BLAS cannot disturb the times above.
     _show(comparison(seconds, similarities, docs.embeddings))
 
@@ -66,35 +74,36 @@ def speed(seconds: float, n_samples: int, n_features: int) -> Iterator[str]:
     )
 
 
-def neighbours(similarities: np.ndarray, docs: StdlibDocs) -> Iterator[str]:
+def neighbours(seconds: float, top_k: TopK, docs: StdlibDocs) -> Iterator[str]:
     """List the nearest neighbours of a few functions."""
     yield ""
-    yield "Nearest neighbours: similarity, name, docstring"
+    yield f"Nearest neighbours of all rows in {seconds * 1e3:.1f} ms, without that matrix; a few:"
     for name in FUNCTIONS:
         row = int(np.flatnonzero(docs.names == name)[0])
         yield ""
         yield f"  {'':6}  {name:<34} {docs.texts[row]}"
-        others = np.delete(np.arange(len(docs.names)), row)
-        for i in others[largest(similarities[row, others], N_NEIGHBOURS)]:
-            yield f"  {similarities[row, i]:.4f}  {docs.names[i]:<34} {docs.texts[i]}"
+        for similarity, i in zip(top_k.similarities[row], top_k.indices[row], strict=True):
+            yield f"  {similarity:.4f}  {docs.names[i]:<34} {docs.texts[i]}"
 
 
-def closest(similarities: np.ndarray, docs: StdlibDocs) -> Iterator[str]:
+def closest(seconds: float, pairs: Pairs, docs: StdlibDocs) -> Iterator[str]:
     """List the exact duplicates, then the most similar pairs below similarity 1."""
-    rows, columns = pairs(similarities, THRESHOLD)
-    values = similarities[rows, columns]
+    rows, columns, values = pairs.rows, pairs.columns, pairs.similarities
     yield ""
-    yield f"Most similar pairs, of {len(values):,} with similarity {THRESHOLD} or more"
+    yield (
+        f"All {len(values):,} pairs with similarity {THRESHOLD} or more in {seconds * 1e3:.1f} ms, "
+        f"without that matrix"
+    )
     yield ""
     duplicates = np.flatnonzero(values == 1)
     yield f"  exact duplicates (equal embeddings, similarity exactly 1): {len(duplicates)}"
     for i in duplicates:
         yield f"  {'1':<6}  {docs.names[rows[i]]:<40} {docs.names[columns[i]]}"
     yield ""
-    yield "  below 1, without the codec modules encodings.*, which are near copies of each other:"
+    yield "  the most similar below 1, without the codecs encodings.*, near copies of each other:"
     codec = np.array([name.startswith("encodings.") for name in docs.names])
     shown = np.flatnonzero((values < 1) & ~codec[rows] & ~codec[columns])
-    for i in shown[largest(values[shown], N_PAIRS)]:
+    for i in shown[np.argsort(-values[shown], kind="stable")[:N_PAIRS]]:
         yield f"  {values[i]:.4f}  {docs.names[rows[i]]:<40} {docs.names[columns[i]]}"
 
 
@@ -121,66 +130,29 @@ def comparison(seconds: float, similarities: np.ndarray, embeddings: np.ndarray)
     yield f"  values    largest difference {apart:.1e}"
 
 
-def measure(function: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+def measure(function: Callable[[], Result]) -> tuple[float, Result]:
     """Call `function` `RUNS` times: median time in seconds, and the last result.
 
     Parameters
     ----------
     function : callable
-        Takes no arguments and returns an array.
+        Takes no arguments.
 
     Returns
     -------
     seconds : float
         Median of the times of the calls.
-    result : ndarray
+    result
         What the last call returned; no two results are ever held at once.
     """
     times = []
-    for _ in range(RUNS):
-        result = np.empty(0)  # lets go of the last one
+    for run in range(RUNS):
         start = perf_counter()
         result = function()
         times.append(perf_counter() - start)
+        if run < RUNS - 1:
+            del result
     return median(times), result
-
-
-def largest(values: np.ndarray, k: int) -> np.ndarray:
-    """Find the `k` largest values, ties to the smaller index.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n,)
-        The values, such as some of a row of a similarity matrix.
-    k : int
-        How many, at most.
-
-    Returns
-    -------
-    ndarray of shape (min(k, n),), intp
-        Indices into `values`, by descending value.
-    """
-    return np.argsort(-values, kind="stable")[:k]
-
-
-def pairs(similarities: np.ndarray, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find the unordered pairs at or above a threshold, sorted by row and column.
-
-    Parameters
-    ----------
-    similarities : ndarray of shape (n, n)
-        A symmetric similarity matrix.
-    threshold : float
-        Smallest value reported.
-
-    Returns
-    -------
-    rows, columns : ndarray of shape (n_pairs,), intp
-        Indices of each pair, ``rows < columns``.
-    """
-    rows, columns = np.nonzero(similarities >= threshold)
-    upper = rows < columns
-    return rows[upper], columns[upper]
 
 
 def _show(lines: Iterable[str]) -> None:
