@@ -91,12 +91,12 @@ def check_flag(value: Any, name: str) -> bool:
 
 def check_k(k: Any, candidates: int) -> int:
     """`k`, at least 1 and at most the number of candidates."""
-    k = _positive(k, "k", "an integer of at least 1")
-    if k > candidates:
+    number = _positive(k, "k", "an integer of at least 1")
+    if number > candidates:
         raise ValueError(
-            f"k is {k} where each row has {candidates} candidates; expected 1 to that many"
+            f"k is {number} where each row has {candidates} candidates; expected 1 to that many"
         )
-    return k
+    return number
 
 
 def check_threshold(threshold: Any) -> float:

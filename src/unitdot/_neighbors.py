@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _dispatch, _inputs, _memory
+from unitdot import _dispatch, _inputs, _memory, _system
 from unitdot._inputs import Array, Options, View
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._similarity import Zero, react, threads_of, views
@@ -306,7 +306,7 @@ class _Watch:
         pairs = len(self.rows) + waiting
         if pairs > self.looked_at + LOOK:
             self.looked_at = pairs
-            held = _memory.available_bytes()
+            held = _system.available_bytes()
             if held is not None and waiting * self._pair_bytes() > held:
                 self.no_memory(waiting)
         self.done += count
