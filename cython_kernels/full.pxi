@@ -160,8 +160,8 @@ cdef int finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t 
     cdef bint on_diagonal = job.diagonal and panel // TILE_PANELS == group
     cdef real zero = 0
     if job.best != NULL:
-        select_panel(job.best, thread if job.best.owners > 1 else 0, totals, rows, columns,
-                     &job.PX, i, &job.PY, group * GROUP)
+        select_panel(job.best, totals, rows, columns, &job.PX, i, &job.PY, group * GROUP,
+                     job.same and not on_diagonal)
         return 0
     if job.pairs != NULL:
         return collect_panel(job.pairs, &job.pairs.found[thread], totals, rows, columns, &job.PX,
@@ -279,10 +279,6 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
     job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (64 * job.threads))
-    if job.best != NULL and job.best.owners == 1 and not job.streamed:
-        # a task has its rows' lists to itself
-        job.chunk = at_least(1, at_most(job.chunk, panels // (4 * job.threads)))
-        job.span = groups
     carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]
@@ -314,7 +310,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
-    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, outputs, lists, most = n
+    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, outputs, most = n
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
@@ -341,12 +337,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         else:
             rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
-    if job.best != NULL:
-        lists = LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
-        job.best.owners = 1
-        if can_stream(job) or at_most(rows_X[0], lists) < 4 * job.threads * PANEL:
-            job.best.owners = job.threads
-        most = at_least(1, lists // job.best.owners)
+    if job.best != NULL and not job.same:
+        most = at_least(1, most_lists(job))
     rows_X[0] = at_most(at_most(n, most), rounded(at_most(rows_X[0], LONGEST)))
     rows_Y[0] = at_most(m, rounded(at_most(rows_Y[0], LONGEST)))
 
@@ -355,9 +347,14 @@ cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
     return ceil_div(rows, GROUP) * GROUP
 
 
+cdef inline Py_ssize_t most_lists(const Job* job) noexcept nogil:
+    return LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
+
+
 cdef int start_rows(Job* job) except -1:
     """Nothing is known of the superblock's rows of X yet."""
-    if job.best != NULL:
+    if job.best != NULL and not (job.same and job.PX.first > 0):
+        job.best.first = job.PX.first
         reset_lists(job.best)
     if job.pairs != NULL:
         drop_pairs(job.pairs)
@@ -366,10 +363,12 @@ cdef int start_rows(Job* job) except -1:
 
 cdef int finish_rows_of_X(Job* job, object watch) except -1:
     """The superblock's rows of X have met all of Y."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, rows = job.PX.count
     if job.best != NULL:
-        for i in prange(job.PX.count, nogil=True, num_threads=job.threads, schedule="static"):
-            finish_row(job.best, i, job.PX.first)
+        if job.same:
+            rows = job.best.rows if job.PX.first + rows == job.best.rows else 0
+        for i in prange(rows, nogil=True, num_threads=job.threads, schedule="static"):
+            finish_row(job.best, i)
     if job.pairs != NULL:
         pass_on(job.pairs, &job.PX, watch)
     return 0
@@ -408,7 +407,7 @@ cdef int run(Job* job, object watch) except -1:
     choose_rows(job, &rows_X, &rows_Y)
     try:
         if job.best != NULL:
-            job.best.rows = rows_X
+            job.best.rows = n if job.same else rows_X
             lists = allocate(carve_lists(job.best, NULL))
             carve_lists(job.best, lists.memory)
         while i < n:
@@ -444,6 +443,7 @@ cdef int run(Job* job, object watch) except -1:
                         continue
                     watch.did(job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
                               else job.PX.count * job.PY.count,
+                              n * (n + 1) // 2 if job.same else n * m,
                               count_pairs(job.pairs) if job.pairs != NULL else 0)
                 if job.pairs != NULL:
                     job.pairs.task += tasks_of(job)

@@ -77,6 +77,12 @@ cdef extern from "memory.h" nogil:
 cdef extern from "openmp.h" nogil:
     int omp_get_thread_num()
     void wait_for_all()              # what follows in a parallel block needs what came before
+    void lock(char*)
+    void unlock(char*)
+    real load_acquire(const real*)
+    void store_release(real*, real)
+    uint32_t load_relaxed(const uint32_t*)
+    void store_relaxed(uint32_t*, uint32_t)
 
 
 # The canonical order of every sum over features: RUN of them one after the other, a multiply-add
@@ -161,12 +167,13 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
 
 
 def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
-          unsigned char[:, :, :] similarities, int64_t[:, ::1] indices, bint exclude_self,
-          bint nan_for_zero, int threads, object watch):
+          unsigned char[:, :, :] similarities, int64_t[:, ::1] indices, bint same,
+          bint exclude_self, bint nan_for_zero, int threads, object watch):
     """The best columns of every row, as many as `indices` has: similarities, descending, and
     indices; equal ones in order of index, NaN last.
 
-    `exclude_self`: Y is X, and i is not a neighbour of i. `watch` as in unitdot._neighbors.
+    `same`: Y is X; `exclude_self`: and i is not a neighbour of i. Y has fewer than 2^32 rows.
+    `watch` as in unitdot._neighbors.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Best best
@@ -178,6 +185,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.indices = &indices[0, 0]
     best.exclude_self = exclude_self
     job.best = &best
+    job.same = same and job.X.rows <= most_lists(&job)
     return run(&job, watch)
 
 

@@ -1,4 +1,4 @@
-/* OpenMP, or one thread where the compiler has none. */
+/* Threads: OpenMP, or one thread where the compiler has none; and what threads share. */
 #ifndef UNITDOT_OPENMP_H
 #define UNITDOT_OPENMP_H
 #ifdef _OPENMP
@@ -16,4 +16,33 @@ static inline int omp_get_thread_num(void) { return 0; }
 static inline int omp_get_max_threads(void) { return 1; }
 static inline void wait_for_all(void) {}
 #endif
+
+/* A lock is one byte, free when 0. */
+#if defined(_MSC_VER)
+#include <intrin.h>
+#define take(byte) _InterlockedExchange8(byte, 1)
+#define give(byte) _InterlockedExchange8(byte, 0)
+#define give_way() SwitchToThread()
+__declspec(dllimport) int __stdcall SwitchToThread(void);
+#define load_acquire(p) (*(volatile const real *)(p))
+#define store_release(p, x) (*(volatile real *)(p) = (x))
+#define load_relaxed(p) (*(volatile const unsigned *)(p))
+#define store_relaxed(p, x) (*(volatile unsigned *)(p) = (x))
+#else
+#include <sched.h>
+#define take(byte) __atomic_exchange_n(byte, 1, __ATOMIC_ACQUIRE)
+#define give(byte) __atomic_store_n(byte, 0, __ATOMIC_RELEASE)
+#define give_way() sched_yield()
+#define load_acquire(p) ({ __typeof__(*(p) + 0) x_; __atomic_load(p, &x_, __ATOMIC_ACQUIRE); x_; })
+#define store_release(p, x) ({ __typeof__(*(p)) x_ = (x); __atomic_store(p, &x_, __ATOMIC_RELEASE); })
+#define load_relaxed(p) __atomic_load_n(p, __ATOMIC_RELAXED)
+#define store_relaxed(p, x) __atomic_store_n(p, x, __ATOMIC_RELAXED)
+#endif
+static inline void lock(char *byte) {
+    int tries = 0;
+    while (take(byte))
+        if (++tries % 64 == 0)
+            give_way(); /* its owner may be waiting for a processor */
+}
+static inline void unlock(char *byte) { give(byte); }
 #endif

@@ -51,12 +51,12 @@ cdef int collect_panel(const Pairs* pairs, Found* found, const vec* totals, Py_s
     """Keeps the pairs among rows x columns; on the diagonal those with row < column."""
     cdef real line[GROUP]
     cdef Py_ssize_t r, below
-    cdef uint64_t bits
+    cdef uint64_t bits, unused
     cdef Match* match
     cdef int c
     for r in range(rows):
         bits = passing(totals + r * TILE_PANELS * VECS, columns, X, i + r, Y, j, pairs.single,
-                       pairs.limit, line)
+                       pairs.limit, NULL, &unused, line)
         if diagonal and bits:
             below = i + r + 1 - j
             if below >= columns:

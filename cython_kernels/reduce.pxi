@@ -26,13 +26,15 @@ cdef void drop(Buffer* buffer) noexcept nogil:
 
 cdef inline uint64_t passing(const vec* totals, Py_ssize_t columns, const Pack* X, Py_ssize_t i,
                              const Pack* Y, Py_ssize_t j, bint single, real limit,
+                             const real* column_limits, uint64_t* column_bits,
                              real* line) noexcept nogil:
     """A bit for each of up to GROUP columns whose cosine is at least `limit`; `line`: the cosines.
 
-    A NaN passes no limit.
+    `column_bits`: those that are at least their own column's limit, where there are such. A NaN
+    passes no limit.
     """
     cdef vec hx = splat(X.inverse[i]), ex = splat(X.rest[i]), s
-    cdef uint64_t bits = 0
+    cdef uint64_t bits = 0, own = 0, all_columns = ~<uint64_t> 0 >> (64 - columns)
     cdef Py_ssize_t v
     for v in range(ceil_div(columns, LANES)):
         s = cosine(totals[v], hx, ex, load(Y.inverse + j + v * LANES), load(Y.rest + j + v * LANES),
@@ -41,4 +43,7 @@ cdef inline uint64_t passing(const vec* totals, Py_ssize_t columns, const Pack* 
             s = to_single(s)
         store(line + v * LANES, s)
         bits |= <uint64_t> at_least_bits(s, splat(limit)) << (v * LANES)
-    return bits & (~<uint64_t> 0 >> (64 - columns))
+        if column_limits != NULL:
+            own |= <uint64_t> at_least_bits(s, load(column_limits + v * LANES)) << (v * LANES)
+    column_bits[0] = own & all_columns
+    return bits & all_columns

@@ -151,8 +151,9 @@ def cosine_top_k(
     Notes
     -----
     Each row keeps a list with room for half as many again; a list that is full is cut down to its
-    best `k` by introselect (Musser, *Software: Practice and Experience* 27, 1997), and what does
-    not exceed the worst of these is passed over from then on, a vector of outputs at a time.
+    best `k` by introselect (Musser, *Software: Practice and Experience* 27, 1997), and what is
+    less than the worst of these is passed over from then on, a vector of outputs at a time.
+    Without `Y` half of the products is enough, unless the lists of all rows need too much memory.
     """
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
@@ -170,10 +171,10 @@ def cosine_top_k(
         x, y = views(queries, Y, same)
         threads = threads_of(queries, Y, queries.shape[0] * Y.shape[0], options)
         with reporting(progress, "neighbours") as report:
-            watch = _Watch(kernels, x, y, options, report, queries.shape[0] * Y.shape[0])
+            watch = _Watch(kernels, x, y, options, report)
             kernels.top_k(
-                *x, *y, _inputs.byte_view(similarities), indices, same and not include_self,
-                options.zero == "nan", threads, watch,
+                *x, *y, _inputs.byte_view(similarities), indices, same,
+                same and not include_self, options.zero == "nan", threads, watch,
             )  # fmt: skip
     if X.ndim == 1:
         return TopK(similarities[0], indices[0])
@@ -245,8 +246,7 @@ def cosine_pairs(
     x, y = views(X, Y, same)
     threads = threads_of(X, Y, n * m // (1 + same), options)
     with reporting(progress, "pairs") as report:
-        total = n * (n + 1) // 2 if same else n * m
-        watch = _Watch(kernels, x, y, options, report, total, result_dtype)
+        watch = _Watch(kernels, x, y, options, report, result_dtype)
         kernels.pairs(
             *x, *y, same, _limit(limit, wide, result_dtype), wide and result_dtype.itemsize == 4,
             options.zero == "nan", threads, watch,
@@ -285,11 +285,10 @@ class _Watch:
         y: View,
         options: Options,
         report: Report | None,
-        total: int,
         dtype: np.dtype[Any] | None = None,
     ) -> None:
         self.kernels, self.x, self.y, self.options = kernels, x, y, options
-        self.report, self.done, self.total = report, 0, total
+        self.report, self.done, self.total = report, 0, 0
         self.rows = np.empty(0, np.int64)
         self.columns = np.empty(0, np.int64)
         self.similarities = np.empty(0, dtype)
@@ -301,15 +300,15 @@ class _Watch:
             self.no_memory(waiting)
         react(self.kernels, status, self.x, self.y, self.options, ())
 
-    def did(self, count: int, waiting: int) -> None:
-        """So many more pairs of rows have been compared."""
+    def did(self, count: int, total: int, waiting: int) -> None:
+        """So many more pairs of rows, of the total, have been compared."""
+        self.done, self.total = self.done + count, total
         pairs = len(self.rows) + waiting
         if pairs > self.looked_at + LOOK:
             self.looked_at = pairs
             held = _system.available_bytes()
             if held is not None and waiting * self._pair_bytes() > held:
                 self.no_memory(waiting)
-        self.done += count
         if self.report is not None:
             self.report(self.done, self.total)
 
@@ -328,9 +327,8 @@ class _Watch:
         """Raise: the pairs found so far are all that can be held."""
         found = waiting + (len(self.rows) if before is None else before)
         raise MemoryError(
-            f"{found:,} pairs found after {self.done:,} of {self.total:,} comparisons, "
-            f"{self._pair_bytes()} bytes each, and no memory for more; "
-            f"a higher threshold gives fewer pairs"
+            f"{found:,} pairs found so far, {self._pair_bytes()} bytes each, and no memory for "
+            f"more; a higher threshold gives fewer pairs"
         )
 
     def _pair_bytes(self) -> int:
