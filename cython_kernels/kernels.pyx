@@ -180,6 +180,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     memset(&best, 0, sizeof(best))
     best.k = indices.shape[1]
     best.room = best.k + best.k // 2 + SPARE
+    best.threads = threads
     best.similarities = output_of(similarities, False)
     best.single = best.similarities.itemsize < sizeof(real)
     best.indices = &indices[0, 0]

@@ -20,6 +20,8 @@ cdef struct Best:
     real* limit                  # what is less does not count; equal ones only before `worst`
     uint32_t* worst
     char* locks
+    int threads
+    Entry* spare                 # [thread][room]
     bint single                  # similarities are rounded to float32 before they are compared
     bint exclude_self            # X is Y, and no row is its own neighbour
     Output similarities          # the results
@@ -57,7 +59,7 @@ cdef void heap_sort(Entry* e, Py_ssize_t n) noexcept nogil:
         sift(e, 0, i)
 
 
-cdef Py_ssize_t partition(Entry* e, Py_ssize_t n) noexcept nogil:
+cdef Py_ssize_t partition(Entry* e, Py_ssize_t n, Entry* spare) noexcept nogil:
     """p: every entry of e[:p] is better than e[p], which is better than those of e[p + 1:]."""
     cdef Py_ssize_t i, p = 0
     cdef Entry pivot, entry
@@ -70,30 +72,34 @@ cdef Py_ssize_t partition(Entry* e, Py_ssize_t n) noexcept nogil:
         swap(&e[n // 2], &e[n - 1])
     pivot = e[n - 1]
     for i in range(n - 1):
-        # without a branch, which would be guessed wrong every other time (Lomuto)
+        # to both sides: a branch would be guessed wrong every other time
         entry = e[i]
-        e[i] = e[p]
         e[p] = entry
+        spare[i - p] = entry
         p += better(entry, pivot)
-    swap(&e[p], &e[n - 1])
+    e[p] = pivot
+    memcpy(e + p + 1, spare, (n - 1 - p) * sizeof(Entry))
     return p
 
 
-cdef void bring_forward(Entry* e, Py_ssize_t n, Py_ssize_t k, bint in_order,
-                        int depth) noexcept nogil:
-    """e[:k] = the best k of e[:n]; in order, or just with the worst of them last (introsort)."""
+cdef void bring_forward(Entry* e, Py_ssize_t n, Py_ssize_t k, bint in_order, int depth,
+                        Entry* spare) noexcept nogil:
+    """e[:k] = the best k of e[:n]; in order, or just with the worst of them last (introsort).
+
+    `spare`: room for n entries.
+    """
     cdef Py_ssize_t i, p
     while n > SHORT:
         if depth == 0:
             heap_sort(e, n)
             return
         depth -= 1
-        p = partition(e, n)
+        p = partition(e, n, spare)
         if k <= p:
             n = p
         else:
             if in_order:
-                bring_forward(e, p, p, True, depth)
+                bring_forward(e, p, p, True, depth, spare)
             e, n, k = e + p + 1, n - p - 1, k - p - 1
             if k == 0:
                 return
@@ -112,26 +118,45 @@ cdef inline int depth_for(Py_ssize_t n) noexcept nogil:
     return depth
 
 
+cdef inline Entry* spare_of(const Best* best) noexcept nogil:
+    return best.spare + omp_get_thread_num() * best.room
+
+
 cdef inline void keep_best(Best* best, Py_ssize_t row) noexcept nogil:
     cdef Entry* e = best.entries + row * best.room
-    bring_forward(e, best.count[row], best.k, False, depth_for(best.room))
+    bring_forward(e, best.count[row], best.k, False, depth_for(best.room), spare_of(best))
     best.count[row] = best.k
     # who reads the new limit without the lock must not see the worst of an earlier one
     store_relaxed(&best.worst[row], e[best.k - 1].index)
     store_release(&best.limit[row], e[best.k - 1].similarity)
 
 
-cdef void add_entry(Best* best, Py_ssize_t row, real similarity, uint32_t index) noexcept nogil:
+cdef inline bint counts(const Best* best, Py_ssize_t row, real similarity,
+                        int64_t index) noexcept nogil:
     cdef real limit = load_acquire(&best.limit[row])
-    cdef Entry* e
-    if similarity < limit or (similarity == limit and index > load_relaxed(&best.worst[row])):
-        return
-    lock(&best.locks[row])
-    e = best.entries + row * best.room + best.count[row]
-    e.similarity, e.index = similarity, index
+    return similarity > limit or (similarity == limit and index < load_relaxed(&best.worst[row]))
+
+
+cdef inline void add_entry(Best* best, Py_ssize_t row, real similarity,
+                           int64_t index) noexcept nogil:
+    # under the row's lock
+    cdef Entry* e = best.entries + row * best.room + best.count[row]
+    e.similarity, e.index = similarity, <uint32_t> index
     best.count[row] += 1
     if best.count[row] == best.room:
         keep_best(best, row)
+
+
+cdef void add_entries(Best* best, Py_ssize_t row, uint64_t bits, const real* line,
+                      int64_t first, int64_t own) noexcept nogil:
+    """Columns first + (the place of a bit), with their similarities, but not `own`."""
+    cdef int c
+    lock(&best.locks[row])
+    while bits:
+        c = first_bit(bits)
+        bits &= bits - 1
+        if first + c != own and counts(best, row, line[c], first + c):
+            add_entry(best, row, line[c], first + c)
     unlock(&best.locks[row])
 
 
@@ -150,15 +175,20 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
         row = X.first - best.first + i + r
         bits = passing(totals + r * TILE_PANELS * VECS, columns, X, i + r, Y, j, best.single,
                        best.limit[row], column_limits, &column_bits, line)
-        while bits:
+        if bits:
+            # those that only equal the limit are many where rows are alike, and seldom count
             c = first_bit(bits)
-            bits &= bits - 1
-            if not best.exclude_self or X.first + i + r != Y.first + j + c:
-                add_entry(best, row, line[c], <uint32_t> (Y.first + j + c))
+            if bits & (bits - 1) or counts(best, row, line[c], Y.first + j + c):
+                add_entries(best, row, bits, line, Y.first + j,
+                            X.first + i + r if best.exclude_self else -1)
         while column_bits:
             c = first_bit(column_bits)
             column_bits &= column_bits - 1
-            add_entry(best, Y.first - best.first + j + c, line[c], <uint32_t> (X.first + i + r))
+            row = Y.first - best.first + j + c
+            if counts(best, row, line[c], X.first + i + r):
+                lock(&best.locks[row])
+                add_entry(best, row, line[c], X.first + i + r)
+                unlock(&best.locks[row])
 
 
 cdef void fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t own) noexcept nogil:
@@ -179,14 +209,14 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     cdef Entry* e = best.entries + row * best.room
     cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k)
     cdef int64_t* indices = best.indices + (best.first + row) * k
-    bring_forward(e, count, n, True, depth_for(best.room))
+    bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
         indices[i] = e[i].index
     if n < k:
         for i in range(n):
             e[i].similarity = 0      # so that they go by index
-        bring_forward(e, n, n, True, depth_for(best.room))
+        bring_forward(e, n, n, True, depth_for(best.room), spare_of(best))
         fill_with_nan(e, n, k, best.first + row if best.exclude_self else -1)
         for i in range(n, k):
             put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
@@ -199,6 +229,7 @@ cdef void reset_lists(Best* best) noexcept nogil:
     memset(best.locks, 0, best.rows)
     for row in range(best.rows):
         best.limit[row] = -2         # below every similarity
+        best.worst[row] = 0
 
 
 cdef inline size_t bytes_of_list(const Best* best) noexcept nogil:
@@ -213,4 +244,5 @@ cdef size_t carve_lists(Best* best, char* memory) noexcept nogil:
     best.limit = <real*> carve(&memory, (best.rows + GROUP) * sizeof(real))
     best.worst = <uint32_t*> carve(&memory, best.rows * sizeof(uint32_t))
     best.locks = carve(&memory, best.rows)
+    best.spare = <Entry*> carve(&memory, best.threads * best.room * sizeof(Entry))
     return memory - start
