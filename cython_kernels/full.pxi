@@ -33,6 +33,7 @@ cdef struct Job:
     bint X_packed                    # by the superblock before
     Py_ssize_t chunk                 # panels of X a task
     Py_ssize_t span                  # groups of Y a task
+    vec* patterns                    # queries.pxi: X's runs in the lanes of Y's; or NULL
     char* totals                     # unfinished dot products, where there are several segments
     char* scratch                    # a thread's own: one group's panels, a task's dot products
     Py_ssize_t scratch_bytes
@@ -109,6 +110,15 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
         totals = <vec*> (job.totals + SUMS_AT) + (group * panels_in(X) + first) * panel_vecs
     else:
         totals = <vec*> (own + ALIGNMENT + SUMS_AT)
+    if job.patterns != NULL:
+        status = meet_group(job, group, columns,
+                            <real*> (own + job.scratch_bytes) - GROUP * BLOCK, totals)
+        status |= invert_norms(Y, j, GROUP, job.zero_inverse)
+        if not status & CARE:
+            status |= finish_panel(job, totals, 0, group, columns, thread)
+        if status:
+            job.status[thread * LINE] |= status
+        return
     for block in range(Y.blocks):
         count = block_length(job.X.features, Y.block0 + block)
         first_block = job.first_segment and block == 0
@@ -220,6 +230,9 @@ cdef void superblock(Job* job) noexcept nogil:
             pack_task(job, t, omp_get_thread_num())
         wait_for_all()
         invalid = found(job) & CARE and not job.careful
+        if job.patterns != NULL and omp_get_thread_num() == 0:
+            make_patterns(job)
+        wait_for_all()
         for t in prange(tasks, schedule="dynamic"):
             if not invalid:
                 multiply_task(job, t, omp_get_thread_num())
@@ -284,6 +297,9 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
         Y[0] = X[0]
     else:
         carve_rows(Y, &memory, job.careful, job.streamed)
+    job.patterns = NULL
+    if job.streamed and can_read_in_place(job):
+        job.patterns = <vec*> carve(&memory, PATTERNS)
     job.totals = NULL
     if blocks > SEGMENT:
         job.totals = carve(&memory, panels * groups * PANEL_SUMS + SUMS_AT)

@@ -13,6 +13,7 @@ which data flows through them:
     reduce.pxi  what the two reductions share, in which the matrix is never made:
     top_k.pxi   the best columns of every row
     pairs.pxi   the pairs above a threshold
+    queries.pxi the same for a row or two of X: rows of Y are read in place
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
 """
@@ -109,6 +110,7 @@ include "reduce.pxi"
 include "top_k.pxi"
 include "pairs.pxi"
 include "full.pxi"
+include "queries.pxi"
 include "few.pxi"
 include "paired.pxi"
 

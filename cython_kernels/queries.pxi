@@ -1,0 +1,121 @@
+# A row or two of X with all of Y, rows of Y read in place, in order: nothing reads memory faster.
+# A lane is a run: LANES runs that follow one another in memory, of one row or of several, are
+# transposed and met by the same runs of X; run sums are added up as ever. The same bits.
+
+cdef enum:
+    QUERIES = 2                  # rows of X
+    PATTERNS = 1 << 15           # bytes of transposed runs of X
+    AHEAD = 1 << 14              # bytes of Y: how far ahead its lines are brought near
+
+
+cdef Py_ssize_t phases_of(Py_ssize_t runs) noexcept nogil:
+    # vector v of a group holds runs v * LANES ... of it: the same ones of X every so many vectors
+    cdef Py_ssize_t a = runs, b = LANES
+    while b:
+        a, b = b, a % b
+    return runs // a
+
+
+cdef bint can_read_in_place(const Job* job) noexcept nogil:
+    cdef Py_ssize_t runs = job.Y.features // RUN, n = job.X.rows
+    return (job.Y.native and not job.careful and n <= QUERIES and job.Y.features % RUN == 0
+            and job.Y.row_stride == <Py_ssize_t> (job.Y.features * sizeof(real))
+            and (1 + n) * runs < BLOCK       # the run sums of a group take the place of its panels
+            and n * phases_of(runs) * RUN * <Py_ssize_t> sizeof(vec) <= PATTERNS)
+
+
+cdef void make_patterns(Job* job) noexcept nogil:
+    """patterns[q, phase, k][lane] = X[q, run of the lane, k]"""
+    cdef Py_ssize_t runs = job.Y.features // RUN, phases = phases_of(runs), q, run, k
+    cdef real buffer[RUN]
+    cdef real* to
+    for q in range(job.PX.count):
+        for run in range(phases * LANES):
+            convert(&job.X, job.PX.first + q, run % runs * RUN, RUN, buffer)
+            to = <real*> (job.patterns + (q * phases + run // LANES) * RUN) + run % LANES
+            for k in range(RUN):
+                to[k * LANES] = buffer[k]
+
+
+cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
+    # of LANES rows: the runs of a block in order, the blocks in order
+    cdef vec t[LANES]
+    cdef vec total = splat(0), block = splat(0)
+    cdef Py_ssize_t first, run
+    cdef int i
+    for first in range(ceil_div(runs, LANES)):
+        for i in range(LANES):
+            t[i] = load(sums + i * runs + first * LANES)
+        transpose(t)
+        for run in range(first * LANES, at_most((first + 1) * LANES, runs)):
+            if run % (BLOCK // RUN):
+                block = block + t[run % LANES]
+                continue
+            if run > 0:
+                total = block if run == BLOCK // RUN else total + block
+            block = t[run % LANES]
+    return block if runs <= BLOCK // RUN else total + block
+
+
+cdef inline vec run_sums(const int queries, const real** lane, const vec* pattern,
+                         Py_ssize_t pattern_stride, real* sums, Py_ssize_t plane,
+                         vec smallest) noexcept nogil:
+    """sums[q * plane + lane]: X's q-th row by a run in every lane; the last plane: its square."""
+    cdef vec t[LANES]
+    cdef vec acc[QUERIES]
+    cdef vec squares = splat(0)
+    cdef int k, i, q
+    for q in range(queries):
+        acc[q] = splat(0)
+    for k in range(RUN // LANES):
+        for i in range(LANES):
+            t[i] = load(lane[i] + k * LANES)
+            prefetch_second(<const char*> (lane[i] + k * LANES) + AHEAD)
+        transpose(t)
+        for i in range(LANES):
+            for q in range(queries):
+                acc[q] = madd(pattern[q * pattern_stride + k * LANES + i], t[i], acc[q])
+            squares = madd(t[i], t[i], squares)
+            smallest = vmin(vmax(t[i], -t[i]), smallest)
+    for q in range(queries):
+        store(sums + q * plane, acc[q])
+    store(sums + queries * plane, squares)
+    return smallest
+
+
+cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
+                    vec* totals) noexcept nogil:
+    """The dot products of all of X with one group of Y, whose norms are found on the way."""
+    cdef const Source* s = &job.Y
+    cdef const real* start = <const real*> (s.data + (job.PY.first + group * GROUP) * s.row_stride)
+    cdef const real* lane[LANES]
+    cdef Py_ssize_t runs = s.features // RUN, all_runs = columns * runs, plane = GROUP * runs
+    cdef Py_ssize_t phases = phases_of(runs), v, j, queries = job.PX.count, q
+    cdef vec smallest = splat(REAL_MAX)
+    cdef const vec* pattern
+    cdef real small[LANES]
+    cdef real* norm2 = job.PY.norm2 + group * GROUP
+    cdef int i, status = 0
+    for v in range(ceil_div(all_runs, LANES)):
+        for i in range(LANES):
+            j = v * LANES + i
+            lane[i] = start + j * RUN if j < all_runs else ZEROS
+        pattern = job.patterns + v % phases * RUN
+        if queries == 1:
+            smallest = run_sums(1, lane, pattern, 0, sums + v * LANES, plane, smallest)
+        else:
+            smallest = run_sums(QUERIES, lane, pattern, phases * RUN, sums + v * LANES, plane,
+                                smallest)
+    for v in range(ceil_div(columns, LANES)):
+        for q in range(queries):
+            totals[q * (GROUP // LANES) + v] = totals_of(sums + q * plane + v * LANES * runs, runs)
+        store(norm2 + v * LANES, totals_of(sums + queries * plane + v * LANES * runs, runs))
+    store(small, smallest)
+    for i in range(LANES):
+        # zeros are small too: look again, one by one
+        if small[i] < ELEMENT_LOW:
+            for j in range(columns):
+                if has_tiny(start + j * s.features, s.features):
+                    return CARE
+            break
+    return status
