@@ -212,3 +212,51 @@ def test_long_work_can_be_interrupted(self_join, rows, features):
             run.kill()
     assert "KeyboardInterrupt" in errors
     assert elapsed < 2
+
+
+# n_X, n_Y (None: a self-join), features, and the scales of two problems: rows that need care get
+# exponents of their own. Four groups of columns are packed at a time: with a fifth, whatever the
+# instruction set makes a group, one thread is done long before the other.
+CAREFUL = (1e-30, 1e30)
+RACES = {
+    "few rows": (3, None, 128, CAREFUL),
+    "groups of 8": (36, None, 300, CAREFUL),
+    "groups of 24": (110, None, 300, CAREFUL),
+    "groups of 48": (230, None, 300, CAREFUL),
+    "groups of 48, no care": (230, None, 300, (1, 1)),
+    "segments": (20, 30, 4200, CAREFUL),
+    "wide": (6, 6, 119_547, CAREFUL),
+}
+REDUCED = {
+    "cosine_similarity": {},
+    "cosine_top_k": {"k": 2},
+    "cosine_pairs": {"threshold": -1},
+}
+
+
+@openmp
+@pytest.mark.parametrize("work", RACES)
+@pytest.mark.parametrize("name", REDUCED)
+def test_no_thread_runs_ahead(name, work):
+    """Rows are multiplied when all are packed, and packed when their exponents are known.
+
+    Cython's loops inside one parallel region do not wait for each other by themselves. What a
+    thread that ran ahead reads are the rows of another call, so two problems take turns, in a
+    layout that is slow to pack.
+    """
+    n, m, n_features, scales = RACES[work]
+
+    def problem(seed, scale):
+        matrices = (normal((rows, n_features), np.float32, seed + rows) for rows in (n, m) if rows)
+        return [np.asfortranarray((scale * X).astype(">f4")) for X in matrices]
+
+    def call(problem, n_threads):
+        result = function(name)(*problem, n_threads=n_threads, **REDUCED[name])
+        return result if isinstance(result, tuple) else (result,)
+
+    problems = [problem(seed, scale) for seed, scale in enumerate(scales)]
+    expected = [call(problem, 1) for problem in problems]
+    for repetition in range(6 if n_features > 4000 else 250 if n < 10 else 40):
+        result = call(problems[repetition % 2], 2 + repetition // 2 % 3)
+        for array, alone in zip(result, expected[repetition % 2], strict=True):
+            assert_same_bits(array, alone)

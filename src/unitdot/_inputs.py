@@ -1,5 +1,6 @@
 """Input checking: the only place that raises. Arrays leave it as the kernels read them."""
 
+import math
 import numbers
 import operator
 from collections.abc import Sequence
@@ -103,7 +104,10 @@ def check_threshold(threshold: Any) -> float:
     """`threshold` as a number that is not NaN."""
     if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool):
         raise TypeError(f"threshold is {threshold!r}; expected a real number")
-    value = float(threshold)
+    try:
+        value = float(threshold)
+    except OverflowError:
+        value = math.inf if threshold > 0 else -math.inf
     if value != value:
         raise ValueError("threshold is NaN; expected a number, usually from -1 to 1")
     return value

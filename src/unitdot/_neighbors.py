@@ -159,7 +159,7 @@ def cosine_top_k(
     check_progress(progress)
     include_self = _inputs.check_flag(include_self, "include_self")
     X, Y, same = _matrices(X, Y, vector=True)
-    candidates = Y.shape[0] - (same and not include_self)
+    candidates = max(0, Y.shape[0] - (same and not include_self))
     k = _inputs.check_k(k, candidates)
     queries = X[None] if X.ndim == 1 else X
     wide = _inputs.compute_wide(X, Y)
@@ -269,9 +269,11 @@ def _limit(threshold: float, wide: bool, dtype: np.dtype[Any]) -> float:
     """The least number of the kernel's precision that reaches the threshold, in `dtype`."""
     threshold = min(max(threshold, -2.0), 2.0)
     limit = float(dtype.type(threshold))
-    if not wide and limit != np.float32(limit):
+    if not wide:
+        # as Python's floats: NumPy compares these with its own in float32
         nearest = np.float32(limit)
-        limit = float(nearest if nearest > limit else np.nextafter(nearest, np.float32(3)))
+        above = float(np.nextafter(nearest, np.float32(3)))
+        limit = float(nearest) if float(nearest) >= limit else above
     return limit
 
 

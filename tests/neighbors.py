@@ -1,0 +1,95 @@
+"""What the reductions must give: the full matrix, sorted or compared. Plain, and bit for bit."""
+
+import numpy as np
+
+import unitdot
+from unitdot import Pairs, TopK
+
+from .helpers import assert_same_bits
+
+# columns of a tile, for several instruction sets (GROUP in cython_kernels/vectors.h)
+TILES = (8, 24, 48)
+
+
+def sorted_matrix(S, own=True):
+    """Every row of S, best first, NaN last, ties by index; without `own`, row i lacks column i."""
+    n, m = S.shape
+    order = np.argsort(-S, axis=1, kind="stable")
+    if not own:
+        order = order[order != np.arange(n)[:, None]].reshape(n, max(0, m - 1))
+    return TopK(np.take_along_axis(S, order, axis=1), order)
+
+
+def pairs_of_matrix(S, threshold, same):
+    """Where S reaches the threshold, and S there; for `same` above the diagonal alone."""
+    reached = S.dtype.type(threshold) <= S
+    rows, columns = np.nonzero(np.triu(reached, 1) if same else reached)
+    return Pairs(rows, columns, S[rows, columns])
+
+
+def around_tiles(candidates):
+    """Values of k: the extremes, and both sides of every tile."""
+    sizes = {1, candidates, *(tile + i for tile in TILES for i in (-1, 0, 1))}
+    return sorted(k for k in sizes if 1 <= k <= candidates)
+
+
+def telling_thresholds(S):
+    """The extremes, values of S, and the numbers just above these."""
+    values = S[~np.isnan(S)]
+    values = np.quantile(values, [0, 0.3, 0.9, 1], method="nearest") if values.size else values
+    above = np.nextafter(values, S.dtype.type(2))
+    return [-np.inf, -1, 0, 1, 1.5, *map(float, values), *map(float, above)]
+
+
+def with_one_nan(similarities):
+    """A copy in which every NaN has the same bits."""
+    return np.where(np.isnan(similarities), similarities.dtype.type(np.nan), similarities)
+
+
+def assert_same_result(actual, expected):
+    """Both of one type; integers of 64 bits; similarities of equal dtype and bits."""
+    assert type(actual) is type(expected)
+    *places, similarities = actual if isinstance(actual, Pairs) else reversed(actual)
+    *expected_places, expected_similarities = (
+        expected if isinstance(expected, Pairs) else reversed(expected)
+    )
+    for array, expected_array in zip(places, expected_places, strict=True):
+        assert array.dtype == np.int64
+        assert array.shape == expected_array.shape
+        assert (array == expected_array).all()
+    assert_same_bits(with_one_nan(similarities), with_one_nan(expected_similarities))
+
+
+def check_top_k(X, Y=None, *, ks=None, threads=(1,), **common):
+    """cosine_top_k is the start of the sorted matrix, for several k: `threads` take turns."""
+    S = unitdot.cosine_similarity(X, Y, **common)
+    same = Y is None or Y is X
+    for include_self in (False, True):
+        whole = sorted_matrix(S, own=include_self or not same)
+        for i, k in enumerate(ks or around_tiles(whole.indices.shape[1])):
+            found = unitdot.cosine_top_k(
+                X, Y, k, include_self=include_self, n_threads=threads[i % len(threads)], **common
+            )
+            expected = TopK(whole.similarities[:, :k], whole.indices[:, :k])
+            assert_same_result(found, expected)
+
+
+def check_pairs(X, Y=None, *, thresholds=None, threads=(1,), **common):
+    """cosine_pairs is what of the matrix reaches several thresholds; `threads` take turns."""
+    S = unitdot.cosine_similarity(X, Y, **common)
+    thresholds = telling_thresholds(S) if thresholds is None else thresholds
+    for i, threshold in enumerate(thresholds):
+        found = unitdot.cosine_pairs(
+            X, Y, threshold=threshold, n_threads=threads[i % len(threads)], **common
+        )
+        assert_same_result(found, pairs_of_matrix(S, threshold, same=Y is None or Y is X))
+        assert found.shape == S.shape
+
+
+CHECKS = {"cosine_top_k": check_top_k, "cosine_pairs": check_pairs}
+
+
+def few(name, threshold):
+    """Few values of the check's own keyword, where the work is large; as many as threads."""
+    ks, thresholds = (1, 10), (threshold, np.nextafter(threshold, 2))
+    return {"cosine_top_k": {"ks": ks}, "cosine_pairs": {"thresholds": thresholds}}[name]
