@@ -100,14 +100,20 @@ def check_k(k: Any, candidates: int) -> int:
     return number
 
 
+def check_row_numbers(Y: Array) -> None:
+    """Raise for more rows of `Y` than the kernels can number."""
+    if Y.shape[0] >= 1 << 32:
+        raise ValueError(f"Y has {Y.shape[0]} rows; expected fewer than 2**32: search it in parts")
+
+
 def check_threshold(threshold: Any) -> float:
     """`threshold` as a number that is not NaN."""
     if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool):
         raise TypeError(f"threshold is {threshold!r}; expected a real number")
     try:
         value = float(threshold)
-    except OverflowError:
-        value = math.inf if threshold > 0 else -math.inf
+    except OverflowError:  # an integer beyond every float
+        value = math.inf if threshold > 0 else -math.inf  # type: ignore[operator]
     if value != value:
         raise ValueError("threshold is NaN; expected a number, usually from -1 to 1")
     return value

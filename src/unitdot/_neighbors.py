@@ -160,6 +160,7 @@ def cosine_top_k(
     include_self = _inputs.check_flag(include_self, "include_self")
     X, Y, same = _matrices(X, Y, vector=True)
     candidates = max(0, Y.shape[0] - (same and not include_self))
+    _inputs.check_row_numbers(Y)
     k = _inputs.check_k(k, candidates)
     queries = X[None] if X.ndim == 1 else X
     wide = _inputs.compute_wide(X, Y)
