@@ -93,11 +93,6 @@ def as_array(argument: Any, name: str) -> Array:
 
 
 def _convert(argument: Any, name: str) -> Array:
-    if hasattr(argument, "tocsr"):
-        raise TypeError(
-            f"{name} is a SciPy sparse {type(argument).__name__}; sparse input is not supported "
-            f"yet: pass {name}.toarray() if it fits in memory"
-        )
     if isinstance(argument, np.ma.MaskedArray) and np.ma.is_masked(argument):
         raise TypeError(f"{name} is an array with masked elements; fill them first")
     try:
@@ -236,11 +231,15 @@ def check_is_finite(
     for name, view, kind in matrices:
         found = kernels.first_not_finite(view, kind)
         if found is not None:
-            row, column = found
-            raise ValueError(
-                f"{name} holds a NaN or an infinity at {_place(index)}row {row}, "
-                f"column {column}; expected finite numbers (or check_finite=False)"
-            )
+            raise not_finite_error(name, *found, index)
+
+
+def not_finite_error(name: str, row: int, column: int, index: Shape = ()) -> ValueError:
+    """The error for a NaN or an infinity in the index-th matrix of a stack."""
+    return ValueError(
+        f"{name} holds a NaN or an infinity at {_place(index)}row {row}, "
+        f"column {column}; expected finite numbers (or check_finite=False)"
+    )
 
 
 def raise_zero_row(
@@ -250,10 +249,15 @@ def raise_zero_row(
     for name, view, kind in matrices:
         row = kernels.first_zero_row(view, kind)
         if row is not None:
-            raise ValueError(
-                f"{name} has a zero row, {_place(index)}row {row}, whose cosine is undefined; "
-                f'expected nonzero rows with zero="raise"'
-            )
+            raise zero_row_error(name, row, index)
+
+
+def zero_row_error(name: str, row: int, index: Shape = ()) -> ValueError:
+    """The error for a zero row in the index-th matrix of a stack."""
+    return ValueError(
+        f"{name} has a zero row, {_place(index)}row {row}, whose cosine is undefined; "
+        f'expected nonzero rows with zero="raise"'
+    )
 
 
 def _place(index: Shape) -> str:

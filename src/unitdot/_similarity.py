@@ -91,7 +91,7 @@ def cosine_similarity(
     Softw.* 41, 2015); ``1 / (‖x‖ ‖y‖)`` is kept in double-word arithmetic (Dekker, *Numer. Math.*
     18, 1971) and rounded once.
     """
-    return _full(X, Y, out, False, dtype, zero, check_finite, n_threads)
+    return _full(X, Y, dense_output, out, False, dtype, zero, check_finite, n_threads)
 
 
 def cosine_distances(
@@ -130,7 +130,7 @@ def cosine_distances(
            [1., 0., 1.],
            [2., 1., 0.]])
     """
-    return _full(X, Y, out, True, dtype, zero, check_finite, n_threads)
+    return _full(X, Y, True, out, True, dtype, zero, check_finite, n_threads)
 
 
 def paired_cosine_similarity(
@@ -212,8 +212,18 @@ def paired_cosine_distances(
     return _paired(X, Y, axis, True, dtype, zero, check_finite, n_threads)
 
 
-def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
+def _sparse() -> Any:
+    from unitdot import _sparse  # only those who need it pay for its import
+
+    return _sparse
+
+
+def _full(
+    X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keywords: Any
+) -> Any:
     options = _inputs.check_options(keywords)
+    if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        return _sparse().full(X, Y, dense_output, distance, out, options)
     same = Y is None or Y is X
     X = _inputs.as_array(X, "X")
     Y = X if same else _inputs.as_array(Y, "Y")
@@ -241,6 +251,8 @@ def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
 
 def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Array:
     options = _inputs.check_options(keywords)
+    if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        return _sparse().paired(X, Y, axis, distance, options)
     X, Y = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
     X, Y = _inputs.features_last(X, Y, axis)
     _inputs.check_features(X, Y)

@@ -1,0 +1,78 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: initializedcheck=False, freethreading_compatible=True, autotestdict=False
+"""The arithmetic of unitdot for sparse rows. Callers validate; nothing here does.
+
+This file is compiled once, for the lowest instruction set: everything is accumulated in double, a
+multiplication and then an addition, over shared features in ascending order, so the bits are those
+of any processor. The files, in the order in which data flows through them:
+
+    source.pxi           reads a block of a row of a dense matrix, any dtype and layout
+    sparse_rows.pxi      checks, sorts and reads rows; their norms; from dots to similarities
+    sparse_index.pxi     blocks of rows of Y by feature
+    sparse_product.pxi   every row against every row, dense or CSR
+    sparse_top_k.pxi     the k most similar rows of Y, with bounds
+    sparse_pairs.pxi     pairs above a threshold, with bounds
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange
+from libc.math cimport NAN, frexp, ldexp, sqrt
+from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
+                          uint64_t)
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memmove, memset
+
+import numpy as np
+
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #include <intrin.h>
+    static __inline int lowest_bit(unsigned __int64 bits) {
+        unsigned long place;
+        _BitScanForward64(&place, bits);
+        return (int) place;
+    }
+    static __inline int count_bits(unsigned __int64 bits) { return (int) __popcnt64(bits); }
+    #else
+    static inline int lowest_bit(unsigned long long bits) { return __builtin_ctzll(bits); }
+    static inline int count_bits(unsigned long long bits) { return __builtin_popcountll(bits); }
+    #endif
+    """
+    int lowest_bit(uint64_t) nogil
+    int count_bits(uint64_t) nogil
+
+
+cdef extern from "openmp.h" nogil:
+    int omp_get_thread_num()
+
+
+ctypedef double real                 # what source.pxi converts to
+
+cdef enum:
+    BLOCK = 128                      # elements that source.pxi converts at a time
+    DENSE_SCRATCH = 1 << 20          # features up to which a thread keeps a row as a dense vector
+
+include "source.pxi"
+
+cdef int REAL_KIND = FLOAT64
+
+
+cdef void* allocate(size_t size) except NULL:
+    """Working space, zeroed."""
+    cdef void* memory = calloc(size + 64, 1)
+    if memory == NULL:
+        raise MemoryError(f"no memory for {size} bytes of working space")
+    return memory
+
+
+include "sparse_rows.pxi"
+include "sparse_index.pxi"
+include "sparse_product.pxi"
+include "sparse_top_k.pxi"
+include "sparse_pairs.pxi"
+
+# by other names, for callers
+globals().update(BAD_STRUCTURE=BAD_STRUCTURE, UNSORTED=UNSORTED, EXPLICIT_ZERO=EXPLICIT_ZERO,
+                 NOT_FINITE=NOT_FINITE, ZERO_ROW=ZERO_ROW, NEGATIVE=NEGATIVE)

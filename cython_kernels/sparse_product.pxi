@@ -1,0 +1,219 @@
+# Every row of X against the rows of a block of Y (Gustavson, ACM Trans. Math. Softw. 4, 1978).
+#
+# A row's dot products with the whole block grow in one vector of doubles, feature by feature in
+# ascending order. Which of them are stored is known beforehand: the or of the features' bitmaps,
+# which also counts the result before anything is computed.
+
+cdef enum:
+    AT_ONCE = 256                    # results finished together
+
+cdef struct Finish:                  # a row's results, some at a time
+    double dot[AT_ONCE + 64]
+    double norm2[AT_ONCE + 64]
+    double inverse[AT_ONCE + 64]
+    int32_t place[AT_ONCE + 64]
+    Py_ssize_t count
+
+
+cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
+                          double* sums) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(count):
+        sums[row[q]] += x * <double> value[q]
+
+
+cdef void add_row(const Lists* l, const Entries* x, double* sums) noexcept nogil:
+    """sums[j] += x · Y[j] for the block's rows j."""
+    cdef Py_ssize_t k
+    cdef int64_t start, count
+    for k in range(x.count):
+        start = l.start[x.feature[k]]
+        count = l.start[x.feature[k] + 1] - start
+        if l.wide != NULL:
+            add_list(l.wide + start, l.row + start, count, x.value[k], sums)
+        else:
+            add_list(l.single + start, l.row + start, count, x.value[k], sums)
+
+
+cdef void mark_row(const Lists* l, const Entries* x, bint is_nan, uint64_t* words) noexcept nogil:
+    """words = the bitmap of the block's rows that share a feature with x, or have NaN results."""
+    cdef Py_ssize_t k, w
+    cdef int64_t q
+    cdef int32_t bitmap
+    cdef const uint64_t* other
+    memcpy(words, l.nan_rows, l.words * sizeof(uint64_t))
+    if is_nan:
+        for w in range(l.words):
+            words[w] = ~<uint64_t> 0
+        if l.rows % 64:
+            words[l.words - 1] = (<uint64_t> 1 << (l.rows % 64)) - 1
+    for k in range(x.count):
+        bitmap = l.bitmap_of[x.feature[k]]
+        if bitmap >= 0:
+            other = l.bitmaps + bitmap * l.words
+            for w in range(l.words):
+                words[w] |= other[w]
+        else:
+            for q in range(l.start[x.feature[k]], l.start[x.feature[k] + 1]):
+                set_bit(words, l.row[q])
+
+
+cdef void finish(Finish* f, double norm2, double inverse, bint wide) noexcept nogil:
+    """dot[:count] = the cosines."""
+    cdef Py_ssize_t k
+    if wide:
+        for k in range(f.count):
+            f.dot[k] = f.dot[k] / sqrt(norm2 * f.norm2[k])
+    else:
+        for k in range(f.count):
+            f.dot[k] = <double> <float> (f.dot[k] * (inverse * f.inverse[k]))
+    for k in range(f.count):
+        f.dot[k] = clipped(f.dot[k])
+
+
+cdef Py_ssize_t put_entries(const Finish* f, Py_ssize_t first, value_t* values,
+                            index_t* indices) noexcept nogil:
+    # dot products that cancelled, or vanish in the dtype of the result, are not stored
+    cdef Py_ssize_t k, kept = 0
+    for k in range(f.count):
+        indices[kept] = <index_t> (first + f.place[k])
+        values[kept] = <value_t> f.dot[k]
+        kept += values[kept] != 0
+    return kept
+
+
+cdef Py_ssize_t collect(Finish* f, const Lists* l, const Table* Y, const Table* X, Py_ssize_t i,
+                        const uint64_t* words, double* sums, bint wide, value_t* values,
+                        index_t* indices) noexcept nogil:
+    """Row i's marked sums as entries; the sums are zeros again. Returns how many there are."""
+    cdef Py_ssize_t w, j, kept = 0
+    cdef uint64_t bits
+    f.count = 0
+    for w in range(l.words):
+        bits = words[w]
+        while bits:
+            j = w * 64 + lowest_bit(bits)
+            bits &= bits - 1
+            f.place[f.count] = <int32_t> j
+            f.dot[f.count] = sums[j]
+            f.norm2[f.count] = Y.norm2[l.first + j]
+            f.inverse[f.count] = Y.inverse[l.first + j]
+            sums[j] = 0
+            f.count += 1
+        if f.count >= AT_ONCE or w == l.words - 1:
+            finish(f, X.norm2[i], X.inverse[i], wide)
+            kept += put_entries(f, l.first, values + kept, indices + kept)
+            f.count = 0
+    return kept
+
+
+def count_entries(Rows X, Index index, Py_ssize_t first, Py_ssize_t stop, int64_t[::1] counts,
+                  int threads):
+    """counts[i] += the entries of row i in the block, i in [first, stop)."""
+    cdef const Lists* l = &index.lists
+    cdef Team team
+    cdef Py_ssize_t i
+    begin(&team, X.table.longest, 0, l.words * sizeof(uint64_t), threads)
+    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        counts[i] += count_row(&X.table, l, i, team.of + omp_get_thread_num())
+    end(&team)
+
+
+cdef Py_ssize_t count_row(const Table* X, const Lists* l, Py_ssize_t i,
+                          Scratch* s) noexcept nogil:
+    cdef uint64_t* words = <uint64_t*> s.extra
+    cdef Py_ssize_t w, count = 0
+    read_row(X, i, &s.x)
+    mark_row(l, &s.x, X.norm2[i] != X.norm2[i], words)
+    for w in range(l.words):
+        count += count_bits(words[w])
+    return count
+
+
+cdef void fill_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
+                   int64_t* position, value_t* values, index_t* indices,
+                   Scratch* s) noexcept nogil:
+    cdef Finish* f = <Finish*> s.extra
+    cdef double* sums = <double*> (f + 1)
+    cdef uint64_t* words = <uint64_t*> (sums + l.rows)
+    read_row(X, i, &s.x)
+    mark_row(l, &s.x, X.norm2[i] != X.norm2[i], words)
+    add_row(l, &s.x, sums)
+    position[0] += collect(f, l, Y, X, i, words, sums, wide, values + position[0],
+                           indices + position[0])
+
+
+def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
+                 int64_t[::1] position, value_t[::1] values, index_t[::1] indices, int threads):
+    """The entries of rows [first, stop) in the block, from position[i] on, which moves."""
+    cdef const Lists* l = &index.lists
+    cdef Team team
+    cdef Py_ssize_t i
+    if not values.shape[0]:
+        return
+    begin(&team, X.table.longest, 0,
+          sizeof(Finish) + l.rows * sizeof(double) + l.words * sizeof(uint64_t), threads)
+    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        fill_row(&X.table, &Y.table, l, i, index.wide, &position[i], &values[0], &indices[0],
+                 team.of + omp_get_thread_num())
+    end(&team)
+
+
+def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
+               const int64_t[::1] position):
+    """Entries of row i stand in [starts[i], position[i]): close the gaps; returns the number."""
+    cdef Py_ssize_t i
+    cdef int64_t to = 0, count
+    for i in range(position.shape[0]):
+        count = position[i] - starts[i]
+        if to != starts[i]:
+            memmove(&values[0] + to, &values[0] + starts[i], count * sizeof(value_t))
+            memmove(&indices[0] + to, &indices[0] + starts[i], count * sizeof(index_t))
+        starts[i] = <index_t> to
+        to += count
+    starts[position.shape[0]] = <index_t> to
+    return to
+
+
+cdef void dense_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
+                    bint same, bint distance, value_t* out, Scratch* s) noexcept nogil:
+    cdef Finish* f = <Finish*> s.extra
+    cdef double* sums = <double*> (f + 1)
+    cdef Py_ssize_t j = 0, k, count
+    read_row(X, i, &s.x)
+    add_row(l, &s.x, sums)
+    while j < l.rows:
+        count = f.count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
+        memcpy(f.dot, sums + j, count * sizeof(double))
+        memcpy(f.norm2, Y.norm2 + l.first + j, count * sizeof(double))
+        memcpy(f.inverse, Y.inverse + l.first + j, count * sizeof(double))
+        finish(f, X.norm2[i], X.inverse[i], wide)
+        if distance and wide:
+            for k in range(count):
+                f.dot[k] = 1 - f.dot[k]
+        elif distance:
+            for k in range(count):
+                f.dot[k] = <float> 1 - <float> f.dot[k]
+        for k in range(count):
+            out[j + k] = <value_t> f.dot[k]
+        j += count
+    memset(sums, 0, l.rows * sizeof(double))
+    # a row is at no distance from itself, a zero row too
+    if distance and same and l.first <= i < l.first + l.rows and X.norm2[i] == X.norm2[i]:
+        out[i - l.first] = 0
+
+
+def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint distance,
+               value_t[:, :] out, int threads):
+    """out = the block's columns of rows [first, first + out.shape[0]); its rows are contiguous."""
+    cdef const Lists* l = &index.lists
+    cdef Team team
+    cdef Py_ssize_t i
+    begin(&team, X.table.longest, 0, sizeof(Finish) + l.rows * sizeof(double), threads)
+    for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        dense_row(&X.table, &Y.table, l, first + i, index.wide, same, distance, &out[i, 0],
+                  team.of + omp_get_thread_num())
+    end(&team)
