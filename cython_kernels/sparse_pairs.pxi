@@ -258,13 +258,9 @@ cdef bint walk_list(const Pairs* p, Catch* c, Scratch* s, Py_ssize_t i, int64_t 
     cdef const float* weight = p.weight
     cdef const float* after = p.rest
     cdef float bar = <float> (p.threshold - BOUND_SLACK)
-    cdef int some
     cdef int64_t k, last
     while q < stop:
-        some = 0
-        for k in range(RUN):         # vectors; the arrays are padded
-            some |= x * weight[q + k] + rest * after[q + k] >= bar
-        if some:
+        if bounds_reach(x, weight + q, rest, after + q, bar):    # the arrays are padded
             last = min(q + RUN, stop)
             for k in range(q, last):
                 if x * weight[k] + rest * after[k] >= bar:

@@ -29,6 +29,7 @@ cdef struct Search:                  # a thread's, for one row of X and one bloc
     float* rest                      # norm of these from here on
     int32_t* feature
     int32_t* candidate
+    float bar                        # the k-th best score when last looked at
     float* top                       # a small heap of scores
     int32_t* top_row
 
@@ -120,6 +121,10 @@ cdef void order_features(Search* w, Scratch* s, double inverse) noexcept nogil:
         w.rest[k] = <float> sqrt(rest)
 
 
+cdef inline int64_t length_of(const Lists* l, Py_ssize_t feature) noexcept nogil:
+    return l.start[feature + 1] - l.start[feature]
+
+
 cdef void add_scores(Search* w, Py_ssize_t k) noexcept nogil:
     """The k-th feature's list."""
     cdef const Lists* l = w.lists
@@ -145,11 +150,9 @@ cdef void add_scores(Search* w, Py_ssize_t k) noexcept nogil:
     w.n_touched = n
 
 
-cdef Py_ssize_t select(Search* w, float bar, Py_ssize_t used) noexcept nogil:
+cdef Py_ssize_t select(Search* w, float bar) noexcept nogil:
     """candidate[:...] = rows of the block whose score reaches the bar, perhaps repeated."""
     cdef Py_ssize_t n = 0, j, k
-    cdef int64_t q
-    cdef int some
     cdef const float* score = w.score
     if not w.scan:
         for k in range(w.n_touched):
@@ -158,15 +161,11 @@ cdef Py_ssize_t select(Search* w, float bar, Py_ssize_t used) noexcept nogil:
         return n
     j = 0
     while j < w.lists.rows:
-        # sixteen at a time, which the compiler turns into vectors; `score` is padded with zeros
-        some = 0
-        for k in range(16):
-            some |= score[j + k] >= bar
-        if some:
-            for k in range(16):
-                if score[j + k] >= bar and j + k < w.lists.rows:
-                    w.candidate[n] = <int32_t> (j + k)
-                    n += 1
+        # `score` is padded with zeros
+        if scores_reach(score + j, bar):
+            for k in range(j, min(j + 16, w.lists.rows)):
+                w.candidate[n] = <int32_t> k
+                n += score[k] >= bar
         j += 16
     return n
 
@@ -184,21 +183,20 @@ cdef void raise_top(float* top, int32_t* row, Py_ssize_t k, float s, int32_t j) 
     top[at], row[at] = s, j
 
 
-cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used,
+cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i,
                               Best* best) noexcept nogil:
     """The rows with the k best scores so far, exactly: that raises the bar."""
     cdef Py_ssize_t n, c, k = best.k
     cdef int32_t j
-    cdef float bar = 1e-30
-    if best.count == best.k:
-        bar = <float> max(<double> bar, best.similarity[0] - w.rest[used])
-    n = select(w, bar, used)
+    # scores have grown since this was the k-th best of them; a guess: nothing depends on it
+    n = select(w, w.bar if w.bar > 0 else <float> 1e-30)
     for c in range(k):
         w.top[c], w.top_row[c] = 0, -1
     for c in range(n):
         j = w.candidate[c]
         if w.score[j] > w.top[0] and w.seen[j] != w.stamp:
             raise_top(w.top, w.top_row, k, w.score[j], j)
+    w.bar = w.top[0]
     for c in range(k):
         if w.top_row[c] >= 0:
             compare(w, s, i, w.top_row[c], best)
@@ -209,8 +207,8 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     """Offer what the block has to row i; `itself` is a row of the block that is left out."""
     cdef const Lists* l = w.lists
     cdef Py_ssize_t used = 0, n, c, k
-    cdef int64_t spent, budget = 256, length, q
-    cdef double slack, bar
+    cdef int64_t spent = 0, left = 0, budget, length, q
+    cdef double slack, bar, looked_at
     read_row(w.X, i, &s.x)
     n = s.x.count
     if n == 0:
@@ -222,27 +220,29 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     order_features(w, s, w.X.inverse[i])
     spread(&s.x, s.dense)
     slack = (n + 16) * FLOAT_SLACK
+    for k in range(n):
+        left += length_of(l, w.feature[k])
+    looked_at, w.bar = 1, 0
     while used < n:
-        spent = 0
         if best.count == best.k and w.rest[used] < best.similarity[0] - slack:
             # no new row can enter; is it cheaper to compare the old ones, or to go on?
-            c = select(w, <float> (best.similarity[0] - slack - w.rest[used]), used)
-            length = l.start[w.feature[used] + 1] - l.start[w.feature[used]]
-            if c * mean <= length:
+            c = select(w, <float> (best.similarity[0] - slack - w.rest[used]))
+            if c * mean <= left:
                 break
             budget = c * mean // 2
-        while used < n and spent <= budget:
+        else:
+            budget = spent // 2
+        while used < n and budget >= 0:
             add_scores(w, used)
-            spent += l.start[w.feature[used] + 1] - l.start[w.feature[used]]
+            length = length_of(l, w.feature[used])
+            spent, left, budget = spent + length, left - length, budget - length
             used += 1
-        if used < n:
-            compare_best_scores(w, s, i, used, best)
-        budget = spent
-    if used == n:
-        compare_best_scores(w, s, i, used, best)
+        if used == n or (left > spent // 4 + best.k * mean and w.rest[used] < 0.8 * looked_at):
+            compare_best_scores(w, s, i, best)
+            looked_at = w.rest[used]
     bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
     if bar > 0 or not w.scan:
-        n = select(w, <float> bar if bar > 0 else -4, used)
+        n = select(w, <float> bar if bar > 0 else -4)
         for c in range(n):
             k = w.candidate[c]
             bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else -4
