@@ -335,9 +335,9 @@ cdef int64_t above_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_
                        bint narrow, bint same, double threshold, int64_t* columns,
                        value_t* similarities, Scratch* s) noexcept nogil:
     """Counts the block's pairs of row i, and writes them where there is a place to."""
-    cdef Finish* f = <Finish*> s.extra
-    cdef double* sums = <double*> (f + 1)
-    cdef Py_ssize_t j = 0, k
+    cdef double* sums = <double*> s.extra
+    cdef double result[AT_ONCE]
+    cdef Py_ssize_t j = 0, k, count
     cdef int64_t found = 0
     cdef double value
     read_row(X, i, &s.x)
@@ -345,19 +345,16 @@ cdef int64_t above_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_
     if same:
         j = max(<Py_ssize_t> 0, i + 1 - l.first)
     while j < l.rows:
-        f.count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
-        memcpy(f.dot, sums + j, f.count * sizeof(double))
-        memcpy(f.norm2, Y.norm2 + l.first + j, f.count * sizeof(double))
-        memcpy(f.inverse, Y.inverse + l.first + j, f.count * sizeof(double))
-        finish(f, X.norm2[i], X.inverse[i], wide)
-        for k in range(f.count):
-            value = given(f.dot[k], narrow)
+        count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
+        finish(sums + j, X, i, Y, l.first + j, count, wide, result)
+        for k in range(count):
+            value = given(result[k], narrow)
             if value >= threshold:
                 if columns != NULL:
                     columns[found] = l.first + j + k
                     similarities[found] = <value_t> value
                 found += 1
-        j += f.count
+        j += count
     memset(sums, 0, l.rows * sizeof(double))
     return found
 
@@ -368,7 +365,7 @@ def count_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, 
     cdef const Lists* l = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, sizeof(Finish) + l.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, l.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] += above_row[double](&X.table, &Y.table, l, i, index.wide, narrow, same,
@@ -385,7 +382,7 @@ def fill_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, b
     cdef Py_ssize_t i
     if not columns.shape[0]:
         return
-    begin(&team, X.table.longest, 0, sizeof(Finish) + l.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, l.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         position[i] += above_row(&X.table, &Y.table, l, i, index.wide, narrow, same, threshold,

@@ -7,14 +7,6 @@
 cdef enum:
     AT_ONCE = 256                    # results finished together
 
-cdef struct Finish:                  # a row's results, some at a time
-    double dot[AT_ONCE + 64]
-    double norm2[AT_ONCE + 64]
-    double inverse[AT_ONCE + 64]
-    int32_t place[AT_ONCE + 64]
-    Py_ssize_t count
-
-
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
                           double* sums) noexcept nogil:
     cdef Py_ssize_t q
@@ -58,52 +50,45 @@ cdef void mark_row(const Lists* l, const Entries* x, bint is_nan, uint64_t* word
                 set_bit(words, l.row[q])
 
 
-cdef void finish(Finish* f, double norm2, double inverse, bint wide) noexcept nogil:
-    """dot[:count] = the cosines."""
+cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y, Py_ssize_t j,
+                 Py_ssize_t count, bint wide, double* out) noexcept nogil:
+    """out[k] = `cosine` of row i and row j + k, by vectors where it can be."""
     cdef Py_ssize_t k
+    cdef const double* inverse = Y.inverse + j
+    cdef double inverse_x = X.inverse[i]
     if wide:
-        for k in range(f.count):
-            f.dot[k] = f.dot[k] / sqrt(norm2 * f.norm2[k])
+        for k in range(count):
+            out[k] = dot[k] * (inverse_x * inverse[k])
     else:
-        for k in range(f.count):
-            f.dot[k] = <double> <float> (f.dot[k] * (inverse * f.inverse[k]))
-    for k in range(f.count):
-        f.dot[k] = clipped(f.dot[k])
+        for k in range(count):
+            out[k] = <double> <float> (dot[k] * (inverse_x * inverse[k]))
+    for k in range(count):
+        if out[k] * out[k] >= 0.25:
+            out[k] = cosine_of(dot[k], X, i, Y, j + k, wide)
 
 
-cdef Py_ssize_t put_entries(const Finish* f, Py_ssize_t first, value_t* values,
-                            index_t* indices) noexcept nogil:
-    # dot products that cancelled, or vanish in the dtype of the result, are not stored
-    cdef Py_ssize_t k, kept = 0
-    for k in range(f.count):
-        indices[kept] = <index_t> (first + f.place[k])
-        values[kept] = <value_t> f.dot[k]
-        kept += values[kept] != 0
-    return kept
-
-
-cdef Py_ssize_t collect(Finish* f, const Lists* l, const Table* Y, const Table* X, Py_ssize_t i,
+cdef Py_ssize_t collect(const Lists* l, const Table* Y, const Table* X, Py_ssize_t i,
                         const uint64_t* words, double* sums, bint wide, value_t* values,
                         index_t* indices) noexcept nogil:
-    """Row i's marked sums as entries; the sums are zeros again. Returns how many there are."""
+    """Row i's marked sums as entries; the sums are zeros again. Returns how many there are.
+
+    Dot products that cancelled, or vanish in the dtype of the result, are not stored.
+    """
     cdef Py_ssize_t w, j, kept = 0
     cdef uint64_t bits
-    f.count = 0
+    cdef double norm2 = X.norm2[i], inverse = X.inverse[i]
+    cdef value_t value
     for w in range(l.words):
         bits = words[w]
         while bits:
-            j = w * 64 + lowest_bit(bits)
+            j = l.first + w * 64 + lowest_bit(bits)
             bits &= bits - 1
-            f.place[f.count] = <int32_t> j
-            f.dot[f.count] = sums[j]
-            f.norm2[f.count] = Y.norm2[l.first + j]
-            f.inverse[f.count] = Y.inverse[l.first + j]
-            sums[j] = 0
-            f.count += 1
-        if f.count >= AT_ONCE or w == l.words - 1:
-            finish(f, X.norm2[i], X.inverse[i], wide)
-            kept += put_entries(f, l.first, values + kept, indices + kept)
-            f.count = 0
+            value = <value_t> cosine(sums[j - l.first], norm2, inverse, Y.norm2[j], Y.inverse[j],
+                                     wide)
+            sums[j - l.first] = 0
+            indices[kept] = <index_t> j
+            values[kept] = value
+            kept += value != 0
     return kept
 
 
@@ -134,13 +119,12 @@ cdef Py_ssize_t count_row(const Table* X, const Lists* l, Py_ssize_t i,
 cdef void fill_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
                    int64_t* position, value_t* values, index_t* indices,
                    Scratch* s) noexcept nogil:
-    cdef Finish* f = <Finish*> s.extra
-    cdef double* sums = <double*> (f + 1)
+    cdef double* sums = <double*> s.extra
     cdef uint64_t* words = <uint64_t*> (sums + l.rows)
     read_row(X, i, &s.x)
     mark_row(l, &s.x, X.norm2[i] != X.norm2[i], words)
     add_row(l, &s.x, sums)
-    position[0] += collect(f, l, Y, X, i, words, sums, wide, values + position[0],
+    position[0] += collect(l, Y, X, i, words, sums, wide, values + position[0],
                            indices + position[0])
 
 
@@ -153,7 +137,7 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
     if not values.shape[0]:
         return
     begin(&team, X.table.longest, 0,
-          sizeof(Finish) + l.rows * sizeof(double) + l.words * sizeof(uint64_t), threads)
+          l.rows * sizeof(double) + l.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         fill_row(&X.table, &Y.table, l, i, index.wide, &position[i], &values[0], &indices[0],
@@ -179,25 +163,22 @@ def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
 
 cdef void dense_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
                     bint same, bint distance, value_t* out, Scratch* s) noexcept nogil:
-    cdef Finish* f = <Finish*> s.extra
-    cdef double* sums = <double*> (f + 1)
+    cdef double* sums = <double*> s.extra
+    cdef double result[AT_ONCE]
     cdef Py_ssize_t j = 0, k, count
     read_row(X, i, &s.x)
     add_row(l, &s.x, sums)
     while j < l.rows:
-        count = f.count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
-        memcpy(f.dot, sums + j, count * sizeof(double))
-        memcpy(f.norm2, Y.norm2 + l.first + j, count * sizeof(double))
-        memcpy(f.inverse, Y.inverse + l.first + j, count * sizeof(double))
-        finish(f, X.norm2[i], X.inverse[i], wide)
+        count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
+        finish(sums + j, X, i, Y, l.first + j, count, wide, result)
         if distance and wide:
             for k in range(count):
-                f.dot[k] = 1 - f.dot[k]
+                result[k] = 1 - result[k]
         elif distance:
             for k in range(count):
-                f.dot[k] = <float> 1 - <float> f.dot[k]
+                result[k] = <float> 1 - <float> result[k]
         for k in range(count):
-            out[j + k] = <value_t> f.dot[k]
+            out[j + k] = <value_t> result[k]
         j += count
     memset(sums, 0, l.rows * sizeof(double))
     # a row is at no distance from itself, a zero row too
@@ -211,7 +192,7 @@ def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint di
     cdef const Lists* l = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, sizeof(Finish) + l.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, l.rows * sizeof(double), threads)
     for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         dense_row(&X.table, &Y.table, l, first + i, index.wide, same, distance, &out[i, 0],
