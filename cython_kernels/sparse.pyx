@@ -14,12 +14,11 @@ of any processor. The files, in the order in which data flows through them:
     sparse_pairs.pxi     pairs above a threshold, with bounds
 """
 
-from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
 from libc.math cimport NAN, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
@@ -108,7 +107,3 @@ include "sparse_index.pxi"
 include "sparse_product.pxi"
 include "sparse_top_k.pxi"
 include "sparse_pairs.pxi"
-
-# by other names, for callers
-globals().update(BAD_STRUCTURE=BAD_STRUCTURE, UNSORTED=UNSORTED, EXPLICIT_ZERO=EXPLICIT_ZERO,
-                 NOT_FINITE=NOT_FINITE, ZERO_ROW=ZERO_ROW, NEGATIVE=NEGATIVE)

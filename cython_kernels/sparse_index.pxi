@@ -26,37 +26,37 @@ cdef class Index:
     cdef readonly Py_ssize_t first, stop
 
     def __dealloc__(self):
-        cdef Lists* l = &self.lists
-        free(l.start)
-        free(l.row)
-        free(l.single)
-        free(l.wide)
-        free(l.weight)
-        free(l.nan_rows)
-        free(l.bitmap_of)
-        free(l.bitmaps)
+        cdef Lists* lists = &self.lists
+        free(lists.start)
+        free(lists.row)
+        free(lists.single)
+        free(lists.wide)
+        free(lists.weight)
+        free(lists.nan_rows)
+        free(lists.bitmap_of)
+        free(lists.bitmaps)
 
     def __init__(self, Rows Y, Py_ssize_t first, Py_ssize_t rows, bint weights, bint wide):
         """`weights`: of rows of norm 1, for bounds; otherwise the values, and bitmaps."""
-        cdef Lists* l = &self.lists
+        cdef Lists* lists = &self.lists
         cdef const Table* t = &Y.table
         cdef Team team
         self.first, self.stop, self.wide = first, first + rows, wide
-        l.first, l.rows, l.words = first, rows, (rows + 63) // 64
-        l.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
+        lists.first, lists.rows, lists.words = first, rows, (rows + 63) // 64
+        lists.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
         begin(&team, t.longest, 0, 0, 1)
         try:
             with nogil:
-                count_features(t, l, &team.of[0].x)
-            l.row = <int32_t*> allocate(l.start[t.features + 1] * sizeof(int32_t))
+                count_features(t, lists, &team.of[0].x)
+            lists.row = <int32_t*> allocate(lists.start[t.features + 1] * sizeof(int32_t))
             if weights:
-                l.weight = <float*> allocate(l.start[t.features + 1] * sizeof(float))
+                lists.weight = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
             elif wide:
-                l.wide = <double*> allocate(l.start[t.features + 1] * sizeof(double))
+                lists.wide = <double*> allocate(lists.start[t.features + 1] * sizeof(double))
             else:
-                l.single = <float*> allocate(l.start[t.features + 1] * sizeof(float))
+                lists.single = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
             with nogil:
-                fill_lists(t, l, &team.of[0].x)
+                fill_lists(t, lists, &team.of[0].x)
             if not weights:
                 self.add_bitmaps(t)
         finally:
@@ -64,55 +64,55 @@ cdef class Index:
 
     cdef add_bitmaps(self, const Table* t):
         # or-ing a bitmap in costs a word for 64 rows; it pays for lists of more rows than that
-        cdef Lists* l = &self.lists
+        cdef Lists* lists = &self.lists
         cdef Py_ssize_t f, q, count = 0
-        l.bitmap_of = <int32_t*> allocate(t.features * sizeof(int32_t))
-        l.nan_rows = <uint64_t*> allocate(l.words * sizeof(uint64_t))
+        lists.bitmap_of = <int32_t*> allocate(t.features * sizeof(int32_t))
+        lists.nan_rows = <uint64_t*> allocate(lists.words * sizeof(uint64_t))
         for f in range(t.features):
-            l.bitmap_of[f] = -1
-            if l.start[f + 1] - l.start[f] > 2 * l.words:
-                l.bitmap_of[f] = count
+            lists.bitmap_of[f] = -1
+            if lists.start[f + 1] - lists.start[f] > 2 * lists.words:
+                lists.bitmap_of[f] = count
                 count += 1
-        l.bitmaps = <uint64_t*> allocate(count * l.words * sizeof(uint64_t))
+        lists.bitmaps = <uint64_t*> allocate(count * lists.words * sizeof(uint64_t))
         for f in range(t.features):
-            if l.bitmap_of[f] >= 0:
-                for q in range(l.start[f], l.start[f + 1]):
-                    set_bit(l.bitmaps + l.bitmap_of[f] * l.words, l.row[q])
-        for q in range(l.rows):
-            if t.norm2[l.first + q] != t.norm2[l.first + q]:
-                set_bit(l.nan_rows, q)
+            if lists.bitmap_of[f] >= 0:
+                for q in range(lists.start[f], lists.start[f + 1]):
+                    set_bit(lists.bitmaps + lists.bitmap_of[f] * lists.words, lists.row[q])
+        for q in range(lists.rows):
+            if t.norm2[lists.first + q] != t.norm2[lists.first + q]:
+                set_bit(lists.nan_rows, q)
 
 
 cdef inline void set_bit(uint64_t* words, Py_ssize_t place) noexcept nogil:
     words[place >> 6] |= <uint64_t> 1 << (place & 63)
 
 
-cdef void count_features(const Table* t, Lists* l, Entries* row) noexcept nogil:
+cdef void count_features(const Table* t, Lists* lists, Entries* row) noexcept nogil:
     """start[f + 1] = where the list of f begins, which filling moves to its end."""
     cdef Py_ssize_t i, k, f
-    for i in range(l.first, l.first + l.rows):
+    for i in range(lists.first, lists.first + lists.rows):
         read_row(t, i, row)
         for k in range(row.count):
-            l.start[row.feature[k] + 2] += 1
+            lists.start[row.feature[k] + 2] += 1
     for f in range(t.features):
-        l.start[f + 2] += l.start[f + 1]
+        lists.start[f + 2] += lists.start[f + 1]
 
 
-cdef void fill_lists(const Table* t, Lists* l, Entries* row) noexcept nogil:
+cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
     cdef Py_ssize_t i, k
     cdef int64_t at
-    for i in range(l.first, l.first + l.rows):
+    for i in range(lists.first, lists.first + lists.rows):
         read_row(t, i, row)
         for k in range(row.count):
-            at = l.start[row.feature[k] + 1]
-            l.start[row.feature[k] + 1] += 1
-            l.row[at] = <int32_t> (i - l.first)
-            if l.weight != NULL:
-                l.weight[at] = <float> (row.value[k] * t.inverse[i])
-            elif l.wide != NULL:
-                l.wide[at] = row.value[k]
+            at = lists.start[row.feature[k] + 1]
+            lists.start[row.feature[k] + 1] += 1
+            lists.row[at] = <int32_t> (i - lists.first)
+            if lists.weight != NULL:
+                lists.weight[at] = <float> (row.value[k] * t.inverse[i])
+            elif lists.wide != NULL:
+                lists.wide[at] = row.value[k]
             else:
-                l.single[at] = <float> row.value[k]
+                lists.single[at] = <float> row.value[k]
 
 
 def blocks_of(Rows Y):

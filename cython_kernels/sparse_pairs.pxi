@@ -331,7 +331,7 @@ cdef void join_row(const Pairs* p, Py_ssize_t i, int thread, Scratch* s) noexcep
 
 # Thresholds that zeros reach: every pair is computed, a first time to be counted.
 
-cdef int64_t above_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
+cdef int64_t above_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
                        bint narrow, bint same, double threshold, int64_t* columns,
                        value_t* similarities, Scratch* s) noexcept nogil:
     """Counts the block's pairs of row i, and writes them where there is a place to."""
@@ -341,34 +341,34 @@ cdef int64_t above_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_
     cdef int64_t found = 0
     cdef double value
     read_row(X, i, &s.x)
-    add_row(l, &s.x, sums)
+    add_row(lists, &s.x, sums)
     if same:
-        j = max(<Py_ssize_t> 0, i + 1 - l.first)
-    while j < l.rows:
-        count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
-        finish(sums + j, X, i, Y, l.first + j, count, wide, result)
+        j = max(<Py_ssize_t> 0, i + 1 - lists.first)
+    while j < lists.rows:
+        count = min(<Py_ssize_t> AT_ONCE, lists.rows - j)
+        finish(sums + j, X, i, Y, lists.first + j, count, wide, result)
         for k in range(count):
             value = given(result[k], narrow)
             if value >= threshold:
                 if columns != NULL:
-                    columns[found] = l.first + j + k
+                    columns[found] = lists.first + j + k
                     similarities[found] = <value_t> value
                 found += 1
         j += count
-    memset(sums, 0, l.rows * sizeof(double))
+    memset(sums, 0, lists.rows * sizeof(double))
     return found
 
 
 def count_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint narrow,
                 bint same, double threshold, int64_t[::1] counts, int threads):
     """counts[i] += the block's pairs of row i."""
-    cdef const Lists* l = &index.lists
+    cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, l.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        counts[i] += above_row[double](&X.table, &Y.table, l, i, index.wide, narrow, same,
+        counts[i] += above_row[double](&X.table, &Y.table, lists, i, index.wide, narrow, same,
                                        threshold, NULL, NULL, team.of + omp_get_thread_num())
     end(&team)
 
@@ -377,15 +377,15 @@ def fill_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, b
                bint same, double threshold, int64_t[::1] position, int64_t[::1] columns,
                value_t[::1] similarities, int threads):
     """The block's pairs of rows [first, stop), from position[i] on, which moves."""
-    cdef const Lists* l = &index.lists
+    cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
     if not columns.shape[0]:
         return
-    begin(&team, X.table.longest, 0, l.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        position[i] += above_row(&X.table, &Y.table, l, i, index.wide, narrow, same, threshold,
+        position[i] += above_row(&X.table, &Y.table, lists, i, index.wide, narrow, same, threshold,
                                  &columns[0] + position[i], &similarities[0] + position[i],
                                  team.of + omp_get_thread_num())
     end(&team)

@@ -14,40 +14,40 @@ cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t c
         sums[row[q]] += x * <double> value[q]
 
 
-cdef void add_row(const Lists* l, const Entries* x, double* sums) noexcept nogil:
+cdef void add_row(const Lists* lists, const Entries* x, double* sums) noexcept nogil:
     """sums[j] += x · Y[j] for the block's rows j."""
     cdef Py_ssize_t k
     cdef int64_t start, count
     for k in range(x.count):
-        start = l.start[x.feature[k]]
-        count = l.start[x.feature[k] + 1] - start
-        if l.wide != NULL:
-            add_list(l.wide + start, l.row + start, count, x.value[k], sums)
+        start = lists.start[x.feature[k]]
+        count = lists.start[x.feature[k] + 1] - start
+        if lists.wide != NULL:
+            add_list(lists.wide + start, lists.row + start, count, x.value[k], sums)
         else:
-            add_list(l.single + start, l.row + start, count, x.value[k], sums)
+            add_list(lists.single + start, lists.row + start, count, x.value[k], sums)
 
 
-cdef void mark_row(const Lists* l, const Entries* x, bint is_nan, uint64_t* words) noexcept nogil:
+cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan, uint64_t* words) noexcept nogil:
     """words = the bitmap of the block's rows that share a feature with x, or have NaN results."""
     cdef Py_ssize_t k, w
     cdef int64_t q
     cdef int32_t bitmap
     cdef const uint64_t* other
-    memcpy(words, l.nan_rows, l.words * sizeof(uint64_t))
+    memcpy(words, lists.nan_rows, lists.words * sizeof(uint64_t))
     if is_nan:
-        for w in range(l.words):
+        for w in range(lists.words):
             words[w] = ~<uint64_t> 0
-        if l.rows % 64:
-            words[l.words - 1] = (<uint64_t> 1 << (l.rows % 64)) - 1
+        if lists.rows % 64:
+            words[lists.words - 1] = (<uint64_t> 1 << (lists.rows % 64)) - 1
     for k in range(x.count):
-        bitmap = l.bitmap_of[x.feature[k]]
+        bitmap = lists.bitmap_of[x.feature[k]]
         if bitmap >= 0:
-            other = l.bitmaps + bitmap * l.words
-            for w in range(l.words):
+            other = lists.bitmaps + bitmap * lists.words
+            for w in range(lists.words):
                 words[w] |= other[w]
         else:
-            for q in range(l.start[x.feature[k]], l.start[x.feature[k] + 1]):
-                set_bit(words, l.row[q])
+            for q in range(lists.start[x.feature[k]], lists.start[x.feature[k] + 1]):
+                set_bit(words, lists.row[q])
 
 
 cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y, Py_ssize_t j,
@@ -67,7 +67,7 @@ cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y
             out[k] = cosine_of(dot[k], X, i, Y, j + k, wide)
 
 
-cdef Py_ssize_t collect(const Lists* l, const Table* Y, const Table* X, Py_ssize_t i,
+cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
                         const uint64_t* words, double* sums, bint wide, value_t* values,
                         index_t* indices) noexcept nogil:
     """Row i's marked sums as entries; the sums are zeros again. Returns how many there are.
@@ -78,14 +78,14 @@ cdef Py_ssize_t collect(const Lists* l, const Table* Y, const Table* X, Py_ssize
     cdef uint64_t bits
     cdef double norm2 = X.norm2[i], inverse = X.inverse[i]
     cdef value_t value
-    for w in range(l.words):
+    for w in range(lists.words):
         bits = words[w]
         while bits:
-            j = l.first + w * 64 + lowest_bit(bits)
+            j = lists.first + w * 64 + lowest_bit(bits)
             bits &= bits - 1
-            value = <value_t> cosine(sums[j - l.first], norm2, inverse, Y.norm2[j], Y.inverse[j],
+            value = <value_t> cosine(sums[j - lists.first], norm2, inverse, Y.norm2[j], Y.inverse[j],
                                      wide)
-            sums[j - l.first] = 0
+            sums[j - lists.first] = 0
             indices[kept] = <index_t> j
             values[kept] = value
             kept += value != 0
@@ -95,52 +95,52 @@ cdef Py_ssize_t collect(const Lists* l, const Table* Y, const Table* X, Py_ssize
 def count_entries(Rows X, Index index, Py_ssize_t first, Py_ssize_t stop, int64_t[::1] counts,
                   int threads):
     """counts[i] += the entries of row i in the block, i in [first, stop)."""
-    cdef const Lists* l = &index.lists
+    cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, l.words * sizeof(uint64_t), threads)
+    begin(&team, X.table.longest, 0, lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        counts[i] += count_row(&X.table, l, i, team.of + omp_get_thread_num())
+        counts[i] += count_row(&X.table, lists, i, team.of + omp_get_thread_num())
     end(&team)
 
 
-cdef Py_ssize_t count_row(const Table* X, const Lists* l, Py_ssize_t i,
+cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i,
                           Scratch* s) noexcept nogil:
     cdef uint64_t* words = <uint64_t*> s.extra
     cdef Py_ssize_t w, count = 0
     read_row(X, i, &s.x)
-    mark_row(l, &s.x, X.norm2[i] != X.norm2[i], words)
-    for w in range(l.words):
+    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
+    for w in range(lists.words):
         count += count_bits(words[w])
     return count
 
 
-cdef void fill_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
+cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
                    int64_t* position, value_t* values, index_t* indices,
                    Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
-    cdef uint64_t* words = <uint64_t*> (sums + l.rows)
+    cdef uint64_t* words = <uint64_t*> (sums + lists.rows)
     read_row(X, i, &s.x)
-    mark_row(l, &s.x, X.norm2[i] != X.norm2[i], words)
-    add_row(l, &s.x, sums)
-    position[0] += collect(l, Y, X, i, words, sums, wide, values + position[0],
+    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
+    add_row(lists, &s.x, sums)
+    position[0] += collect(lists, Y, X, i, words, sums, wide, values + position[0],
                            indices + position[0])
 
 
 def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
                  int64_t[::1] position, value_t[::1] values, index_t[::1] indices, int threads):
     """The entries of rows [first, stop) in the block, from position[i] on, which moves."""
-    cdef const Lists* l = &index.lists
+    cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
     if not values.shape[0]:
         return
     begin(&team, X.table.longest, 0,
-          l.rows * sizeof(double) + l.words * sizeof(uint64_t), threads)
+          lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        fill_row(&X.table, &Y.table, l, i, index.wide, &position[i], &values[0], &indices[0],
+        fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], &values[0], &indices[0],
                  team.of + omp_get_thread_num())
     end(&team)
 
@@ -161,16 +161,16 @@ def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
     return to
 
 
-cdef void dense_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i, bint wide,
+cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
                     bint same, bint distance, value_t* out, Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
     cdef double result[AT_ONCE]
     cdef Py_ssize_t j = 0, k, count
     read_row(X, i, &s.x)
-    add_row(l, &s.x, sums)
-    while j < l.rows:
-        count = min(<Py_ssize_t> AT_ONCE, l.rows - j)
-        finish(sums + j, X, i, Y, l.first + j, count, wide, result)
+    add_row(lists, &s.x, sums)
+    while j < lists.rows:
+        count = min(<Py_ssize_t> AT_ONCE, lists.rows - j)
+        finish(sums + j, X, i, Y, lists.first + j, count, wide, result)
         if distance and wide:
             for k in range(count):
                 result[k] = 1 - result[k]
@@ -180,21 +180,21 @@ cdef void dense_row(const Table* X, const Table* Y, const Lists* l, Py_ssize_t i
         for k in range(count):
             out[j + k] = <value_t> result[k]
         j += count
-    memset(sums, 0, l.rows * sizeof(double))
+    memset(sums, 0, lists.rows * sizeof(double))
     # a row is at no distance from itself, a zero row too
-    if distance and same and l.first <= i < l.first + l.rows and X.norm2[i] == X.norm2[i]:
-        out[i - l.first] = 0
+    if distance and same and lists.first <= i < lists.first + lists.rows and X.norm2[i] == X.norm2[i]:
+        out[i - lists.first] = 0
 
 
 def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint distance,
                value_t[:, :] out, int threads):
     """out = the block's columns of rows [first, first + out.shape[0]); its rows are contiguous."""
-    cdef const Lists* l = &index.lists
+    cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, l.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
     for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        dense_row(&X.table, &Y.table, l, first + i, index.wide, same, distance, &out[i, 0],
+        dense_row(&X.table, &Y.table, lists, first + i, index.wide, same, distance, &out[i, 0],
                   team.of + omp_get_thread_num())
     end(&team)

@@ -6,7 +6,7 @@
 # largest element into [1, 2): no square overflows or vanishes. What float32 holds needs no scaling
 # in double.
 
-cdef enum Found:             # what a pass over a CSR matrix found; bits
+cpdef enum Found:            # what a pass over a CSR matrix found; bits
     BAD_STRUCTURE = 1        # an index out of range, or starts that do not ascend
     UNSORTED = 2             # or duplicate
     EXPLICIT_ZERO = 4
@@ -347,8 +347,8 @@ cdef class Rows:
 
     cdef Table table
     cdef object held
-    cdef readonly int found          # ZERO_ROW, NOT_FINITE, NEGATIVE
-    cdef readonly Py_ssize_t entries # stored ones; all where it is dense
+    cdef readonly int found              # ZERO_ROW, NOT_FINITE, NEGATIVE
+    cdef readonly Py_ssize_t entries     # stored ones; all where it is dense
 
     def __dealloc__(self):
         free(self.table.norm2)

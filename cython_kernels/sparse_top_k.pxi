@@ -104,12 +104,12 @@ cdef void compare(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t j, Best* best)
 
 cdef void order_features(Search* w, Scratch* s, double inverse) noexcept nogil:
     """feature, weight and rest, rarest first."""
-    cdef const Lists* l = w.lists
+    cdef const Lists* lists = w.lists
     cdef Py_ssize_t k, n = s.x.count, at
     cdef double rest = 0, weight
     for k in range(n):
         at = s.x.feature[k]
-        s.key[k] = <uint64_t> (l.start[at + 1] - l.start[at]) << 32 | <uint64_t> k
+        s.key[k] = <uint64_t> (lists.start[at + 1] - lists.start[at]) << 32 | <uint64_t> k
     sort_keys(s.key, n)
     w.rest[n] = 0
     for k in range(n - 1, -1, -1):
@@ -121,28 +121,28 @@ cdef void order_features(Search* w, Scratch* s, double inverse) noexcept nogil:
         w.rest[k] = <float> sqrt(rest)
 
 
-cdef inline int64_t length_of(const Lists* l, Py_ssize_t feature) noexcept nogil:
-    return l.start[feature + 1] - l.start[feature]
+cdef inline int64_t length_of(const Lists* lists, Py_ssize_t feature) noexcept nogil:
+    return lists.start[feature + 1] - lists.start[feature]
 
 
 cdef void add_scores(Search* w, Py_ssize_t k) noexcept nogil:
     """The k-th feature's list."""
-    cdef const Lists* l = w.lists
-    cdef const float* value = l.weight
-    cdef const int32_t* row = l.row
+    cdef const Lists* lists = w.lists
+    cdef const float* value = lists.weight
+    cdef const int32_t* row = lists.row
     cdef float* score = w.score
     cdef int32_t* touched = w.touched
     cdef Py_ssize_t n = w.n_touched
     cdef int64_t q
     cdef int32_t j
     cdef float x = w.weight[k]
-    if not w.scan and n + l.start[w.feature[k] + 1] - l.start[w.feature[k]] > l.rows // 3:
+    if not w.scan and n + lists.start[w.feature[k] + 1] - lists.start[w.feature[k]] > lists.rows // 3:
         w.scan = True
     if w.scan:
-        for q in range(l.start[w.feature[k]], l.start[w.feature[k] + 1]):
+        for q in range(lists.start[w.feature[k]], lists.start[w.feature[k] + 1]):
             score[row[q]] += x * value[q]
         return
-    for q in range(l.start[w.feature[k]], l.start[w.feature[k] + 1]):
+    for q in range(lists.start[w.feature[k]], lists.start[w.feature[k] + 1]):
         j = row[q]
         touched[n] = j
         n += score[j] == 0
@@ -205,7 +205,7 @@ cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i,
 cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_ssize_t mean,
                      Best* best) noexcept nogil:
     """Offer what the block has to row i; `itself` is a row of the block that is left out."""
-    cdef const Lists* l = w.lists
+    cdef const Lists* lists = w.lists
     cdef Py_ssize_t used = 0, n, c, k
     cdef int64_t spent = 0, left = 0, budget, length, q
     cdef double slack, bar, looked_at
@@ -215,13 +215,13 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
         return
     w.stamp += 1
     w.n_touched, w.scan = 0, False
-    if 0 <= itself < l.rows:
+    if 0 <= itself < lists.rows:
         w.seen[itself] = w.stamp
     order_features(w, s, w.X.inverse[i])
     spread(&s.x, s.dense)
     slack = (n + 16) * FLOAT_SLACK
     for k in range(n):
-        left += length_of(l, w.feature[k])
+        left += length_of(lists, w.feature[k])
     looked_at, w.bar = 1, 0
     while used < n:
         if best.count == best.k and w.rest[used] < best.similarity[0] - slack:
@@ -234,7 +234,7 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             budget = spent // 2
         while used < n and budget >= 0:
             add_scores(w, used)
-            length = length_of(l, w.feature[used])
+            length = length_of(lists, w.feature[used])
             spent, left, budget = spent + length, left - length, budget - length
             used += 1
         if used == n or (left > spent // 4 + best.k * mean and w.rest[used] < 0.8 * looked_at):
@@ -251,60 +251,60 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     else:
         # any row that shares a feature may do
         for c in range(s.x.count):
-            for q in range(l.start[s.x.feature[c]], l.start[s.x.feature[c] + 1]):
-                compare(w, s, i, l.row[q], best)
+            for q in range(lists.start[s.x.feature[c]], lists.start[s.x.feature[c] + 1]):
+                compare(w, s, i, lists.row[q], best)
     if w.scan:
-        memset(w.score, 0, l.rows * sizeof(float))
+        memset(w.score, 0, lists.rows * sizeof(float))
     else:
         for c in range(w.n_touched):
             w.score[w.touched[c]] = 0
     wipe(&s.x, s.dense)
 
 
-cdef void search_task(const Lists* l, const Table* X, const Table* Y, Py_ssize_t i, bint same,
+cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i, bint same,
                       bint wide, bint narrow, Py_ssize_t mean, Best* best,
                       Scratch* s) noexcept nogil:
     cdef Search* w = <Search*> s.extra
     if w.lists == NULL:
-        w.lists, w.X, w.Y, w.wide, w.narrow = l, X, Y, wide, narrow
+        w.lists, w.X, w.Y, w.wide, w.narrow = lists, X, Y, wide, narrow
         w.score = <float*> (w + 1)
-        w.seen = <int32_t*> (w.score + l.rows + 64)
-        w.touched = w.seen + l.rows + 64
-        w.candidate = w.touched + l.rows + 64
-        w.top = <float*> (w.candidate + l.rows + 64)
+        w.seen = <int32_t*> (w.score + lists.rows + 64)
+        w.touched = w.seen + lists.rows + 64
+        w.candidate = w.touched + lists.rows + 64
+        w.top = <float*> (w.candidate + lists.rows + 64)
         w.top_row = <int32_t*> (w.top + best.k)
         w.weight = <float*> (w.top_row + best.k)
         w.rest = w.weight + X.longest + 1
         w.feature = <int32_t*> (w.rest + X.longest + 1)
-    search_row(w, s, i, i - l.first if same else -1, mean, best)
+    search_row(w, s, i, i - lists.first if same else -1, mean, best)
 
 
 def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
            double[:, ::1] similarities, int64_t[:, ::1] indices, int64_t[::1] counts,
            bint narrow, int threads):
     """Heaps of rows [first, stop), counts[i] each, updated with what is above 0 in the block."""
-    cdef const Lists* l = &index.lists
+    cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Best best
     cdef Py_ssize_t i, k = similarities.shape[1]
     cdef Py_ssize_t mean = 2 * (Y.entries // max(1, Y.table.rows)) + 16
     begin(&team, max(X.table.longest, Y.table.longest), X.table.features,
-          sizeof(Search) + 4 * (4 * (l.rows + 64) + 2 * k + 3 * (X.table.longest + 1)), threads)
+          sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 3 * (X.table.longest + 1)), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        counts[i] = search_counted(l, &X.table, &Y.table, i, without_itself, index.wide, narrow,
+        counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, index.wide, narrow,
                                    mean, k, counts[i], &similarities[i, 0], &indices[i, 0],
                                    team.of + omp_get_thread_num())
     end(&team)
 
 
-cdef Py_ssize_t search_counted(const Lists* l, const Table* X, const Table* Y, Py_ssize_t i,
+cdef Py_ssize_t search_counted(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i,
                                bint same, bint wide, bint narrow, Py_ssize_t mean, Py_ssize_t k,
                                Py_ssize_t count, double* similarity, int64_t* index,
                                Scratch* s) noexcept nogil:
     cdef Best best
     best.k, best.count, best.similarity, best.index = k, count, similarity, index
-    search_task(l, X, Y, i, same, wide, narrow, mean, &best, s)
+    search_task(lists, X, Y, i, same, wide, narrow, mean, &best, s)
     return best.count
 
 

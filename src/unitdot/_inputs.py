@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -120,7 +120,14 @@ def _with_known_dtype(array: Array, name: str) -> Array:
     )
 
 
-def check_features(X: Array, Y: Array) -> None:
+class Shaped(Protocol):
+    """An array or a sparse matrix."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+
+def check_features(X: Shaped, Y: Shaped) -> None:
     """Raise unless both have the same number of features, at least one, on their last axis."""
     if X.shape[-1] != Y.shape[-1]:
         raise ValueError(

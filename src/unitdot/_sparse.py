@@ -1,7 +1,7 @@
 """The same functions where either side is sparse: prepare, allocate, call the sparse kernels."""
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 from unitdot import _dispatch, _inputs, _memory, _sparse_inputs
 from unitdot._inputs import Array, Options
 from unitdot._kernels import sparse as kernels
+from unitdot._kernels.sparse import Found
 from unitdot._sparse_inputs import Csr, is_sparse
 from unitdot._threads import threads_for
 
@@ -74,7 +75,9 @@ def full(
 def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array:
     """Row i against row i; one row broadcasts."""
     if operator.index(axis) not in (-1, 1):
-        raise ValueError(f"axis is {axis}; expected -1 or 1, that of the features, for sparse input")
+        raise ValueError(
+            f"axis is {axis}; expected -1 or 1, that of the features, for sparse input"
+        )
     problem = _prepare(X, Y, options, self_join=False)
     n_X, n_Y = problem.shape
     if n_X != n_Y and 1 not in (n_X, n_Y):
@@ -188,9 +191,10 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
     from scipy import sparse
 
     counts = np.zeros(problem.shape[0], np.int64)
-    block = None
+    last = None
     for block, rows in _blocks_and_chunks(problem, None, weights=False):
         kernels.count_entries(problem.X, block, rows.start, rows.stop, counts, problem.threads)
+        last = block
     total = int(counts.sum())
     small = max(total, *problem.shape) <= np.iinfo(np.int32).max
     integer = np.dtype(np.int32 if small else np.int64)
@@ -202,7 +206,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
     starts = np.zeros(len(counts) + 1, integer)
     np.cumsum(counts, out=starts[1:])
     position = starts[:-1].astype(np.int64)
-    for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=block):
+    for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=last):
         kernels.fill_entries(
             problem.X, problem.Y, block, rows.start, rows.stop, position, values, indices,
             problem.threads,
@@ -233,9 +237,10 @@ def _prepare(
     wide = any(_is_wide(side) for side in checked)
     work = 8 * _entries(checked[0]) * (_entries(checked[-1]) // checked[0].shape[1] + 4)
     threads = threads_for(options.n_threads, work)
-    numbered = checked
-    if all(isinstance(side, Csr) for side in checked):
-        numbered = _sparse_inputs.renumbered(checked)
+    matrices = [side for side in checked if isinstance(side, Csr)]
+    numbered: Sequence[Csr | Array] = checked
+    if len(matrices) == len(checked):
+        numbered = _sparse_inputs.renumbered(matrices)
     nan_for_zero = options.zero == "nan"
     rows, buffers = [], []
     for side in numbered:
@@ -251,14 +256,15 @@ def _prepare(
             buffers.append(side)
     if options.check_finite:
         for side, name, row in zip(checked, names, rows, strict=False):
-            if row.found & kernels.NOT_FINITE:
+            if row.found & Found.NOT_FINITE:
                 _raise_not_finite(side, name)
     if options.zero == "raise":
         for name, row in zip(names, rows, strict=False):
-            if row.found & kernels.ZERO_ROW:
-                raise _inputs.zero_row_error(name, row.first_zero())
+            first = row.first_zero() if row.found & Found.ZERO_ROW else None
+            if first is not None:
+                raise _inputs.zero_row_error(name, first)
     dtype = _inputs.result_dtype(wide, options)
-    vectors = X.ndim == 1, (X if same else Y).ndim == 1
+    vectors = _is_vector(X), _is_vector(X if same else Y)
     return Problem(
         rows[0], rows[-1], same, wide, dtype, threads, (buffers[0], buffers[-1]), vectors
     )
@@ -273,6 +279,10 @@ def _side(argument: Any, name: str) -> Csr | Array:
             f"{name} has {array.ndim} axes; expected a matrix or a vector beside a sparse matrix"
         )
     return array[None] if array.ndim == 1 else array
+
+
+def _is_vector(side: Any) -> bool:
+    return bool(side.ndim == 1 if is_sparse(side) else np.ndim(side) == 1)
 
 
 def _is_wide(side: Csr | Array) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from unitdot import _inputs
 from unitdot._inputs import Array
 from unitdot._kernels import sparse as kernels
+from unitdot._kernels.sparse import Found
 
 # as many features are looked up by number; of more, only those that occur get one
 NUMBERED = 1 << 20
@@ -76,7 +77,11 @@ def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
         values = np.ascontiguousarray(values, np.float32 if single else np.float64)
     narrow = indices.dtype == starts.dtype == np.int32
     integer = np.int32 if narrow else np.int64
-    return values, *(np.ascontiguousarray(a, integer) for a in (indices, starts))
+    return (
+        values,
+        np.ascontiguousarray(indices, integer),
+        np.ascontiguousarray(starts, integer),
+    )
 
 
 def _structure(
@@ -84,7 +89,7 @@ def _structure(
 ) -> int:
     """What `inspect` finds; raises where a kernel must not read."""
     found = int(kernels.inspect(values, indices, starts, minor, threads))
-    if found & kernels.BAD_STRUCTURE:
+    if found & Found.BAD_STRUCTURE:
         _raise_structure(indices, starts, minor, name)
     return found
 
@@ -129,7 +134,7 @@ def _check_other_format(matrix: Any, name: str) -> None:
 def canonical(csr: Csr, threads: int) -> Csr:
     """Sorted rows without duplicates or zeros: `csr` itself or a copy that is put in order."""
     stored = int(csr.starts[-1])
-    if not csr.found & (kernels.UNSORTED | kernels.EXPLICIT_ZERO):
+    if not csr.found & (Found.UNSORTED | Found.EXPLICIT_ZERO):
         return csr
     values, indices, starts = csr.values[:stored].copy(), csr.indices[:stored].copy(), csr.starts
     starts = starts.copy()
