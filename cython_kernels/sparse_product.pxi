@@ -27,7 +27,8 @@ cdef void add_row(const Lists* lists, const Entries* x, double* sums) noexcept n
             add_list(lists.single + start, lists.row + start, count, x.value[k], sums)
 
 
-cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan, uint64_t* words) noexcept nogil:
+cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan,
+                   uint64_t* words) noexcept nogil:
     """words = the bitmap of the block's rows that share a feature with x, or have NaN results."""
     cdef Py_ssize_t k, w
     cdef int64_t q
@@ -83,8 +84,8 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
         while bits:
             j = lists.first + w * 64 + lowest_bit(bits)
             bits &= bits - 1
-            value = <value_t> cosine(sums[j - lists.first], norm2, inverse, Y.norm2[j], Y.inverse[j],
-                                     wide)
+            value = <value_t> cosine(sums[j - lists.first], norm2, inverse, Y.norm2[j],
+                                     Y.inverse[j], wide)
             sums[j - lists.first] = 0
             indices[kept] = <index_t> j
             values[kept] = value
@@ -182,8 +183,9 @@ cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize
         j += count
     memset(sums, 0, lists.rows * sizeof(double))
     # a row is at no distance from itself, a zero row too
-    if distance and same and lists.first <= i < lists.first + lists.rows and X.norm2[i] == X.norm2[i]:
-        out[i - lists.first] = 0
+    j = i - lists.first
+    if distance and same and 0 <= j < lists.rows and X.norm2[i] == X.norm2[i]:
+        out[j] = 0
 
 
 def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint distance,

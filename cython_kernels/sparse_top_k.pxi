@@ -136,7 +136,7 @@ cdef void add_scores(Search* w, Py_ssize_t k) noexcept nogil:
     cdef int64_t q
     cdef int32_t j
     cdef float x = w.weight[k]
-    if not w.scan and n + lists.start[w.feature[k] + 1] - lists.start[w.feature[k]] > lists.rows // 3:
+    if not w.scan and n + length_of(lists, w.feature[k]) > lists.rows // 3:
         w.scan = True
     if w.scan:
         for q in range(lists.start[w.feature[k]], lists.start[w.feature[k] + 1]):
