@@ -61,7 +61,7 @@ def disordered(X, index_dtype=np.int32, seed=0):
 
 def brute_pairs(S, threshold, same):
     """(rows, columns, similarities) of the matrix S, as NumPy compares it."""
-    hits = S >= S.dtype.type(threshold)
+    hits = S.dtype.type(threshold) <= S
     rows, columns = np.nonzero(np.triu(hits, 1) if same else hits)
     return rows, columns, S[rows, columns]
 

@@ -202,14 +202,12 @@ def test_several_blocks_of_rows():
     """Y is indexed 2^15 rows at a time."""
     Y = random_rows(33_000, 6, density=0.4, dtype=np.float32)
     X = Y[32_700:32_720]
-    for one, two in (
-        (everything(csr(X), csr(Y)), everything(csr(X), csr(Y[::-1].copy()))),
-        (everything(csr(Y), csr(X)), everything(csr(Y[::-1].copy()), csr(X))),
-    ):
-        flip = (slice(None), slice(None, None, -1)) if one[0].shape[0] == 20 else slice(None, None, -1)
-        assert_same_bits(one[0], two[0][flip])
-        assert_same_bits(np.sort(one[2], axis=None), np.sort(two[2], axis=None))
-        assert len(one[-4]) == len(two[-4])
+    one, two = everything(csr(X), csr(Y)), everything(csr(X), csr(Y[::-1].copy()))
+    assert_same_bits(one[0], two[0][:, ::-1])
+    assert_same_bits(one[2], two[2])
+    assert_same_bits(np.sort(one[6]), np.sort(two[6]))
+    assert_same_bits(np.sort(one[-3]), np.sort(two[-3]))
+    assert_same_bits(one[0], everything(csr(Y), csr(X))[0].T)
 
 
 def test_many_features_are_renumbered():
@@ -232,11 +230,10 @@ def test_out_and_dtype():
     assert_same_bits(narrow, expected.astype(np.float32))
     single = unitdot.cosine_similarity(csr(X.astype(np.float32)), dtype=np.float64)
     assert_same_bits(single, unitdot.cosine_similarity(csr(X.astype(np.float32))).astype(float))
-    matrix = csr(X[:, :4])
+    matrix = csr(np.eye(4))
     with pytest.raises(ValueError, match="out shares memory with X"):
-        buffer = matrix.data[:400].reshape(-1)
-        unitdot.cosine_similarity(matrix[:1], out=buffer[:1].reshape(1, 1), Y=matrix)
-    with pytest.raises(ValueError, match="out.*dense_output"):
+        unitdot.cosine_similarity(matrix, csr(np.eye(4)[:1]), out=matrix.data.reshape(4, 1))
+    with pytest.raises(ValueError, match=r"out.*dense_output"):
         unitdot.cosine_similarity(csr(X), dense_output=False, out=np.empty((20, 20)))
 
 
