@@ -31,13 +31,16 @@ def lines() -> tuple[str, ...]:
     return tuple(kept)
 
 
-def tfidf(n_lines: int, analyzer: str, dtype: str = "float32"):
+def tfidf(n_lines: int, analyzer: str, dtype: str = "float64"):
     """TF-IDF of the first `n_lines` lines, as scikit-learn makes it, CSR, rows not normalised.
 
     `analyzer` is "word" (scikit-learn's default words) or "char" (character 3-grams).
     """
+    import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     ngrams = (3, 3) if analyzer == "char" else (1, 1)
-    vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=ngrams, norm=None, dtype=dtype)
+    vectorizer = TfidfVectorizer(
+        analyzer=analyzer, ngram_range=ngrams, norm=None, dtype=np.dtype(dtype).type
+    )
     return vectorizer.fit_transform(lines()[:n_lines])

@@ -30,6 +30,8 @@ cdef struct Search:                  # a thread's, for one row of X and one bloc
     int32_t* feature
     int32_t* candidate
     float bar                        # the k-th best score when last looked at
+    float selected_from              # what the candidates at hand reach
+    Py_ssize_t n_selected
     float* top                       # a small heap of scores
     int32_t* top_row
 
@@ -136,7 +138,7 @@ cdef void add_scores(Search* w, Py_ssize_t k) noexcept nogil:
     cdef int64_t q
     cdef int32_t j
     cdef float x = w.weight[k]
-    if not w.scan and n + length_of(lists, w.feature[k]) > lists.rows // 3:
+    if not w.scan and n + length_of(lists, w.feature[k]) > lists.rows // 8:
         w.scan = True
     if w.scan:
         for q in range(lists.start[w.feature[k]], lists.start[w.feature[k] + 1]):
@@ -154,10 +156,12 @@ cdef Py_ssize_t select(Search* w, float bar) noexcept nogil:
     """candidate[:...] = rows of the block whose score reaches the bar, perhaps repeated."""
     cdef Py_ssize_t n = 0, j, k
     cdef const float* score = w.score
+    w.selected_from = bar
     if not w.scan:
         for k in range(w.n_touched):
             w.candidate[n] = w.touched[k]
             n += score[w.touched[k]] >= bar
+        w.n_selected = n
         return n
     j = 0
     while j < w.lists.rows:
@@ -167,6 +171,7 @@ cdef Py_ssize_t select(Search* w, float bar) noexcept nogil:
                 w.candidate[n] = <int32_t> k
                 n += score[k] >= bar
         j += 16
+    w.n_selected = n
     return n
 
 
@@ -242,7 +247,10 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             looked_at = w.rest[used]
     bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
     if bar > 0 or not w.scan:
-        n = select(w, <float> bar if bar > 0 else -4)
+        if used == s.x.count and bar > w.selected_from:
+            n = w.n_selected         # scores have not changed since
+        else:
+            n = select(w, <float> bar if bar > 0 else -4)
         for c in range(n):
             k = w.candidate[c]
             bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else -4
