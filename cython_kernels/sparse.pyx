@@ -15,7 +15,7 @@ of any processor. The files, in the order in which data flows through them:
 """
 
 from cython.parallel cimport prange
-from libc.math cimport NAN, frexp, ldexp, sqrt
+from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
 from libc.stdlib cimport calloc, free

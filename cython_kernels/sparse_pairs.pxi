@@ -8,14 +8,18 @@
 # for rows of norm 1, by Cauchy and Schwarz, whatever the signs. So every list holds, with each
 # row's weight, the norm of what comes after it, and a pair whose bound stays below t at their first
 # feature need never be looked at. Entries from which on the row's norm is below t can reach it with
-# no row: they are not indexed, and x does not look for them. What passes is compared exactly.
-# There are no sums to keep: lists are only read, in order.
+# no row: they are not indexed, and x does not look for them. There are no sums to keep: lists are
+# only read, in order. Most of what passes is stopped by a sketch: the norms of a row's entries in
+# each of 32 buckets of features, since x · y <= sum of ‖x in b‖ ‖y in b‖ over the buckets b, again
+# by Cauchy and Schwarz. The rest is compared exactly.
 
 cdef double BOUND_SLACK = 1e-6       # bounds are kept in float; the comparison is exact
 
 cdef enum:
     FOUND_BYTES = 4 << 20            # results that a thread keeps before they are fetched
     RUN = 16                         # bounds looked at together
+    BUCKETS = 32                     # a row's sketch is a cache line of int16
+    SKETCH_ONE = 1 << 14             # the norm 1 in a sketch
 
 
 cdef struct Pairs:
@@ -27,6 +31,8 @@ cdef struct Pairs:
     const int32_t* row
     const float* weight
     const float* rest
+    const int16_t* sketch            # of Y's rows
+    int32_t sketch_bar
     double threshold
     bint same, wide, narrow
     Py_ssize_t capacity
@@ -44,6 +50,29 @@ cdef struct Catch:                   # a thread's results
     int32_t* column
     double* similarity
     float* after
+    const int16_t* x                 # sketch of the row at hand
+    int16_t own[BUCKETS]
+
+
+cdef void sketch_row(const Entries* row, double inverse, int16_t* sketch) noexcept nogil:
+    """The norm in every bucket, rounded up."""
+    cdef double norm2[BUCKETS]
+    cdef double weight
+    cdef Py_ssize_t k
+    memset(norm2, 0, sizeof(norm2))
+    for k in range(row.count):
+        weight = row.value[k] * inverse
+        norm2[(<uint32_t> row.feature[k] * <uint32_t> 2654435761) >> 27] += weight * weight
+    for k in range(BUCKETS):
+        sketch[k] = <int16_t> ceil(sqrt(norm2[k]) * SKETCH_ONE)
+
+
+cdef inline int32_t sketch_bound(const int16_t* x, const int16_t* y) noexcept nogil:
+    cdef int32_t total = 0
+    cdef int k
+    for k in range(BUCKETS):
+        total += <int32_t> x[k] * <int32_t> y[k]
+    return total
 
 
 cdef void remainders(const Table* t, Py_ssize_t i, const int32_t* rank, double threshold,
@@ -70,11 +99,13 @@ cdef class PairIndex:
     cdef Pairs p
     cdef Rows X, Y
     cdef float* after
+    cdef void* sketches
     cdef Team team
     cdef Py_ssize_t room
 
     def __dealloc__(self):
         free(self.team.memory)
+        free(self.sketches)
         free(self.p.thread)
         free(self.p.place)
         free(self.p.count)
@@ -100,6 +131,9 @@ cdef class PairIndex:
         p.rank = <int32_t*> allocate(p.Y.features * sizeof(int32_t))
         self.after = <float*> allocate(entries * sizeof(float))
         p.after = self.after
+        self.sketches = allocate((p.Y.rows + 1) * BUCKETS * sizeof(int16_t))
+        p.sketch = <int16_t*> ((<size_t> self.sketches + 63) // 64 * 64)
+        p.sketch_bar = <int32_t> (min(2.0, threshold - BOUND_SLACK) * SKETCH_ONE * SKETCH_ONE)
         begin(&team, p.Y.longest, 0, 0, threads)
         try:
             with nogil:
@@ -111,6 +145,7 @@ cdef class PairIndex:
                 read_row(p.Y, i, &s.x)
                 remainders(p.Y, i, p.rank, threshold, &s.x, s.key,
                            self.after + start_of(p.Y, i))
+                sketch_row(&s.x, p.Y.inverse[i], <int16_t*> p.sketch + i * BUCKETS)
             with nogil:
                 count_indexed(p.Y, start, p.after, &team.of[0].x)
             size = start[p.Y.features + 1]
@@ -243,6 +278,8 @@ cdef bint meet(const Pairs* p, Catch* c, Scratch* s, Py_ssize_t i, Py_ssize_t j)
     if c.seen[j] == c.stamp:
         return True
     c.seen[j] = c.stamp
+    if sketch_bound(c.x, p.sketch + j * BUCKETS) < p.sketch_bar:
+        return True
     similarity = given(cosine_of(dot_with(&s.x, s.dense, p.Y, j, &s.y), p.X, i, p.Y, j, p.wide),
                        p.narrow)
     if similarity >= p.threshold:
@@ -309,7 +346,10 @@ cdef void join_row(const Pairs* p, Py_ssize_t i, int thread, Scratch* s) noexcep
     read_row(p.X, i, &s.x)
     if p.same:
         after = p.after + start_of(p.X, i)
+        c.x = p.sketch + i * BUCKETS
     else:
+        sketch_row(&s.x, p.X.inverse[i], c.own)
+        c.x = c.own
         remainders(p.X, i, p.rank, p.threshold, &s.x, s.key, c.after)
         after = c.after
     spread(&s.x, s.dense)

@@ -242,7 +242,7 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             length = length_of(lists, w.feature[used])
             spent, left, budget = spent + length, left - length, budget - length
             used += 1
-        if used == n or (left > spent // 4 + best.k * mean and w.rest[used] < 0.8 * looked_at):
+        if used == n or (left > spent + best.k * mean and w.rest[used] < 0.5 * looked_at):
             compare_best_scores(w, s, i, best)
             looked_at = w.rest[used]
     bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
