@@ -10,7 +10,7 @@
 # feature need never be looked at. Entries from which on the row's norm is below t can reach it with
 # no row: they are not indexed, and x does not look for them. There are no sums to keep: lists are
 # only read, in order. Most of what passes is stopped by a sketch: the norms of a row's entries in
-# each of 32 buckets of features, since x · y <= sum of ‖x in b‖ ‖y in b‖ over the buckets b, again
+# each of 64 buckets of features, since x · y <= sum of ‖x in b‖ ‖y in b‖ over the buckets b, again
 # by Cauchy and Schwarz. The rest is compared exactly.
 
 cdef double BOUND_SLACK = 1e-6       # bounds are kept in float; the comparison is exact
@@ -18,8 +18,8 @@ cdef double BOUND_SLACK = 1e-6       # bounds are kept in float; the comparison 
 cdef enum:
     FOUND_BYTES = 4 << 20            # results that a thread keeps before they are fetched
     RUN = 16                         # bounds looked at together
-    BUCKETS = 32                     # a row's sketch is a cache line of int16
-    SKETCH_ONE = 1 << 14             # the norm 1 in a sketch
+    BUCKETS = 64                     # a row's sketch is a cache line of bytes
+    SKETCH_ONE = 250                 # the norm 1 in a sketch
 
 
 cdef struct Pairs:
@@ -31,7 +31,7 @@ cdef struct Pairs:
     const int32_t* row
     const float* weight
     const float* rest
-    const int16_t* sketch            # of Y's rows
+    const uint8_t* sketch            # of Y's rows
     int32_t sketch_bar
     double threshold
     bint same, wide, narrow
@@ -50,11 +50,11 @@ cdef struct Catch:                   # a thread's results
     int32_t* column
     double* similarity
     float* after
-    const int16_t* x                 # sketch of the row at hand
-    int16_t own[BUCKETS]
+    const uint8_t* x                 # sketch of the row at hand
+    uint8_t own[BUCKETS]
 
 
-cdef void sketch_row(const Entries* row, double inverse, int16_t* sketch) noexcept nogil:
+cdef void sketch_row(const Entries* row, double inverse, uint8_t* sketch) noexcept nogil:
     """The norm in every bucket, rounded up."""
     cdef double norm2[BUCKETS]
     cdef double weight
@@ -62,12 +62,12 @@ cdef void sketch_row(const Entries* row, double inverse, int16_t* sketch) noexce
     memset(norm2, 0, sizeof(norm2))
     for k in range(row.count):
         weight = row.value[k] * inverse
-        norm2[(<uint32_t> row.feature[k] * <uint32_t> 2654435761) >> 27] += weight * weight
+        norm2[(<uint32_t> row.feature[k] * <uint32_t> 2654435761) >> 26] += weight * weight
     for k in range(BUCKETS):
-        sketch[k] = <int16_t> ceil(sqrt(norm2[k]) * SKETCH_ONE)
+        sketch[k] = <uint8_t> ceil(sqrt(norm2[k]) * SKETCH_ONE)
 
 
-cdef inline int32_t sketch_bound(const int16_t* x, const int16_t* y) noexcept nogil:
+cdef inline int32_t sketch_bound(const uint8_t* x, const uint8_t* y) noexcept nogil:
     cdef int32_t total = 0
     cdef int k
     for k in range(BUCKETS):
@@ -131,8 +131,8 @@ cdef class PairIndex:
         p.rank = <int32_t*> allocate(p.Y.features * sizeof(int32_t))
         self.after = <float*> allocate(entries * sizeof(float))
         p.after = self.after
-        self.sketches = allocate((p.Y.rows + 1) * BUCKETS * sizeof(int16_t))
-        p.sketch = <int16_t*> ((<size_t> self.sketches + 63) // 64 * 64)
+        self.sketches = allocate((p.Y.rows + 1) * BUCKETS * sizeof(uint8_t))
+        p.sketch = <uint8_t*> ((<size_t> self.sketches + 63) // 64 * 64)
         p.sketch_bar = <int32_t> (min(2.0, threshold - BOUND_SLACK) * SKETCH_ONE * SKETCH_ONE)
         begin(&team, p.Y.longest, 0, 0, threads)
         try:
@@ -145,7 +145,7 @@ cdef class PairIndex:
                 read_row(p.Y, i, &s.x)
                 remainders(p.Y, i, p.rank, threshold, &s.x, s.key,
                            self.after + start_of(p.Y, i))
-                sketch_row(&s.x, p.Y.inverse[i], <int16_t*> p.sketch + i * BUCKETS)
+                sketch_row(&s.x, p.Y.inverse[i], <uint8_t*> p.sketch + i * BUCKETS)
             with nogil:
                 count_indexed(p.Y, start, p.after, &team.of[0].x)
             size = start[p.Y.features + 1]

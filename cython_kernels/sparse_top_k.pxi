@@ -166,11 +166,11 @@ cdef Py_ssize_t select(Search* w, float bar) noexcept nogil:
     j = 0
     while j < w.lists.rows:
         # `score` is padded with zeros
-        if scores_reach(score + j, bar):
-            for k in range(j, min(j + 16, w.lists.rows)):
+        if scores_reach(score + j, bar) | scores_reach(score + j + 16, bar):
+            for k in range(j, min(j + 32, w.lists.rows)):
                 w.candidate[n] = <int32_t> k
                 n += score[k] >= bar
-        j += 16
+        j += 32
     w.n_selected = n
     return n
 
