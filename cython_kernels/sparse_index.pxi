@@ -2,7 +2,7 @@
 
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
-    INDEX_ENTRIES = 1 << 25          # and entries of a block, where rows are long
+    INDEX_ENTRIES = 1 << 24          # and entries of a block, where rows are long
 
 cdef struct Lists:
     Py_ssize_t first, rows           # the block

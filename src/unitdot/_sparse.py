@@ -19,8 +19,8 @@ Triplet = tuple[Array, Array, Array]
 
 # thresholds that a zero similarity reaches, or all but reaches, have every pair computed
 BRUTE_FORCE = 1e-5
-# rows between two reports, and looks for Ctrl-C: at first, and seconds that they should take
-FIRST_ROWS = 1024
+# between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
+FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
 LONG, SHORT = 0.2, 0.05
 
 
@@ -40,6 +40,13 @@ class Problem(NamedTuple):
     def shape(self) -> tuple[int, int]:
         """(rows of X, rows of Y)."""
         return self.X.shape[0], self.Y.shape[0]
+
+    @property
+    def first_rows(self) -> int:
+        """Rows to begin with, if features are about as frequent as each other."""
+        n_X, n_features = self.X.shape
+        work = self.X.entries // max(1, n_X) * self.Y.entries // n_features
+        return int(max(1, min(FIRST_ROWS, FIRST_WORK // (work + 1))))
 
     @property
     def narrow(self) -> bool:
@@ -109,7 +116,7 @@ def top_k(
             *shared, block, rows.start, rows.stop, without_itself, similarities, indices, counts,
             problem.narrow, problem.threads,
         )  # fmt: skip
-    for rows in _chunks(n_X):
+    for rows in _chunks(n_X, problem.first_rows):
         kernels.complete(
             *shared, rows.start, rows.stop, without_itself, similarities, indices, counts,
             problem.wide, problem.narrow, problem.threads,
@@ -142,7 +149,7 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
         problem.X, problem.Y, threshold, problem.same, problem.wide, problem.narrow, problem.threads
     )
     found = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype))
-    length, row, size = 0, 0, FIRST_ROWS
+    length, row, size = 0, 0, problem.first_rows
     while row < n_X:
         start = perf_counter()
         done, new = index.run(row, min(size, n_X - row), problem.threads)
@@ -315,16 +322,16 @@ def _blocks_and_chunks(
     for number, (first, rows) in enumerate(blocks):
         if len(blocks) > 1 or reuse is None:
             reuse = kernels.Index(problem.Y, first, rows, weights, problem.wide)
-        for chunk in _chunks(n_X):
+        for chunk in _chunks(n_X, problem.first_rows):
             yield reuse, chunk
             if report is not None:
                 done = (passes[0] * len(blocks) + number) * n_X + chunk.stop
                 report(done // (passes[1] * len(blocks)), n_X)
 
 
-def _chunks(n_rows: int) -> Iterator[range]:
+def _chunks(n_rows: int, size: int) -> Iterator[range]:
     """Rows, as many at a time as are done in a fraction of a second."""
-    row, size = 0, FIRST_ROWS
+    row = 0
     while row < n_rows:
         start = perf_counter()
         yield range(row, min(row + size, n_rows))
@@ -334,5 +341,5 @@ def _chunks(n_rows: int) -> Iterator[range]:
 
 def _next_size(size: int, seconds: float) -> int:
     if seconds > LONG:
-        return max(16, size // 4)
+        return max(1, size // 4)
     return size * 2 if seconds < SHORT else size
