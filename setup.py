@@ -155,6 +155,11 @@ setup(
             [str(SOURCES / "cpu.pyx")],
             depends=[str(SOURCES / "openmp.h")],
         ),
+        Extension(
+            "unitdot._kernels.sparse",
+            [str(SOURCES / "sparse.pyx")],
+            depends=[str(path) for path in sorted(SOURCES.iterdir())],
+        ),
         *(
             kernel_module(isa, flags, precision, macros)
             for isa, flags in isas().items()

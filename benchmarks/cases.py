@@ -10,6 +10,7 @@ MATMUL_COPY = "numpy X @ Y.T, Y a copy"
 SYRK = "numpy X @ X.T (syrk)"
 MATMUL_WIDENED = "numpy X @ Y.T as float32"
 READ = "read X and Y once"
+TOPN = "sparse_dot_topn"
 
 MEMORY_LIMIT_MIB = 16.0  # a thread
 
@@ -83,6 +84,32 @@ class Work:
         return 1e-9 * item_size * sum(rows * features for rows, features in (self.X, self.Y))
 
 
+@dataclass(frozen=True)
+class TextWork:
+    """One call on the TF-IDF of lines of text (``benchmarks.texts``), with itself.
+
+    `task` is "product" (dense_output=False), "top-10" or "pairs"; the last has a threshold.
+    """
+
+    n_lines: int
+    analyzer: str
+    task: str
+    threshold: float | None = None
+    dtype: str = "float64"
+
+    def case(self, name: str, others: dict[str, float | None]) -> Case:
+        """The case, with every contender's target."""
+        what = self.task if self.threshold is None else f"{self.task} >= {self.threshold}"
+        grams = "words" if self.analyzer == "word" else "character 3-grams"
+        runs = tuple(
+            Run(label, "text_seconds", {"contender": label, **asdict(self)}, target)
+            for label, target in ({"unitdot": None} | others).items()
+        )
+        return Case(name, f"{what} of {self.n_lines:,} lines by {grams}, sparse", "s", runs)
+
+
+WORDS = 20_000, "word"
+GRAMS = 10_000, "char"
 SQUARE = Work((2000, 768), (2000, 768))
 SQUARE_FLOAT64 = Work((2000, 768), (2000, 768), "float64")
 SQUARE_FLOAT16 = Work((2000, 768), (2000, 768), "float16")
@@ -131,8 +158,25 @@ def all_cases(threads: int) -> list[Case]:
         _memory("memory-query-last", QUERY_LAST, threads),
         _memory("memory-deep", DEEP, threads),
         _memory("memory-paired", PAIRED, threads),
+        *_texts(),
         _import(),
     ]
+
+
+def _texts() -> list[Case]:
+    cases = [
+        TextWork(*WORDS, "product").case("sparse-product", {"scikit-learn": 0.35}),
+        TextWork(*WORDS, "product", dtype="float32").case(
+            "sparse-product-float32", {"scikit-learn": 0.35}
+        ),
+    ]
+    for kind, texts in (("words", WORDS), ("grams", GRAMS)):
+        cases += [
+            TextWork(*texts, "top-10").case(f"sparse-top-{kind}", {TOPN: 0.60}),
+            TextWork(*texts, "pairs", 0.8).case(f"sparse-pairs-0.8-{kind}", {TOPN: 0.10}),
+            TextWork(*texts, "pairs", 0.5).case(f"sparse-pairs-0.5-{kind}", {TOPN: 0.30}),
+        ]
+    return cases
 
 
 def _timed(work: Work, to_scikit_learn: float | None, others: dict[str, float | None]):

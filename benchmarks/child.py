@@ -26,7 +26,7 @@ BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one cal
 MIN_SAMPLES = 3
 IMPORTS_PER_ROUND = 5
 # What a contender may lack; any other import that fails is a fault.
-PACKAGES = {"unitdot", "sklearn", "numpy"}
+PACKAGES = {"unitdot", "sklearn", "numpy", "sparse_dot_topn"}
 
 Measurement = Callable[[], list]
 
@@ -72,6 +72,16 @@ def seconds(budget, contender, function, X, Y, dtype) -> Measurement:
     while _time(call, calls) < BATCH_SECONDS:
         calls *= 2
     return lambda: _repeat(lambda: _time(call, calls) / calls, budget)
+
+
+def text_seconds(budget, contender, n_lines, analyzer, **work) -> Measurement:
+    """Time per call on a TF-IDF matrix; the first call warms up."""
+    from .contenders import TEXT_CONTENDERS
+    from .texts import tfidf
+
+    call = TEXT_CONTENDERS[contender](tfidf(n_lines, analyzer, work.pop("dtype")), **work)
+    call()
+    return lambda: _repeat(lambda: _time(call), budget)
 
 
 def gflops(budget, X, Y, **work) -> Measurement:
@@ -137,7 +147,7 @@ def machine(budget) -> Measurement:
 
 PROBES = {
     probe.__name__: probe
-    for probe in (seconds, gflops, kernel_gflops, memory_mib, import_seconds, machine)
+    for probe in (seconds, text_seconds, gflops, kernel_gflops, memory_mib, import_seconds, machine)
 }
 
 

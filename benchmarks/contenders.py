@@ -13,7 +13,7 @@ from importlib import import_module
 
 import numpy as np
 
-from .cases import MATMUL, MATMUL_COPY, MATMUL_WIDENED, READ, SYRK
+from .cases import MATMUL, MATMUL_COPY, MATMUL_WIDENED, READ, SYRK, TOPN
 
 Call = Callable[[], object]
 
@@ -58,4 +58,42 @@ CONTENDERS: dict[str, Callable[..., Call]] = {
     SYRK: _syrk,
     MATMUL_WIDENED: _matmul_widened,
     READ: _read,
+}
+
+
+def _text_unitdot(X, task: str, threshold: float | None) -> Call:
+    import unitdot
+
+    return {
+        "product": lambda: unitdot.cosine_similarity(X, dense_output=False),
+        "top-10": lambda: unitdot.cosine_top_k(X, k=10),
+        "pairs": lambda: unitdot.cosine_pairs(X, threshold=threshold),
+    }[task]
+
+
+def _text_sklearn(X, task: str, threshold: float | None) -> Call:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    return {"product": lambda: cosine_similarity(X, dense_output=False)}[task]
+
+
+def _text_topn(X, task: str, threshold: float | None) -> Call:
+    """Normalised, because it does not; 200 neighbours a row stand for all above a threshold."""
+    from sklearn.preprocessing import normalize
+    from sparse_dot_topn import sp_matmul_topn
+
+    threads = int(os.environ["OMP_NUM_THREADS"])
+    top_n = {"top-10": 10, "pairs": 200}[task]
+
+    def call():
+        unit = normalize(X)
+        return sp_matmul_topn(unit, unit.T, top_n=top_n, threshold=threshold, n_threads=threads)
+
+    return call
+
+
+TEXT_CONTENDERS: dict[str, Callable[..., Call]] = {
+    "unitdot": _text_unitdot,
+    "scikit-learn": _text_sklearn,
+    TOPN: _text_topn,
 }

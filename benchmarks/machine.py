@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-DISTRIBUTIONS = ("unitdot", "numpy", "scikit-learn", "scipy", "threadpoolctl")
+DISTRIBUTIONS = ("unitdot", "numpy", "scikit-learn", "scipy", "sparse_dot_topn", "threadpoolctl")
 
 
 def describe() -> dict[str, Any]:

@@ -100,15 +100,6 @@ def test_no_matrix_at_all(name):
         refused(name, (TypeError, ValueError), r"\bY\b", Y=None)
 
 
-@pytest.mark.parametrize("kind", ["csr_array", "csr_matrix", "csc_array", "coo_array"])
-@pytest.mark.parametrize("argument", ["X", "Y"])
-@pytest.mark.parametrize("name", ALL)
-def test_sparse_is_not_there_yet(name, argument, kind):
-    sparse = pytest.importorskip("scipy.sparse")
-    value = getattr(sparse, kind)(np.eye(5, 6))
-    refused(name, TypeError, rf"(?i)\b{argument}\b.*sparse", **{argument: value})
-
-
 @pytest.mark.parametrize(
     "zero", ["", "Zero", "ZERO", "one", "ignore", None, 0, np.nan, True, b"nan", []]
 )

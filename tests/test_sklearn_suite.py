@@ -43,11 +43,6 @@ def replaced(monkeypatch):
     return calls
 
 
-def later(reason):
-    return pytest.mark.xfail(strict=True, raises=TypeError, reason=reason)
-
-
-SPARSE = later("sparse inputs come with a later issue")
 # (name of scikit-learn's test, its arguments); functions are named, and looked up when it runs
 CASES = [
     ("test_cosine_distances", {}),
@@ -121,7 +116,6 @@ def test_dense(name, arguments, replaced, isa):
     run(name, arguments, replaced)
 
 
-@SPARSE
 @pytest.mark.parametrize(("name", "arguments"), SPARSE_CASES)
 def test_sparse(name, arguments, replaced):
     run(name, arguments, replaced)

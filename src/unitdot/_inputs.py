@@ -4,7 +4,7 @@ import math
 import numbers
 import operator
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -139,11 +139,6 @@ def as_matrix(argument: Any, name: str, vector: bool) -> Array:
 
 
 def _convert(argument: Any, name: str) -> Array:
-    if hasattr(argument, "tocsr"):
-        raise TypeError(
-            f"{name} is a SciPy sparse {type(argument).__name__}; sparse input is not supported "
-            f"yet: pass {name}.toarray() if it fits in memory"
-        )
     if isinstance(argument, np.ma.MaskedArray) and np.ma.is_masked(argument):
         raise TypeError(f"{name} is an array with masked elements; fill them first")
     try:
@@ -171,7 +166,14 @@ def _with_known_dtype(array: Array, name: str) -> Array:
     )
 
 
-def check_features(X: Array, Y: Array) -> None:
+class Shaped(Protocol):
+    """An array or a sparse matrix."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+
+def check_features(X: Shaped, Y: Shaped) -> None:
     """Raise unless both have the same number of features, at least one, on their last axis."""
     if X.shape[-1] != Y.shape[-1]:
         raise ValueError(
@@ -282,11 +284,15 @@ def check_is_finite(
     for name, view, kind in matrices:
         found = kernels.first_not_finite(view, kind)
         if found is not None:
-            row, column = found
-            raise ValueError(
-                f"{name} holds a NaN or an infinity at {_place(index)}row {row}, "
-                f"column {column}; expected finite numbers (or check_finite=False)"
-            )
+            raise not_finite_error(name, *found, index)
+
+
+def not_finite_error(name: str, row: int, column: int, index: Shape = ()) -> ValueError:
+    """The error for a NaN or an infinity in the index-th matrix of a stack."""
+    return ValueError(
+        f"{name} holds a NaN or an infinity at {_place(index)}row {row}, "
+        f"column {column}; expected finite numbers (or check_finite=False)"
+    )
 
 
 def raise_zero_row(
@@ -296,10 +302,15 @@ def raise_zero_row(
     for name, view, kind in matrices:
         row = kernels.first_zero_row(view, kind)
         if row is not None:
-            raise ValueError(
-                f"{name} has a zero row, {_place(index)}row {row}, whose cosine is undefined; "
-                f'expected nonzero rows with zero="raise"'
-            )
+            raise zero_row_error(name, row, index)
+
+
+def zero_row_error(name: str, row: int, index: Shape = ()) -> ValueError:
+    """The error for a zero row in the index-th matrix of a stack."""
+    return ValueError(
+        f"{name} has a zero row, {_place(index)}row {row}, whose cosine is undefined; "
+        f'expected nonzero rows with zero="raise"'
+    )
 
 
 def _place(index: Shape) -> str:

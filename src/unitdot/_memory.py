@@ -15,16 +15,22 @@ UNCHECKED = 1 << 26
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """An uninitialised array, or a MemoryError that says how large it would have been."""
     size = math.prod(shape) * dtype.itemsize
-    if size > UNCHECKED:
-        held = available_bytes()
-        if size > np.iinfo(np.intp).max or (held is not None and size > held):
-            raise MemoryError(_message(shape, dtype, size, held))
+    what = f"the result of shape {shape} in {dtype}"
+    check(size, what)
     try:
         return np.empty(shape, dtype)
     except (MemoryError, ValueError) as error:
-        raise MemoryError(_message(shape, dtype, size, None)) from error
+        raise MemoryError(_message(what, size, None)) from error
 
 
-def _message(shape: tuple[int, ...], dtype: np.dtype[Any], size: int, held: int | None) -> str:
-    room = "" if held is None else f"; {held / 2**30:.1f} GiB are available"
-    return f"the result of shape {shape} in {dtype} needs {size / 2**30:.1f} GiB{room}"
+def check(size: int, what: str, held_already: int = 0) -> None:
+    """Raise MemoryError where there is no room for `size` bytes beyond those held already."""
+    if size - held_already > UNCHECKED:
+        room = available_bytes()
+        if size > np.iinfo(np.intp).max or (room is not None and size - held_already > room):
+            raise MemoryError(_message(what, size, room))
+
+
+def _message(what: str, size: int, room: int | None) -> str:
+    rest = "" if room is None else f"; {room / 2**30:.1f} GiB are available"
+    return f"{what} needs {size / 2**30:.1f} GiB{rest}"

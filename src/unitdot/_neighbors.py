@@ -1,4 +1,4 @@
-"""The public reductions on dense input, in which the full matrix is never made."""
+"""The public reductions, in which the full matrix is never made; on dense input by themselves."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def cosine_top_k(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples_X, n_features) or (n_features,)
+    X : array-like or sparse, of shape (n_samples_X, n_features) or (n_features,)
         The queries; one vector is a query whose axis is dropped from the result.
-    Y : array-like of shape (n_samples_Y, n_features), optional
+    Y : array-like or sparse, of shape (n_samples_Y, n_features), optional
         The corpus. A memory map is read block by block. Default: `X` itself, where no row is its
         own neighbour.
     k : int, default=10
@@ -122,7 +122,7 @@ def cosine_top_k(
         Without `Y`, let a row be its own neighbour.
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
-        (done, total), in pairs of rows.
+        (done, total), in pairs of rows (of sparse input: in rows of `X`).
     dtype, zero, check_finite, n_threads
         As in :func:`cosine_similarity`. NaN similarities come last.
 
@@ -158,6 +158,11 @@ def cosine_top_k(
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
     include_self = _inputs.check_flag(include_self, "include_self")
+    if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        from unitdot import _sparse
+
+        with reporting(progress, "neighbours") as report:
+            return TopK(*_sparse.top_k(X, Y, k, include_self, report, options))
     X, Y, same = _matrices(X, Y, vector=True)
     candidates = max(0, Y.shape[0] - (same and not include_self))
     _inputs.check_row_numbers(Y)
@@ -200,15 +205,15 @@ def cosine_pairs(
 
     Parameters
     ----------
-    X : array-like of shape (n_samples_X, n_features)
+    X : array-like or sparse, of shape (n_samples_X, n_features)
         Rows of numbers.
-    Y : array-like of shape (n_samples_Y, n_features), optional
+    Y : array-like or sparse, of shape (n_samples_Y, n_features), optional
         Default: `X` with itself, each unordered pair once, ``row < column``, with half the work.
     threshold : float, default=0.9
         The least similarity, itself included; it is rounded to the dtype of the similarities.
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
-        (done, total), in pairs of rows.
+        (done, total), in pairs of rows (of sparse input: in rows of `X`).
     dtype, zero, check_finite, n_threads
         As in :func:`cosine_similarity`. No NaN reaches any threshold.
 
@@ -236,6 +241,8 @@ def cosine_pairs(
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
     limit = _inputs.check_threshold(threshold)
+    if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        return _sparse_pairs(X, Y, limit, progress, options)
     X, Y, same = _matrices(X, Y, vector=False)
     n, m = X.shape[0], Y.shape[0]
     wide = _inputs.compute_wide(X, Y)
@@ -255,6 +262,23 @@ def cosine_pairs(
     return pairs_of(watch.rows, watch.columns, watch.similarities, n, m)
 
 
+def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options: Options) -> Pairs:
+    from unitdot import _sparse
+
+    sides = [X, X if Y is None else Y]
+    for name, side in zip("XY", sides, strict=True):
+        if np.ndim(side) != 2:
+            raise ValueError(f"{name} has {np.ndim(side)} axes; expected a matrix")
+    with reporting(progress, "pairs") as report:
+        found = _sparse.pairs(X, Y, _clipped(limit), report, options)
+    return pairs_of(*found, *(np.shape(side)[0] for side in sides))
+
+
+def _clipped(threshold: float) -> float:
+    # further out is no different, and would overflow in float32
+    return min(max(threshold, -2.0), 2.0)
+
+
 def _matrices(X: Any, Y: Any, vector: bool) -> tuple[Array, Array, bool]:
     """Both as matrices; X may be a vector where `vector`."""
     same = Y is None or Y is X
@@ -268,8 +292,7 @@ def _matrices(X: Any, Y: Any, vector: bool) -> tuple[Array, Array, bool]:
 
 def _limit(threshold: float, wide: bool, dtype: np.dtype[Any]) -> float:
     """The least number of the kernel's precision that reaches the threshold, in `dtype`."""
-    threshold = min(max(threshold, -2.0), 2.0)
-    limit = float(dtype.type(threshold))
+    limit = float(dtype.type(_clipped(threshold)))
     if not wide:
         # as Python's floats: NumPy compares these with its own in float32
         nearest = np.float32(limit)

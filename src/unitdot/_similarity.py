@@ -1,4 +1,4 @@
-"""The public functions on dense input: validate, allocate, call a kernel."""
+"""The public functions: validate, allocate, call a kernel. Sparse input goes to _sparse.py."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -26,7 +26,7 @@ def cosine_similarity(
     zero: Zero = "zero",
     check_finite: bool = True,
     n_threads: int | None = None,
-) -> Array:
+) -> Any:
     """Cosine similarity of every row of `X` with every row of `Y`.
 
     ``S[i, j] = X[i] · Y[j] / (‖X[i]‖ ‖Y[j]‖)``, what scikit-learn's function of this name gives,
@@ -38,11 +38,13 @@ def cosine_similarity(
     X : array-like of shape (..., n_samples_X, n_features) or (n_features,)
         Rows of numbers: bool, integers, float16, bfloat16, float32 or float64. One vector is a
         row whose axis is dropped from the result; stacks of matrices broadcast as in
-        :func:`numpy.matmul`.
+        :func:`numpy.matmul`. Or a SciPy sparse matrix or array; CSR with sorted indices is read
+        in place.
     Y : array-like of shape (..., n_samples_Y, n_features) or (n_features,), optional
-        Default: `X` itself, with half the work.
+        Default: `X` itself, with half the work. Dense and sparse may meet.
     dense_output : bool, default=True
-        Accepted for compatibility with scikit-learn; dense input gives dense output.
+        False: where both sides are sparse, a canonical CSR matrix (an array where one side is
+        one) with no explicit zeros. Otherwise the result is an ndarray.
     out : ndarray of the result's shape and dtype, optional
         Written in place and returned. It may have any strides, but must not share memory with
         the input.
@@ -60,14 +62,15 @@ def cosine_similarity(
 
     Returns
     -------
-    ndarray of shape (..., n_samples_X, n_samples_Y)
+    ndarray of shape (..., n_samples_X, n_samples_Y), or CSR
         Similarities, float32 or float64; a NumPy scalar for two vectors.
 
     Raises
     ------
     ValueError
         For different numbers of features or none, NaN or infinity, an `out` that does not fit,
-        an unknown keyword value; the message names the argument.
+        an unknown keyword value, a sparse matrix whose indices are out of range; the message
+        names the argument.
     TypeError
         For input that does not hold real numbers.
     MemoryError
@@ -89,9 +92,10 @@ def cosine_similarity(
     Dot products are accumulated with fused multiply-add in one fixed order, runs of 32 features
     in blocks of 128, in register tiles as in BLIS (Van Zee and van de Geijn, *ACM Trans. Math.
     Softw.* 41, 2015); ``1 / (‖x‖ ‖y‖)`` is kept in double-word arithmetic (Dekker, *Numer. Math.*
-    18, 1971) and rounded once.
+    18, 1971) and rounded once. With sparse input dot products are accumulated in double over the
+    shared features in ascending order, row by row (Gustavson, *ACM Trans. Math. Softw.* 4, 1978).
     """
-    return _full(X, Y, out, False, dtype, zero, check_finite, n_threads)
+    return _full(X, Y, dense_output, out, False, dtype, zero, check_finite, n_threads)
 
 
 def cosine_distances(
@@ -130,7 +134,8 @@ def cosine_distances(
            [1., 0., 1.],
            [2., 1., 0.]])
     """
-    return _full(X, Y, out, True, dtype, zero, check_finite, n_threads)
+    distances: Array = _full(X, Y, True, out, True, dtype, zero, check_finite, n_threads)
+    return distances
 
 
 def paired_cosine_similarity(
@@ -173,7 +178,8 @@ def paired_cosine_similarity(
     >>> unitdot.paired_cosine_similarity([[1.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [3.0, 4.0]])
     array([1. , 0.8])
     """
-    return _paired(X, Y, axis, False, dtype, zero, check_finite, n_threads)
+    similarities: Array = _paired(X, Y, axis, False, dtype, zero, check_finite, n_threads)
+    return similarities
 
 
 def paired_cosine_distances(
@@ -209,11 +215,20 @@ def paired_cosine_distances(
     >>> unitdot.paired_cosine_distances([[1.0, 0.0], [0.0, 2.0]], [[2.0, 0.0], [0.0, -1.0]])
     array([0., 2.])
     """
-    return _paired(X, Y, axis, True, dtype, zero, check_finite, n_threads)
+    distances: Array = _paired(X, Y, axis, True, dtype, zero, check_finite, n_threads)
+    return distances
 
 
-def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
+def _sparse() -> Any:
+    from unitdot import _sparse  # only those who need it pay for its import
+
+    return _sparse
+
+
+def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
+    if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        return _sparse().full(X, Y, dense_output, distance, out, options)
     same = Y is None or Y is X
     X = _inputs.as_array(X, "X")
     Y = X if same else _inputs.as_array(Y, "Y")
@@ -239,8 +254,10 @@ def _full(X: Any, Y: Any, out: Any, distance: bool, *keywords: Any) -> Array:
     return result if out is not None or result.ndim else result[()]
 
 
-def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Array:
+def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
+    if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        return _sparse().paired(X, Y, axis, distance, options)
     X, Y = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
     X, Y = _inputs.features_last(X, Y, axis)
     _inputs.check_features(X, Y)

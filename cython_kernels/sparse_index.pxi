@@ -1,0 +1,122 @@
+# A block of rows of Y by feature: for every feature, the rows of the block that have it, ascending.
+
+cdef enum:
+    INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
+    INDEX_ENTRIES = 1 << 24          # and entries of a block, where rows are long
+
+cdef struct Lists:
+    Py_ssize_t first, rows           # the block
+    int64_t* start                   # of every feature, and the end
+    int32_t* row                     # less `first`
+    float* single                    # values: those of the rows as they are read, ...
+    double* wide
+    float* weight                    # ... or of rows of norm 1
+    # bitmaps of rows: of those whose results are NaN, and of long lists
+    Py_ssize_t words
+    uint64_t* nan_rows
+    int32_t* bitmap_of               # feature -> number of its bitmap, or -1
+    uint64_t* bitmaps
+
+
+cdef class Index:
+    """Rows [first, first + rows) of Y by feature."""
+
+    cdef Lists lists
+    cdef readonly bint wide
+    cdef readonly Py_ssize_t first, stop
+
+    def __dealloc__(self):
+        cdef Lists* lists = &self.lists
+        free(lists.start)
+        free(lists.row)
+        free(lists.single)
+        free(lists.wide)
+        free(lists.weight)
+        free(lists.nan_rows)
+        free(lists.bitmap_of)
+        free(lists.bitmaps)
+
+    def __init__(self, Rows Y, Py_ssize_t first, Py_ssize_t rows, bint weights, bint wide):
+        """`weights`: of rows of norm 1, for bounds; otherwise the values, and bitmaps."""
+        cdef Lists* lists = &self.lists
+        cdef const Table* t = &Y.table
+        cdef Team team
+        self.first, self.stop, self.wide = first, first + rows, wide
+        lists.first, lists.rows, lists.words = first, rows, (rows + 63) // 64
+        lists.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
+        begin(&team, t.longest, 0, 0, 1)
+        try:
+            with nogil:
+                count_features(t, lists, &team.of[0].x)
+            lists.row = <int32_t*> allocate(lists.start[t.features + 1] * sizeof(int32_t))
+            if weights:
+                lists.weight = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
+            elif wide:
+                lists.wide = <double*> allocate(lists.start[t.features + 1] * sizeof(double))
+            else:
+                lists.single = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
+            with nogil:
+                fill_lists(t, lists, &team.of[0].x)
+            if not weights:
+                self.add_bitmaps(t)
+        finally:
+            end(&team)
+
+    cdef add_bitmaps(self, const Table* t):
+        # or-ing a bitmap in costs a word for 64 rows; it pays for lists of more rows than that
+        cdef Lists* lists = &self.lists
+        cdef Py_ssize_t f, q, count = 0
+        lists.bitmap_of = <int32_t*> allocate(t.features * sizeof(int32_t))
+        lists.nan_rows = <uint64_t*> allocate(lists.words * sizeof(uint64_t))
+        for f in range(t.features):
+            lists.bitmap_of[f] = -1
+            if lists.start[f + 1] - lists.start[f] > 2 * lists.words:
+                lists.bitmap_of[f] = count
+                count += 1
+        lists.bitmaps = <uint64_t*> allocate(count * lists.words * sizeof(uint64_t))
+        for f in range(t.features):
+            if lists.bitmap_of[f] >= 0:
+                for q in range(lists.start[f], lists.start[f + 1]):
+                    set_bit(lists.bitmaps + lists.bitmap_of[f] * lists.words, lists.row[q])
+        for q in range(lists.rows):
+            if t.norm2[lists.first + q] != t.norm2[lists.first + q]:
+                set_bit(lists.nan_rows, q)
+
+
+cdef inline void set_bit(uint64_t* words, Py_ssize_t place) noexcept nogil:
+    words[place >> 6] |= <uint64_t> 1 << (place & 63)
+
+
+cdef void count_features(const Table* t, Lists* lists, Entries* row) noexcept nogil:
+    """start[f + 1] = where the list of f begins, which filling moves to its end."""
+    cdef Py_ssize_t i, k, f
+    for i in range(lists.first, lists.first + lists.rows):
+        read_row(t, i, row)
+        for k in range(row.count):
+            lists.start[row.feature[k] + 2] += 1
+    for f in range(t.features):
+        lists.start[f + 2] += lists.start[f + 1]
+
+
+cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef int64_t at
+    for i in range(lists.first, lists.first + lists.rows):
+        read_row(t, i, row)
+        for k in range(row.count):
+            at = lists.start[row.feature[k] + 1]
+            lists.start[row.feature[k] + 1] += 1
+            lists.row[at] = <int32_t> (i - lists.first)
+            if lists.weight != NULL:
+                lists.weight[at] = <float> (row.value[k] * t.inverse[i])
+            elif lists.wide != NULL:
+                lists.wide[at] = row.value[k]
+            else:
+                lists.single[at] = <float> row.value[k]
+
+
+def blocks_of(Rows Y):
+    """(first, rows) of the blocks that Y is indexed by."""
+    cdef Py_ssize_t mean = Y.entries // max(1, Y.table.rows) + 1
+    cdef Py_ssize_t rows = max(1, min(<Py_ssize_t> INDEX_ROWS, <Py_ssize_t> INDEX_ENTRIES // mean))
+    return [(i, min(rows, Y.table.rows - i)) for i in range(0, Y.table.rows, rows)]

@@ -1,0 +1,202 @@
+# Every row of X against the rows of a block of Y (Gustavson, ACM Trans. Math. Softw. 4, 1978).
+#
+# A row's dot products with the whole block grow in one vector of doubles, feature by feature in
+# ascending order. Which of them are stored is known beforehand: the or of the features' bitmaps,
+# which also counts the result before anything is computed.
+
+cdef enum:
+    AT_ONCE = 256                    # results finished together
+
+cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
+                          double* sums) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(count):
+        sums[row[q]] += x * <double> value[q]
+
+
+cdef void add_row(const Lists* lists, const Entries* x, double* sums) noexcept nogil:
+    """sums[j] += x · Y[j] for the block's rows j."""
+    cdef Py_ssize_t k
+    cdef int64_t start, count
+    for k in range(x.count):
+        start = lists.start[x.feature[k]]
+        count = lists.start[x.feature[k] + 1] - start
+        if lists.wide != NULL:
+            add_list(lists.wide + start, lists.row + start, count, x.value[k], sums)
+        else:
+            add_list(lists.single + start, lists.row + start, count, x.value[k], sums)
+
+
+cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan,
+                   uint64_t* words) noexcept nogil:
+    """words = the bitmap of the block's rows that share a feature with x, or have NaN results."""
+    cdef Py_ssize_t k, w
+    cdef int64_t q
+    cdef int32_t bitmap
+    cdef const uint64_t* other
+    memcpy(words, lists.nan_rows, lists.words * sizeof(uint64_t))
+    if is_nan:
+        for w in range(lists.words):
+            words[w] = ~<uint64_t> 0
+        if lists.rows % 64:
+            words[lists.words - 1] = (<uint64_t> 1 << (lists.rows % 64)) - 1
+    for k in range(x.count):
+        bitmap = lists.bitmap_of[x.feature[k]]
+        if bitmap >= 0:
+            other = lists.bitmaps + bitmap * lists.words
+            for w in range(lists.words):
+                words[w] |= other[w]
+        else:
+            for q in range(lists.start[x.feature[k]], lists.start[x.feature[k] + 1]):
+                set_bit(words, lists.row[q])
+
+
+cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y, Py_ssize_t j,
+                 Py_ssize_t count, bint wide, double* out) noexcept nogil:
+    """out[k] = `cosine` of row i and row j + k, by vectors where it can be."""
+    cdef Py_ssize_t k
+    cdef const double* inverse = Y.inverse + j
+    cdef double inverse_x = X.inverse[i]
+    if wide:
+        for k in range(count):
+            out[k] = dot[k] * (inverse_x * inverse[k])
+    else:
+        for k in range(count):
+            out[k] = <double> <float> (dot[k] * (inverse_x * inverse[k]))
+    for k in range(count):
+        if out[k] * out[k] >= 0.25:
+            out[k] = cosine_of(dot[k], X, i, Y, j + k, wide)
+
+
+cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
+                        const uint64_t* words, double* sums, bint wide, value_t* values,
+                        index_t* indices) noexcept nogil:
+    """Row i's marked sums as entries; the sums are zeros again. Returns how many there are.
+
+    Dot products that cancelled, or vanish in the dtype of the result, are not stored.
+    """
+    cdef Py_ssize_t w, j, kept = 0
+    cdef uint64_t bits
+    cdef double norm2 = X.norm2[i], inverse = X.inverse[i]
+    cdef value_t value
+    for w in range(lists.words):
+        bits = words[w]
+        while bits:
+            j = lists.first + w * 64 + lowest_bit(bits)
+            bits &= bits - 1
+            value = <value_t> cosine(sums[j - lists.first], norm2, inverse, Y.norm2[j],
+                                     Y.inverse[j], wide)
+            sums[j - lists.first] = 0
+            indices[kept] = <index_t> j
+            values[kept] = value
+            kept += value != 0
+    return kept
+
+
+def count_entries(Rows X, Index index, Py_ssize_t first, Py_ssize_t stop, int64_t[::1] counts,
+                  int threads):
+    """counts[i] += the entries of row i in the block, i in [first, stop)."""
+    cdef const Lists* lists = &index.lists
+    cdef Team team
+    cdef Py_ssize_t i
+    begin(&team, X.table.longest, 0, lists.words * sizeof(uint64_t), threads)
+    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        counts[i] += count_row(&X.table, lists, i, team.of + omp_get_thread_num())
+    end(&team)
+
+
+cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i,
+                          Scratch* s) noexcept nogil:
+    cdef uint64_t* words = <uint64_t*> s.extra
+    cdef Py_ssize_t w, count = 0
+    read_row(X, i, &s.x)
+    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
+    for w in range(lists.words):
+        count += count_bits(words[w])
+    return count
+
+
+cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
+                   int64_t* position, value_t* values, index_t* indices,
+                   Scratch* s) noexcept nogil:
+    cdef double* sums = <double*> s.extra
+    cdef uint64_t* words = <uint64_t*> (sums + lists.rows)
+    read_row(X, i, &s.x)
+    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
+    add_row(lists, &s.x, sums)
+    position[0] += collect(lists, Y, X, i, words, sums, wide, values + position[0],
+                           indices + position[0])
+
+
+def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
+                 int64_t[::1] position, value_t[::1] values, index_t[::1] indices, int threads):
+    """The entries of rows [first, stop) in the block, from position[i] on, which moves."""
+    cdef const Lists* lists = &index.lists
+    cdef Team team
+    cdef Py_ssize_t i
+    if not values.shape[0]:
+        return
+    begin(&team, X.table.longest, 0,
+          lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
+    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], &values[0], &indices[0],
+                 team.of + omp_get_thread_num())
+    end(&team)
+
+
+def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
+               const int64_t[::1] position):
+    """Entries of row i stand in [starts[i], position[i]): close the gaps; returns the number."""
+    cdef Py_ssize_t i
+    cdef int64_t to = 0, count
+    for i in range(position.shape[0]):
+        count = position[i] - starts[i]
+        if to != starts[i]:
+            memmove(&values[0] + to, &values[0] + starts[i], count * sizeof(value_t))
+            memmove(&indices[0] + to, &indices[0] + starts[i], count * sizeof(index_t))
+        starts[i] = <index_t> to
+        to += count
+    starts[position.shape[0]] = <index_t> to
+    return to
+
+
+cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
+                    bint same, bint distance, value_t* out, Scratch* s) noexcept nogil:
+    cdef double* sums = <double*> s.extra
+    cdef double result[AT_ONCE]
+    cdef Py_ssize_t j = 0, k, count
+    read_row(X, i, &s.x)
+    add_row(lists, &s.x, sums)
+    while j < lists.rows:
+        count = min(<Py_ssize_t> AT_ONCE, lists.rows - j)
+        finish(sums + j, X, i, Y, lists.first + j, count, wide, result)
+        if distance and wide:
+            for k in range(count):
+                result[k] = 1 - result[k]
+        elif distance:
+            for k in range(count):
+                result[k] = <float> 1 - <float> result[k]
+        for k in range(count):
+            out[j + k] = <value_t> result[k]
+        j += count
+    memset(sums, 0, lists.rows * sizeof(double))
+    # a row is at no distance from itself, a zero row too
+    j = i - lists.first
+    if distance and same and 0 <= j < lists.rows and X.norm2[i] == X.norm2[i]:
+        out[j] = 0
+
+
+def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint distance,
+               value_t[:, :] out, int threads):
+    """out = the block's columns of rows [first, first + out.shape[0]); its rows are contiguous."""
+    cdef const Lists* lists = &index.lists
+    cdef Team team
+    cdef Py_ssize_t i
+    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
+    for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        dense_row(&X.table, &Y.table, lists, first + i, index.wide, same, distance, &out[i, 0],
+                  team.of + omp_get_thread_num())
+    end(&team)

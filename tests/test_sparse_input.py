@@ -1,0 +1,235 @@
+"""Sparse input that is wrong, empty, not finite, zero, or whose result is too large."""
+
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot import _memory
+
+from .helpers import FLOATS, assert_same_bits
+from .sparse_data import INDEX_DTYPES, csr, everything, pairs, random_rows, sparse, top_k
+
+CALLS = {
+    "cosine_similarity": unitdot.cosine_similarity,
+    "sparse output": lambda X, Y, **k: unitdot.cosine_similarity(X, Y, dense_output=False, **k),
+    "cosine_distances": unitdot.cosine_distances,
+    "paired_cosine_similarity": unitdot.paired_cosine_similarity,
+    "top-k": lambda X, Y, **k: top_k(X, Y, 2, **k),
+    "pairs": lambda X, Y, **k: pairs(X, Y, 0.3, **k),
+    "all pairs": lambda X, Y, **k: pairs(X, Y, -1, **k),
+}
+GOOD = csr(random_rows(8, 6))
+
+
+def spoiled(part, at, value, index_dtype=np.int32, kind="csr_array"):
+    matrix = getattr(sparse, kind)(GOOD)
+    for name in ("indices", "indptr"):
+        setattr(matrix, name, getattr(matrix, name).astype(index_dtype))
+    getattr(matrix, part)[at] = value
+    return matrix
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csc_array", "csr_matrix", "bsr_array"])
+@pytest.mark.parametrize("index_dtype", INDEX_DTYPES)
+@pytest.mark.parametrize(
+    ("part", "at", "value"),
+    [
+        ("indices", 3, 8),
+        ("indices", -1, 2**31 - 1),
+        ("indices", 0, -1),
+        ("indptr", 0, 1),
+        ("indptr", 0, -1),
+        ("indptr", 3, 0),
+        ("indptr", 2, 2**30),
+        ("indptr", -1, 1000),
+        ("indptr", -1, -5),
+    ],
+)
+@pytest.mark.parametrize("argument", ["X", "Y"])
+@pytest.mark.parametrize("call", CALLS)
+def test_broken_structure(call, argument, part, at, value, index_dtype, kind):
+    arguments = {"X": GOOD, "Y": GOOD} | {argument: spoiled(part, at, value, index_dtype, kind)}
+    with pytest.raises(ValueError, match=rf"\b{argument}\.{part}\b|\b{argument}\b"):
+        CALLS[call](**arguments)
+
+
+def test_broken_parts():
+    for part, value in (
+        ("data", np.ones(3)),
+        ("indices", np.zeros(2, np.int32)),
+        ("indices", GOOD.indices.astype(float)),
+        ("indptr", GOOD.indptr[:-2]),
+    ):
+        matrix = GOOD.copy()
+        setattr(matrix, part, value)
+        with pytest.raises(ValueError, match=rf"X\.{part}|X\.data"):
+            unitdot.cosine_similarity(matrix)
+    coo = sparse.coo_array(GOOD.copy())
+    coo.coords = tuple(at.copy() for at in coo.coords)
+    coo.coords[1][0] = 77
+    with pytest.raises(ValueError, match=r"X.*77"):
+        unitdot.cosine_similarity(coo)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("call", CALLS)
+def test_not_finite(call, dtype, bad):
+    X = random_rows(30, 9, 0.5, dtype=dtype)
+    X[12, 3], X[12, 7], X[20, 1] = bad, bad, bad
+    arguments = ((csr(X), csr(X[:, ::-1])), "X"), ((csr(X[:12]), csr(X)), "Y"), ((X, GOOD), "X")
+    for (left, right), name in arguments[:2]:
+        if call.startswith("paired") and name == "Y":
+            continue
+        with pytest.raises(ValueError, match=rf"\b{name}\b.*row 12, column 3\b"):
+            CALLS[call](left, right)
+    reverse = csr(X)
+    reverse.indices, reverse.data = reverse.indices.copy(), reverse.data.copy()
+    for i in range(30):
+        row = slice(*reverse.indptr[i : i + 2])
+        reverse.indices[row] = reverse.indices[row][::-1].copy()
+        reverse.data[row] = reverse.data[row][::-1].copy()
+    reverse.has_sorted_indices = False
+    with pytest.raises(ValueError, match=r"\bX\b.*row 12, column 3\b"):
+        CALLS[call](reverse, csr(X))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_unchecked_they_stay_in_their_row(bad):
+    X = random_rows(30, 9, 0.5)
+    expected = unitdot.cosine_similarity(csr(X))
+    X[12, 3] = bad
+    matrix = csr(X)
+    S = unitdot.cosine_similarity(matrix, check_finite=False)
+    others = np.arange(30) != 12
+    assert_same_bits(S[np.ix_(others, others)], expected[np.ix_(others, others)])
+    assert np.isnan(S[12]).all()
+    assert np.isnan(S[:, 12]).all()
+    product = unitdot.cosine_similarity(matrix, dense_output=False, check_finite=False)
+    assert_same_bits(np.where(product.toarray() == 0, 0, product.toarray()), S)
+    assert np.isnan(unitdot.cosine_distances(matrix, check_finite=False)[12, 12])
+    similarities, indices = top_k(matrix, None, 29, check_finite=False)
+    assert (indices[others, -1] == 12).all()
+    assert np.isnan(similarities[others, -1]).all()
+    assert np.isfinite(similarities[others, :-1]).all()
+    for threshold in (-1, 0.2):
+        rows, columns, _ = pairs(matrix, None, threshold, check_finite=False)
+        assert 12 not in rows
+        assert 12 not in columns
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_zero_raise(call):
+    X = np.eye(6)
+    X[4] = 0
+    explicit = csr(np.eye(6))
+    explicit.data[4] = 0
+    for matrix in (csr(X), explicit):
+        for arguments, name in (((matrix, csr(np.eye(6))), "X"), ((csr(np.eye(6)), matrix), "Y")):
+            with pytest.raises(ValueError, match=rf"\b{name}\b.*zero row, row 4\b"):
+                CALLS[call](*arguments, zero="raise")
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_zero_policies(dtype):
+    X = random_rows(70, 9, 0.4, dtype=dtype)
+    X[[3, 68]] = 0
+    for right in (None, X[::-1].copy()):
+        matrix = None if right is None else csr(right)
+        for zero in ("zero", "nan"):
+            for name in ("cosine_similarity", "cosine_distances"):
+                sparse_result = getattr(unitdot, name)(csr(X), matrix, zero=zero)
+                dense = getattr(unitdot, name)(X, right, zero=zero)
+                np.testing.assert_allclose(sparse_result, dense, rtol=0, atol=1e-6)
+            S = unitdot.cosine_similarity(csr(X), matrix, zero=zero)
+            product = unitdot.cosine_similarity(csr(X), matrix, dense_output=False, zero=zero)
+            np.testing.assert_array_equal(product.toarray(), S)
+            assert product.nnz == np.count_nonzero(S)
+            similarities, indices = top_k(csr(X), matrix, 69, zero=zero)
+            np.testing.assert_array_equal(np.take_along_axis(S, indices, 1), similarities)
+            if zero == "nan":
+                assert not np.isnan(similarities[0, :-3]).any()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_empty(dtype):
+    none, some = sparse.csr_array((0, 6), dtype=dtype), csr(random_rows(8, 6, dtype=dtype))
+    for left, right in ((none, some), (some, none), (none, none), (none, None)):
+        shape = left.shape[0], (left if right is None else right).shape[0]
+        assert unitdot.cosine_similarity(left, right).shape == shape
+        assert unitdot.cosine_similarity(left, right, dense_output=False).shape == shape
+        assert all(len(a) == 0 for a in pairs(left, right))
+    nothing = sparse.csr_array((5, 6), dtype=dtype)
+    assert (unitdot.cosine_similarity(nothing, some) == 0).all()
+    assert unitdot.cosine_similarity(some, nothing, dense_output=False).nnz == 0
+    assert np.array_equal(top_k(nothing, None, 2)[1][:3], [[1, 2], [0, 2], [0, 1]])
+    assert len(everything(nothing)[9]) == 0
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_wrong_shapes_and_dtypes(call):
+    with pytest.raises(ValueError, match=r"Y has 5 features.*X has 6"):
+        CALLS[call](GOOD, csr(np.eye(8, 5)))
+    with pytest.raises(ValueError, match=r"X has 0 features"):
+        CALLS[call](sparse.csr_array((8, 0)), sparse.csr_array((8, 0)))
+    with pytest.raises(TypeError, match=r"Y holds .*complex"):
+        CALLS[call](GOOD, GOOD.astype(complex))
+    with pytest.raises(ValueError, match=r"Y has 3 axes"):
+        CALLS[call](GOOD, np.ones((2, 8, 6)))
+
+
+def test_too_large_a_result_is_refused(monkeypatch):
+    """Counted before it is filled, and the message says how large it would be."""
+    X = csr(np.ones((3000, 1), np.float32))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(_memory, "UNCHECKED", 1 << 16)
+    for call, entries in (
+        (lambda: unitdot.cosine_similarity(X, dense_output=False), "9000000 entries"),
+        (lambda: pairs(X, None, 0), "4498500 pairs"),
+        (lambda: pairs(X, None, 0.5), "pairs or more"),
+        (lambda: unitdot.cosine_similarity(X), "3000, 3000"),
+        (lambda: top_k(X, None, 100), "3000, 100"),
+    ):
+        with pytest.raises(MemoryError, match=rf"{re.escape(entries)}.*needs .* GiB"):
+            call()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+@pytest.mark.parametrize("call", ["full", "top_k", "pairs"])
+def test_long_work_can_be_interrupted(call):
+    code = f"""
+        import signal
+        import numpy as np, scipy.sparse as sp
+        import unitdot
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        X = sp.random_array((60_000, 300), density=0.05, rng=0).tocsr()
+        print("started", flush=True)
+        while True:
+            {{
+                "full": lambda: unitdot.cosine_similarity(X, X[:6000]),
+                "top_k": lambda: unitdot.cosine_top_k(X),
+                "pairs": lambda: unitdot.cosine_pairs(X, threshold=0.6),
+            }}["{call}"]()
+        """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        try:
+            assert run.stdout.readline() == "started\n"
+            time.sleep(0.7)
+            start = time.perf_counter()
+            run.send_signal(signal.SIGINT)
+            _, errors = run.communicate(timeout=10)
+            elapsed = time.perf_counter() - start
+        finally:
+            run.kill()
+    assert "KeyboardInterrupt" in errors
+    assert elapsed < 5  # a second is promised; a loaded machine needs more
