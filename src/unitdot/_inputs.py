@@ -107,7 +107,7 @@ def check_threshold(threshold: Any) -> float:
     try:
         value = float(threshold)
     except OverflowError:
-        value = math.inf if threshold > 0 else -math.inf
+        value = -math.inf if threshold < 0 else math.inf
     if value != value:
         raise ValueError("threshold is NaN; expected a number, usually from -1 to 1")
     return value
