@@ -76,7 +76,7 @@ def main() -> int:
     args = parser.parse_args()
     cases = _chosen(parser, args.cases, args.threads)
     if args.list:
-        print("\n".join(f"{case.name:<18}{case.title}" for case in cases))
+        print("\n".join(f"{case.name:<24}{case.title}" for case in cases))
         return 0
     rounds, budget = (3, 0.2) if args.quick else (7, 0.5)
 
