@@ -5,7 +5,8 @@ How it is measured
 - **One process for each contender and round.** Idle workers of one library's thread pool spin on
   cores that the next library needs: two libraries timed in one process mislead by up to 2 x.
 - **Rounds are interleaved** (A B C A B C ...), so a slow minute of the machine falls on everybody.
-- A child makes its inputs (standard normal, fixed seed), warms up, and measures for a bounded time.
+- A child makes its inputs (fixed seed; standard normal, but for the pairs' cases, whose rows have
+  near-duplicates or clusters), warms up, and measures for a bounded time.
   Calls are timed in batches of at least 10 ms; a sample is the time per call.
 - A round's value is the median of its samples, a contender's value the median of its rounds, and
   ratios are ratios of those. The spread is half the range of the rounds.
@@ -25,6 +26,8 @@ What the less usual figures mean
   in the same levels of the memory.
 - *Memory beyond inputs and output* is the growth of the resident set's peak during the first full
   call, less the bytes of its result. The peak is reset just before the call (Linux only).
+- *faiss* finds inner products: rows are copied and normalised first, which is counted, as is the
+  building of an index. With a matrix itself it counts each row as its own neighbour.
 - *Import* is the time of the statement alone; the start of the interpreter, which would flatter the
   ratio, is not counted.
 """

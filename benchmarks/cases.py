@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 MATMUL = "numpy X @ Y.T"
@@ -11,6 +11,10 @@ SYRK = "numpy X @ X.T (syrk)"
 MATMUL_WIDENED = "numpy X @ Y.T as float32"
 READ = "read X and Y once"
 TOPN = "sparse_dot_topn"
+PARTITION = "numpy matmul, argpartition"
+ROW_BLOCKS = "numpy X @ Y.T in row blocks"
+FAISS = "faiss.knn"
+FAISS_INDEX = "faiss IndexFlatIP"
 
 MEMORY_LIMIT_MIB = 16.0  # a thread
 
@@ -63,12 +67,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Work:
-    """One call: a function's name, its inputs' shapes (Y None: X with itself) and their dtype."""
+    """One call: a function's name, its inputs' shapes (Y None: X with itself) and their dtype.
+
+    `options` are the function's own keywords, `k` or `threshold`; `data` is a name of
+    ``benchmarks.child.DATA``.
+    """
 
     X: tuple[int, int]
     Y: tuple[int, int] | None
     dtype: str = "float32"
     function: str = "cosine_similarity"
+    options: dict[str, float] = field(default_factory=dict)
+    data: str = "normal"
 
     def run(self, contender: str, probe: str, target: float | None = None) -> Run:
         """Row for `contender` doing this work."""
@@ -122,6 +132,18 @@ NARROW = Work((7000, 64), (7000, 64))
 DEEP = Work((3000, 5000), (3000, 5000))
 PAIR = Work((1, 768), (1, 768))
 PAIRED = Work((100_000, 384), (100_000, 384), function="paired_cosine_distances")
+QUERIES = (1000, 384), (100_000, 384)
+TOP_10 = Work(*QUERIES, function="cosine_top_k", options={"k": 10})
+TOP_1000 = Work(*QUERIES, function="cosine_top_k", options={"k": 1000})
+TOP_10_QUERY = Work((1, 384), (100_000, 384), function="cosine_top_k", options={"k": 10})
+TOP_10_SELF = Work((20_000, 384), None, function="cosine_top_k", options={"k": 10})
+PAIRS = Work(
+    (20_000, 384), None, function="cosine_pairs", options={"threshold": 0.9}, data="duplicates"
+)
+# rows of one of 100 clusters have cosine 0.8, others 0, either with a deviation of 0.05 at most
+PAIRS_1_PERCENT = Work(
+    (20_000, 384), None, function="cosine_pairs", options={"threshold": 0.5}, data="clusters"
+)
 
 
 def all_cases(threads: int) -> list[Case]:
@@ -145,6 +167,44 @@ def all_cases(threads: int) -> list[Case]:
         _compute("pair", "one pair, 768 features, called in a loop", PAIR, 0.02, {MATMUL: None}),
         _memory_bound("query", "one query, 100,000 x 384", QUERY, 0.15, {MATMUL: 1.1}),
         _memory_bound("paired", "paired distances, 100,000 x 384", PAIRED, 0.15, {}),
+        _contest(
+            "top-10",
+            "top-10 of 1,000 queries in 100,000 x 384",
+            TOP_10,
+            {"scikit-learn": 0.20, FAISS: 0.85, FAISS_INDEX: None, MATMUL: 0.90, PARTITION: None},
+        ),
+        _memory_bound(
+            "top-10-query",
+            "top-10 of one query in 100,000 x 384",
+            TOP_10_QUERY,
+            None,
+            {FAISS: 1.0, FAISS_INDEX: 1.0},
+            read=1.1,
+        ),
+        _contest(
+            "top-1000",
+            "top-1000 of 1,000 queries in 100,000 x 384",
+            TOP_1000,
+            {"scikit-learn": None, FAISS: 0.60, FAISS_INDEX: None, PARTITION: None},
+        ),
+        _contest(
+            "top-10-self",
+            "top-10 of 20,000 x 384 with itself",
+            TOP_10_SELF,
+            {"scikit-learn": None, FAISS: None, ROW_BLOCKS: None},
+        ),
+        _contest(
+            "pairs",
+            "pairs >= 0.9 of 20,000 x 384 with itself",
+            PAIRS,
+            {"scikit-learn": 0.15, ROW_BLOCKS: 0.55},
+        ),
+        _contest(
+            "pairs-1-percent",
+            "the 1 % most similar pairs of 20,000 x 384 with itself",
+            PAIRS_1_PERCENT,
+            {"scikit-learn": 0.60, ROW_BLOCKS: None},
+        ),
         _tile("tile-float32", "float32"),
         _tile("tile-float64", "float64"),
         _product("product-float32", SQUARE, threads),
@@ -158,6 +218,10 @@ def all_cases(threads: int) -> list[Case]:
         _memory("memory-query-last", QUERY_LAST, threads),
         _memory("memory-deep", DEEP, threads),
         _memory("memory-paired", PAIRED, threads),
+        _memory("memory-top-10", TOP_10, threads),
+        _memory("memory-top-10-self", TOP_10_SELF, threads),
+        _memory("memory-pairs", PAIRS, threads),
+        _memory("memory-pairs-1-percent", PAIRS_1_PERCENT, None),
         *_texts(),
         _import(),
     ]
@@ -179,18 +243,22 @@ def _texts() -> list[Case]:
     return cases
 
 
-def _timed(work: Work, to_scikit_learn: float | None, others: dict[str, float | None]):
-    targets = {"unitdot": None, "scikit-learn": to_scikit_learn} | others
+def _timed(work: Work, targets: dict[str, float | None]):
+    targets = {"unitdot": None} | targets
     return tuple(work.run(label, "seconds", target) for label, target in targets.items())
 
 
-def _compute(name, title, work, to_scikit_learn, others) -> Case:
-    runs = _timed(work, to_scikit_learn, others)
+def _contest(name, title, work, targets) -> Case:
+    runs = _timed(work, targets)
     return Case(name, title, "s", runs, work=work.gflop(), work_unit="GFLOP")
 
 
-def _memory_bound(name, title, work, to_scikit_learn, others) -> Case:
-    runs = _timed(work, to_scikit_learn, others | {READ: None})
+def _compute(name, title, work, to_scikit_learn, others) -> Case:
+    return _contest(name, title, work, {"scikit-learn": to_scikit_learn} | others)
+
+
+def _memory_bound(name, title, work, to_scikit_learn, others, read=None) -> Case:
+    runs = _timed(work, {"scikit-learn": to_scikit_learn} | others | {READ: read})
     return Case(name, title, "s", runs, work=work.input_gb(), work_unit="GB")
 
 
@@ -218,8 +286,9 @@ def _two_threads() -> Case:
     return Case("threads", "2000 x 2000 x 768", "s", runs, ">=", SQUARE.gflop(), "GFLOP")
 
 
-def _memory(name: str, work: Work, threads: int) -> Case:
-    limit = MEMORY_LIMIT_MIB * threads
+def _memory(name: str, work: Work, threads: int | None) -> Case:
+    """Without `threads` there is no limit: pairs wait until their rows have met all others."""
+    limit = None if threads is None else MEMORY_LIMIT_MIB * threads
     runs = work.run("unitdot", "memory_mib", limit), work.run("scikit-learn", "memory_mib")
     title = f"memory beyond inputs and output, {work.X} and {work.Y or 'itself'}, {work.dtype}"
     return Case(name, title, "MiB", runs, max_rounds=3)

@@ -26,27 +26,46 @@ BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one cal
 MIN_SAMPLES = 3
 IMPORTS_PER_ROUND = 5
 # What a contender may lack; any other import that fails is a fault.
-PACKAGES = {"unitdot", "sklearn", "numpy", "sparse_dot_topn"}
+PACKAGES = {"unitdot", "sklearn", "numpy", "faiss", "sparse_dot_topn"}
 
 Measurement = Callable[[], list]
 
 
-def _inputs(X, Y, dtype):
-    """Standard normal arrays of the shapes X and Y; half precision is rounded from float32."""
+def _with_duplicates(A, rng):
+    """A tenth of the rows are another row with a little noise: cosine 0.995."""
+    A[1::10] = A[::10][: len(A[1::10])] + 0.1 * rng.standard_normal(A[1::10].shape, A.dtype)
+
+
+def _in_clusters(A, rng):
+    """100 clusters of equal size: cosine 0.8 within, 0 between them."""
+    centres = rng.standard_normal((100, A.shape[1]), A.dtype)
+    A *= 0.5
+    A += centres[rng.permutation(len(A)) % 100]
+
+
+# what becomes of standard normal rows
+DATA = {"normal": lambda A, rng: None, "duplicates": _with_duplicates, "clusters": _in_clusters}
+
+
+def _inputs(X, Y, dtype, data):
+    """Random arrays of the shapes X and Y, fixed seed; half precision is rounded from float32."""
     import numpy as np
 
     rng = np.random.default_rng(SEED)
-    drawn = np.float32 if dtype == "float16" else np.dtype(dtype)
-    return [
-        None if shape is None else rng.standard_normal(shape, drawn).astype(dtype, copy=False)
-        for shape in (X, Y)
-    ]
+    arrays = []
+    for shape in (X, Y):
+        if shape is not None:
+            drawn = np.float32 if dtype == "float16" else np.dtype(dtype)
+            array = rng.standard_normal(shape, drawn)
+            DATA[data](array, rng)
+        arrays.append(None if shape is None else array.astype(dtype, copy=False))
+    return arrays
 
 
-def _call(contender, function, X, Y):
+def _call(contender, function, X, Y, options):
     from .contenders import CONTENDERS
 
-    return CONTENDERS[contender](function, X, Y)
+    return CONTENDERS[contender](function, X, Y, **options)
 
 
 def _time(call, calls=1):
@@ -64,9 +83,9 @@ def _repeat(sample, budget):
     return samples
 
 
-def seconds(budget, contender, function, X, Y, dtype) -> Measurement:
+def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
     """Time per call. Doubling the batch until it is long enough is the warm-up."""
-    call = _call(contender, function, *_inputs(X, Y, dtype))
+    call = _call(contender, function, *_inputs(X, Y, dtype, data), options)
     call()
     calls = 1
     while _time(call, calls) < BATCH_SECONDS:
@@ -101,12 +120,13 @@ def kernel_gflops(budget, function, dtype) -> Measurement:
     return lambda: _repeat(lambda: 2e-9 * rate(reps), budget)
 
 
-def memory_mib(budget, contender, function, X, Y, dtype) -> Measurement:
+def memory_mib(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
     """Growth of the resident set's peak during one call, less the bytes of its result."""
-    X, Y = _inputs(X, Y, dtype)
-    first_call = _call(contender, function, X[:1], None if Y is None else Y[:1])
+    X, Y = _inputs(X, Y, dtype, data)
+    few = 1 + options.get("k", 0)
+    first_call = _call(contender, function, X[:few], None if Y is None else Y[:few], options)
     first_call()  # what it imports is not counted
-    call = _call(contender, function, X, Y)
+    call = _call(contender, function, X, Y, options)
     trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)
 
     def measure():
@@ -114,9 +134,16 @@ def memory_mib(budget, contender, function, X, Y, dtype) -> Measurement:
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
         before = _peak_kib()
         result = call()
-        return [(_peak_kib() - before) / 2**10 - result.nbytes / 2**20]
+        return [(_peak_kib() - before) / 2**10 - _bytes(result) / 2**20]
 
     return measure
+
+
+def _bytes(result):
+    """Of an array, of several, or of a sparse array."""
+    if hasattr(result, "indptr"):
+        result = result.data, result.indices, result.indptr
+    return sum(a.nbytes for a in result) if isinstance(result, tuple) else result.nbytes
 
 
 def _peak_kib():

@@ -13,21 +13,91 @@ from importlib import import_module
 
 import numpy as np
 
-from .cases import MATMUL, MATMUL_COPY, MATMUL_WIDENED, READ, SYRK, TOPN
+from .cases import (
+    FAISS,
+    FAISS_INDEX,
+    MATMUL,
+    MATMUL_COPY,
+    MATMUL_WIDENED,
+    PARTITION,
+    READ,
+    ROW_BLOCKS,
+    SYRK,
+    TOPN,
+)
 
 Call = Callable[[], object]
 
 
-def _from_module(module: str) -> Callable[..., Call]:
-    """Contender that has the functions under scikit-learn's names."""
-
-    def contender(function: str, X: np.ndarray, Y: np.ndarray | None) -> Call:
-        return partial(getattr(import_module(module), function), X, Y)
-
-    return contender
+BLOCK_ROWS = 1000
 
 
-def _matmul(function: str, X: np.ndarray, Y: np.ndarray | None) -> Call:
+def _unitdot(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
+    return partial(getattr(import_module("unitdot"), function), X, Y, **options)
+
+
+def _scikit_learn(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
+    """Functions of unitdot's names, or what does their work."""
+    if function == "cosine_top_k":
+        model = import_module("sklearn.neighbors").NearestNeighbors
+        fit = partial(model(metric="cosine", algorithm="brute").fit, X if Y is None else Y)
+        queries = None if Y is None else X  # None: the rows that were fitted, without themselves
+        return lambda: fit().kneighbors(queries, int(options["k"]))
+    if function == "cosine_pairs":
+        graph = import_module("sklearn.neighbors").radius_neighbors_graph
+        return partial(graph, X, 1 - options["threshold"], metric="cosine", mode="distance")
+    return partial(getattr(import_module("sklearn.metrics.pairwise"), function), X, Y)
+
+
+def _faiss_knn(function: str, X: np.ndarray, Y: np.ndarray | None, k: int) -> Call:
+    faiss = import_module("faiss")
+
+    def call():
+        queries, corpus = _normalised(faiss, X, Y)
+        return faiss.knn(queries, corpus, k, metric=faiss.METRIC_INNER_PRODUCT)
+
+    return call
+
+
+def _faiss_index(function: str, X: np.ndarray, Y: np.ndarray | None, k: int) -> Call:
+    faiss = import_module("faiss")
+
+    def call():
+        queries, corpus = _normalised(faiss, X, Y)
+        index = faiss.IndexFlatIP(corpus.shape[1])
+        index.add(corpus)
+        return index.search(queries, k)
+
+    return call
+
+
+def _normalised(faiss, X: np.ndarray, Y: np.ndarray | None) -> list[np.ndarray]:
+    """Unit rows of X and of Y (or of X again), in copies: the user's arrays are not to change."""
+    copies = [X.copy()] if Y is None else [X.copy(), Y.copy()]
+    for rows in copies:
+        faiss.normalize_L2(rows)
+    return [copies[0], copies[-1]]
+
+
+def _partition(function: str, X: np.ndarray, Y: np.ndarray, k: int) -> Call:
+    """Indices of the best k, in no order, of unnormalised rows: the least that NumPy must do."""
+    return lambda: np.argpartition(X @ Y.T, -k, axis=1)[:, -k:]
+
+
+def _row_blocks(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
+    """The product alone, into one block's memory again and again."""
+    other = X.copy() if Y is None else Y  # no syrk
+    block = np.empty((BLOCK_ROWS, len(other)), X.dtype)
+
+    def call():
+        for start in range(0, len(X), BLOCK_ROWS):
+            rows = X[start : start + BLOCK_ROWS]
+            np.matmul(rows, other.T, out=block[: len(rows)])
+
+    return call
+
+
+def _matmul(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
     other = X.copy() if Y is None else Y
     return lambda: X @ other.T
 
@@ -42,7 +112,7 @@ def _matmul_widened(function: str, X: np.ndarray, Y: np.ndarray) -> Call:
     return lambda: X.astype(np.float32) @ Y.astype(np.float32).T
 
 
-def _read(function: str, X: np.ndarray, Y: np.ndarray) -> Call:
+def _read(function: str, X: np.ndarray, Y: np.ndarray, **options: float) -> Call:
     """Reads every byte once, on as many threads as OpenMP may use: reductions release the GIL."""
     threads = int(os.environ["OMP_NUM_THREADS"])
     parts = [part for A in (X, Y) for part in np.array_split(A.reshape(-1).view(np.uint8), threads)]
@@ -51,12 +121,16 @@ def _read(function: str, X: np.ndarray, Y: np.ndarray) -> Call:
 
 
 CONTENDERS: dict[str, Callable[..., Call]] = {
-    "unitdot": _from_module("unitdot"),
-    "scikit-learn": _from_module("sklearn.metrics.pairwise"),
+    "unitdot": _unitdot,
+    "scikit-learn": _scikit_learn,
+    FAISS: _faiss_knn,
+    FAISS_INDEX: _faiss_index,
     MATMUL: _matmul,
     MATMUL_COPY: _matmul,
     SYRK: _syrk,
     MATMUL_WIDENED: _matmul_widened,
+    PARTITION: _partition,
+    ROW_BLOCKS: _row_blocks,
     READ: _read,
 }
 

@@ -10,7 +10,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-DISTRIBUTIONS = ("unitdot", "numpy", "scikit-learn", "scipy", "sparse_dot_topn", "threadpoolctl")
+DISTRIBUTIONS = (
+    "unitdot",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "faiss-cpu",
+    "sparse_dot_topn",
+    "threadpoolctl",
+)
 
 
 def describe() -> dict[str, Any]:
@@ -77,7 +85,7 @@ def _unitdot_config() -> dict[str, Any] | str:
 
 def _thread_pools() -> list[dict[str, Any]] | str:
     """BLAS and OpenMP libraries of a process that has imported every contender."""
-    for module in ("unitdot", "numpy", "sklearn"):
+    for module in ("unitdot", "numpy", "sklearn", "faiss"):
         with suppress(ImportError):  # `versions` says that it is missing
             import_module(module)
     try:

@@ -417,6 +417,8 @@ cdef int run(Job* job, object watch) except -1:
     """
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, rows_X, rows_Y, i = 0, j
     cdef int status = 0, now
+    cdef int64_t met                 # pairs of the rows of X at hand that the watch was told of
+    cdef int64_t count
     cdef size_t needed
     cdef Block* held = NULL
     cdef Block* lists = NULL
@@ -431,6 +433,7 @@ cdef int run(Job* job, object watch) except -1:
             job.PX.count = at_most(rows_X, n - i)
             job.X_packed = False
             start_rows(job)
+            met = 0
             j = i if job.same else 0
             while j < m:
                 job.diagonal = job.same and i == j
@@ -455,11 +458,14 @@ cdef int run(Job* job, object watch) except -1:
                         job.careful, job.X_packed = True, False
                         if job.streamed:
                             start_rows(job)
+                            watch.again(met)
+                            met = 0
                             j = i if job.same else 0
                         continue
-                    watch.did(job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
-                              else job.PX.count * job.PY.count,
-                              n * (n + 1) // 2 if job.same else n * m,
+                    count = (job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
+                             else job.PX.count * job.PY.count)
+                    met += count
+                    watch.did(count, n * (n + 1) // 2 if job.same else n * m,
                               count_pairs(job.pairs) if job.pairs != NULL else 0)
                 if job.pairs != NULL:
                     job.pairs.task += tasks_of(job)

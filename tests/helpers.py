@@ -25,6 +25,7 @@ PAIRED = {
     "paired_cosine_distances": lambda X, Y: oracle.distance(oracle.paired_similarity(X, Y)),
 }
 ALL = MATRIX | PAIRED
+REDUCTIONS = ("cosine_top_k", "cosine_pairs")
 FLOATS = (np.float32, np.float64)
 INTEGERS = tuple(np.dtype(c).type for c in "?bBhHiIlLqQ")
 

@@ -2,26 +2,45 @@
 
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from .helpers import ALL, MATRIX, assert_same_bits, function, normal, run_python
+import unitdot
+
+from .helpers import (
+    ALL,
+    MATRIX,
+    REDUCTIONS,
+    assert_same_bits,
+    function,
+    normal,
+    run_python,
+)
 
 GOOD = {"X": normal((5, 6), seed=1), "Y": normal((5, 6), seed=2)}
+OWN = {"cosine_top_k": {"k": 2}, "cosine_pairs": {"threshold": 0.1}}
+EVERY = [*ALL, *REDUCTIONS]
+
+
+def arrays_of(result):
+    return result if isinstance(result, tuple) else (result,)
 
 
 def refused(name, errors, match, **changes):
     """With these changes the call raises, touches nothing, and the next call works."""
-    arguments = GOOD | changes
+    good = GOOD | OWN.get(name, {})
+    arguments = good | changes
     arrays = {key: value for key, value in arguments.items() if isinstance(value, np.ndarray)}
     before = {key: value.copy() for key, value in arrays.items() if value.size < 10**6}
-    expected = function(name)(**GOOD)
+    expected = arrays_of(function(name)(**good))
     with pytest.raises(errors, match=match) as error:
         function(name)(**arguments)
     for key, copy in before.items():
         assert np.array_equal(arrays[key], copy, equal_nan=copy.dtype.kind in "fc")
-    assert_same_bits(function(name)(**GOOD), expected)
+    for array, again in zip(expected, arrays_of(function(name)(**good)), strict=True):
+        assert_same_bits(again, array)
     return str(error.value)
 
 
@@ -38,9 +57,9 @@ def test_different_feature_counts(name, argument, shape):
 @pytest.mark.parametrize(
     "empty", [np.ones((5, 0)), np.ones((0, 0)), np.ones(0), [], [[]], [[], []]]
 )
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_zero_features(name, empty):
-    refused(name, ValueError, r"\b[XY]\b.*feature", X=empty, Y=empty)
+    refused(name, ValueError, r"\b[XY]\b.*(feature|axes|one vector)", X=empty, Y=empty)
 
 
 @pytest.mark.parametrize("name", MATRIX)
@@ -50,7 +69,7 @@ def test_zero_features_of_a_self_join(name):
 
 @pytest.mark.parametrize("scalar", [1.0, np.float32(2), np.array(3.0), 4])
 @pytest.mark.parametrize("argument", ["X", "Y"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_scalars(name, argument, scalar):
     refused(name, (TypeError, ValueError), rf"\b{argument}\b", **{argument: scalar})
 
@@ -79,13 +98,13 @@ WRONG_VALUES = {
 
 @pytest.mark.parametrize("value", WRONG_VALUES)
 @pytest.mark.parametrize("argument", ["X", "Y"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_what_is_not_numbers(name, argument, value):
     refused(name, (TypeError, ValueError), rf"\b{argument}\b", **{argument: WRONG_VALUES[value]})
 
 
 @pytest.mark.parametrize("argument", ["X", "Y"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_frames_with_text_or_missing_values(name, argument):
     pd = pytest.importorskip("pandas")
     for column in (["a", "b"], [1.0, None], pd.array([1, None], dtype="Int64")):
@@ -103,7 +122,7 @@ def test_no_matrix_at_all(name):
 @pytest.mark.parametrize(
     "zero", ["", "Zero", "ZERO", "one", "ignore", None, 0, np.nan, True, b"nan", []]
 )
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_unknown_zero(name, zero):
     message = refused(name, (TypeError, ValueError), r"\bzero\b", zero=zero)
     assert all(policy in message for policy in ("zero", "nan", "raise"))
@@ -126,7 +145,7 @@ def test_unknown_zero(name, zero):
         [("a", "f4")],
     ],
 )
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_other_output_dtypes(name, dtype):
     if isinstance(dtype, type) and np.dtype(dtype) == np.float64:
         pytest.skip("long double is float64 here")
@@ -149,7 +168,7 @@ def test_other_output_dtypes(name, dtype):
         (np.nan, (TypeError, ValueError)),
     ],
 )
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_n_threads(name, n_threads, errors):
     refused(name, errors, "n_threads", n_threads=n_threads)
 
@@ -163,7 +182,7 @@ def test_n_threads_of_other_integer_types(name):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("argument", ["X", "Y"])
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_nonfinite(name, argument, value):
     bad = GOOD[argument].copy()
     bad[3, 4] = value
@@ -209,3 +228,122 @@ def test_results_larger_than_this_machine(name):
         """
     run = run_python(code, timeout=15)
     assert run.stdout == "refused\n", run.stderr
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 5), (1, 12)])
+@pytest.mark.parametrize("argument", ["X", "Y"])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_different_feature_counts_of_matrices(name, argument, shape):
+    message = refused(name, ValueError, r"\b[XY]\b", **{argument: np.ones(shape)})
+    assert str(shape[1]) in message
+    assert "6" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "argument", "shape"),
+    [
+        ("cosine_top_k", "X", (2, 5, 6)),
+        ("cosine_top_k", "Y", (2, 5, 6)),
+        ("cosine_top_k", "Y", (6,)),
+        ("cosine_pairs", "X", (2, 5, 6)),
+        ("cosine_pairs", "X", (6,)),
+        ("cosine_pairs", "Y", (1, 1, 5, 6)),
+        ("cosine_pairs", "Y", (6,)),
+    ],
+)
+def test_what_is_no_matrix(name, argument, shape):
+    message = refused(name, ValueError, rf"\b{argument}\b.*axes", **{argument: np.ones(shape)})
+    assert str(shape) in message
+
+
+def test_one_vector_with_itself():
+    refused("cosine_top_k", ValueError, r"\bX\b.*\bY\b", X=np.ones(6), Y=None)
+
+
+@pytest.mark.parametrize(
+    ("k", "errors"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (6, ValueError),
+        (2**70, ValueError),
+        (np.int64(6), ValueError),
+        (1.0, TypeError),
+        (np.float64(2), TypeError),
+        ("2", TypeError),
+        (True, TypeError),
+        (None, TypeError),
+        ([2], TypeError),
+    ],
+)
+def test_k(k, errors):
+    refused("cosine_top_k", errors, r"\bk\b", k=k)
+
+
+@pytest.mark.parametrize(
+    ("rows", "k", "include_self"),
+    [(5, 5, False), (5, 6, True), (1, 1, False), (0, 1, False), (0, 1, True)],
+)
+def test_k_beyond_the_candidates(rows, k, include_self):
+    candidates = max(0, rows - (not include_self))
+    X, match = GOOD["X"][:rows], rf"\bk is {k}\b.*\b{candidates} candidates"
+    refused("cosine_top_k", ValueError, match, X=X, Y=None, k=k, include_self=include_self)
+
+
+@pytest.mark.parametrize("value", [None, 1, 0, "yes", [], np.nan])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [("cosine_top_k", "include_self"), *((name, "check_finite") for name in EVERY)],
+)
+def test_flags(name, argument, value):
+    refused(name, TypeError, argument, **{argument: value})
+
+
+@pytest.mark.parametrize(
+    ("threshold", "errors"),
+    [
+        (np.nan, ValueError),
+        (np.float32("nan"), ValueError),
+        ("0.9", TypeError),
+        (None, TypeError),
+        (True, TypeError),
+        (np.True_, TypeError),
+        (0.5j, TypeError),
+        ([0.5], TypeError),
+        (np.array([0.5, 0.6]), TypeError),
+    ],
+)
+def test_threshold(threshold, errors):
+    refused("cosine_pairs", errors, "threshold", threshold=threshold)
+
+
+@pytest.mark.parametrize(("threshold", "count"), [(10**400, 0), (-(10**400), 25), (Fraction(2), 0)])
+def test_any_real_threshold(threshold, count):
+    assert len(unitdot.cosine_pairs(**GOOD, threshold=threshold).rows) == count
+
+
+@pytest.mark.parametrize("progress", [None, 1, 0, "bar", [], np.nan])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_progress(name, progress):
+    refused(name, TypeError, "progress", progress=progress)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize(
+    ("name", "argument"),
+    [
+        *((name, argument) for name in (*MATRIX, "cosine_pairs") for argument in "XY"),
+        ("cosine_top_k", "Y"),
+    ],
+)
+def test_nonfinite_against_no_rows(name, bad, argument):
+    """The result would be empty, and the argument is still bad."""
+    arguments = {"X": GOOD["X"][:0], "Y": GOOD["Y"][:0]}
+    arguments[argument] = GOOD[argument] * bad
+    refused(name, ValueError, rf"\b{argument}\b.*NaN", **arguments)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux for the memory")
+def test_top_k_larger_than_any_memory():
+    X = np.broadcast_to(np.float32(1), (10**7, 2))
+    refused("cosine_top_k", MemoryError, "shape", X=X, Y=None, k=10**6)

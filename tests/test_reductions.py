@@ -303,7 +303,7 @@ def test_superblocks(name, shape, careful, dtype, isa):
 @pytest.mark.parametrize("careful", [False, True])
 @by_name
 def test_superblocks_of_a_self_join(name, careful, dtype, isa):
-    X = normal((300, 4200), dtype)
+    X = normal((530, 4200), dtype)
     if careful:
         X[-3] *= dtype(SCALES[dtype][0])
     CHECKS[name](X, threads=(1, 2), **few(name, 0.04))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from unitdot import _dispatch, _inputs, _memory, _system
 from unitdot._inputs import Array, Options, View
 from unitdot._progress import Report, check_progress, reporting
-from unitdot._similarity import Zero, react, threads_of, views
+from unitdot._similarity import Zero, examine, react, threads_of, views
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -172,7 +172,9 @@ def cosine_top_k(
     shape = (queries.shape[0], k)
     similarities = _memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = _memory.empty(shape, np.dtype(np.int64))
-    if queries.shape[0]:
+    if not queries.shape[0]:
+        examine(queries, Y, same, wide, options)
+    else:
         kernels = _dispatch.kernels(wide)
         x, y = views(queries, Y, same)
         threads = threads_of(queries, Y, queries.shape[0] * Y.shape[0], options)
@@ -249,6 +251,7 @@ def cosine_pairs(
     result_dtype = _inputs.result_dtype(wide, options)
     empty = np.empty(0, result_dtype)
     if not n or not m:
+        examine(X, Y, same, wide, options)
         return pairs_of(np.empty(0, np.int64), np.empty(0, np.int64), empty, n, m)
     kernels = _dispatch.kernels(wide)
     x, y = views(X, Y, same)
@@ -314,7 +317,7 @@ class _Watch:
         dtype: np.dtype[Any] | None = None,
     ) -> None:
         self.kernels, self.x, self.y, self.options = kernels, x, y, options
-        self.report, self.done, self.total = report, 0, 0
+        self.report, self.done, self.told, self.total = report, 0, 0, 0
         self.rows = np.empty(0, np.int64)
         self.columns = np.empty(0, np.int64)
         self.similarities = np.empty(0, dtype)
@@ -335,8 +338,13 @@ class _Watch:
             held = _system.available_bytes()
             if held is not None and waiting * self._pair_bytes() > held:
                 self.no_memory(waiting)
-        if self.report is not None:
+        if self.report is not None and self.done > self.told:
+            self.told = self.done
             self.report(self.done, self.total)
+
+    def again(self, count: int) -> None:
+        """So many pairs of rows will be compared once more: none of them is told of twice."""
+        self.done -= count
 
     def room(self, count: int) -> tuple[Integers, Integers, npt.NDArray[np.uint8]]:
         """Views of room for `count` more pairs: rows, columns, similarities as bytes."""

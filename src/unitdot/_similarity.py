@@ -238,7 +238,7 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     if X.ndim == 2 and Y.ndim == 2:
         result = _inputs.result_array((X.shape[0], Y.shape[0]), dtype, out, X, Y)
         keep_out = out is not None or not result.size
-        careful = keep_out and _examine(X, Y, same, wide, options)
+        careful = keep_out and examine(X, Y, same, wide, options)
         if result.size:
             _call("full", X, Y, same, result, distance, wide, options, careful)
         return result
@@ -292,7 +292,7 @@ def _call_stack(
     Y = X if same else _inputs.stretched(Y, (*lead, rows_Y, Y.shape[-1]))
     careful = {}
     if keep_out:
-        careful = {i: _examine(X[i], Y[i], same, wide, options, i) for i in _indices(lead)}
+        careful = {i: examine(X[i], Y[i], same, wide, options, i) for i in _indices(lead)}
     for i in _indices(lead):
         _call(name, X[i], Y[i], same, out[i], distance, wide, options, careful.get(i, False), i)
 
@@ -328,7 +328,7 @@ def _call(
         react(kernels, found, x, y, options, index)
 
 
-def _examine(
+def examine(
     X: Array, Y: Array, same: bool, wide: bool, options: Options, index: Shape = ()
 ) -> bool:
     """Raise what `_call` would, before anything is written; returns whether it must be careful."""
