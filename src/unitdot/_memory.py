@@ -15,12 +15,16 @@ UNCHECKED = 1 << 26
 def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """An uninitialised array, or a MemoryError that says how large it would have been."""
     size = math.prod(shape) * dtype.itemsize
-    what = f"the result of shape {shape} in {dtype}"
-    check(size, what)
+    if size > UNCHECKED:
+        check(size, _result(shape, dtype))
     try:
         return np.empty(shape, dtype)
     except (MemoryError, ValueError) as error:
-        raise MemoryError(_message(what, size, None)) from error
+        raise MemoryError(_message(_result(shape, dtype), size, None)) from error
+
+
+def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
+    return f"the result of shape {shape} in {dtype}"
 
 
 def check(size: int, what: str, held_already: int = 0) -> None:
