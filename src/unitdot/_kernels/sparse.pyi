@@ -3,10 +3,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import disjoint_base
 
-Array = npt.NDArray[Any]
-Integers = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+_Array = npt.NDArray[Any]
+_Integers = npt.NDArray[np.int64]
+_Floats = npt.NDArray[np.float64]
 
 class Found(IntFlag):
     BAD_STRUCTURE = ...
@@ -16,14 +17,15 @@ class Found(IntFlag):
     ZERO_ROW = ...
     NEGATIVE = ...
 
+@disjoint_base
 class Rows:
     found: int
     entries: int
     @staticmethod
     def of_csr(
-        values: Array,
-        indices: Array,
-        starts: Array,
+        values: _Array,
+        indices: _Array,
+        starts: _Array,
         features: int,
         scaled: bool,
         nan_for_zero: bool,
@@ -37,12 +39,14 @@ class Rows:
     def shape(self) -> tuple[int, int]: ...
     def first_zero(self) -> int | None: ...
 
+@disjoint_base
 class Index:
     first: int
     stop: int
     wide: bool
     def __init__(self, Y: Rows, first: int, rows: int, weights: bool, wide: bool) -> None: ...
 
+@disjoint_base
 class PairIndex:
     def __init__(
         self,
@@ -55,14 +59,18 @@ class PairIndex:
         threads: int,
     ) -> None: ...
     def run(self, first: int, count: int, threads: int) -> tuple[int, int]: ...
-    def fetch(self, done: int, rows: Integers, columns: Integers, similarities: Array) -> None: ...
+    def fetch(
+        self, done: int, rows: _Integers, columns: _Integers, similarities: _Array
+    ) -> None: ...
 
-def inspect(values: Array, indices: Array, starts: Array, features: int, threads: int) -> int: ...
-def canonicalise(values: Array, indices: Array, starts: Array, threads: int) -> int: ...
-def paired(X: Rows, Y: Rows, out: Floats, wide: bool, threads: int) -> None: ...
+def inspect(
+    values: _Array, indices: _Array, starts: _Array, features: int, threads: int
+) -> int: ...
+def canonicalise(values: _Array, indices: _Array, starts: _Array, threads: int) -> int: ...
+def paired(X: Rows, Y: Rows, out: _Floats, wide: bool, threads: int) -> None: ...
 def blocks_of(Y: Rows) -> list[tuple[int, int]]: ...
 def count_entries(
-    X: Rows, index: Index, first: int, stop: int, counts: Integers, threads: int
+    X: Rows, index: Index, first: int, stop: int, counts: _Integers, threads: int
 ) -> None: ...
 def fill_entries(
     X: Rows,
@@ -70,12 +78,12 @@ def fill_entries(
     index: Index,
     first: int,
     stop: int,
-    position: Integers,
-    values: Array,
-    indices: Array,
+    position: _Integers,
+    values: _Array,
+    indices: _Array,
     threads: int,
 ) -> None: ...
-def close_gaps(values: Array, indices: Array, starts: Array, position: Integers) -> int: ...
+def close_gaps(values: _Array, indices: _Array, starts: _Array, position: _Integers) -> int: ...
 def fill_dense(
     X: Rows,
     Y: Rows,
@@ -83,7 +91,7 @@ def fill_dense(
     first: int,
     same: bool,
     distance: bool,
-    out: Array,
+    out: _Array,
     threads: int,
 ) -> None: ...
 def search(
@@ -93,9 +101,9 @@ def search(
     first: int,
     stop: int,
     without_itself: bool,
-    similarities: Floats,
-    indices: Integers,
-    counts: Integers,
+    similarities: _Floats,
+    indices: _Integers,
+    counts: _Integers,
     narrow: bool,
     threads: int,
 ) -> None: ...
@@ -105,9 +113,9 @@ def complete(
     first: int,
     stop: int,
     without_itself: bool,
-    similarities: Floats,
-    indices: Integers,
-    counts: Integers,
+    similarities: _Floats,
+    indices: _Integers,
+    counts: _Integers,
     wide: bool,
     narrow: bool,
     threads: int,
@@ -121,7 +129,7 @@ def count_above(
     narrow: bool,
     same: bool,
     threshold: float,
-    counts: Integers,
+    counts: _Integers,
     threads: int,
 ) -> None: ...
 def fill_above(
@@ -133,8 +141,8 @@ def fill_above(
     narrow: bool,
     same: bool,
     threshold: float,
-    position: Integers,
-    columns: Integers,
-    similarities: Array,
+    position: _Integers,
+    columns: _Integers,
+    similarities: _Array,
     threads: int,
 ) -> None: ...
