@@ -343,8 +343,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // rows_X[0]))
     # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
     # that, whole rows of the output touch fewer new pages than columns
-    outputs = <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
-                            / (job.X.features + FINISHING))
+    outputs = at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
+                                        / (job.X.features + FINISHING)))
     if rows_X[0] * rows_Y[0] > outputs:
         if job.same:
             rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
@@ -355,8 +355,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
     if job.best != NULL and not job.same:
         most = at_least(1, most_lists(job))
-    rows_X[0] = at_most(at_most(n, most), rounded(at_most(rows_X[0], LONGEST)))
-    rows_Y[0] = at_most(m, rounded(at_most(rows_Y[0], LONGEST)))
+    rows_X[0] = at_most(at_most(n, most), rounded(at_least(1, at_most(rows_X[0], LONGEST))))
+    rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], LONGEST))))
 
 
 cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
@@ -364,7 +364,7 @@ cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
 
 
 cdef inline Py_ssize_t most_lists(const Job* job) noexcept nogil:
-    return LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
+    return <Py_ssize_t> LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
 
 
 cdef int start_rows(Job* job) except -1:

@@ -37,4 +37,4 @@ def check(size: int, what: str, held_already: int = 0) -> None:
 
 def _message(what: str, size: int, room: int | None) -> str:
     rest = "" if room is None else f"; {room / 2**30:.1f} GiB are available"
-    return f"{what} needs {size / 2**30:.1f} GiB{rest}"
+    return f"{what} needs {size / 2**30:.3g} GiB{rest}"

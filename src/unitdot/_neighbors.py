@@ -41,9 +41,15 @@ class Pairs(_PairsFields):
     ----------
     shape : tuple of int
         (n_samples_X, n_samples_Y), that of the full matrix.
+    self_join : bool
+        Whether the pairs are of one set of rows with itself, ``row < column``.
     """
 
     shape: tuple[int, int]
+    self_join: bool
+
+    def _replace(self, **fields: Any) -> Pairs:
+        return _with_shape(super()._replace(**fields), self.shape, self.self_join)
 
     def to_csr(self, symmetric: bool = False) -> csr_array:
         """Similarities as a sparse array of the full matrix's shape, by way of SciPy.
@@ -75,20 +81,18 @@ class Pairs(_PairsFields):
 
         rows, columns, similarities = self
         if symmetric:
-            if self.shape[0] != self.shape[1] or bool((rows >= columns).any()):
+            if not self.self_join:
                 raise ValueError(
-                    "symmetric=True needs pairs with row < column, those of a set of rows with "
-                    "itself (Y=None)"
+                    "symmetric is True for pairs of X with Y; expected those of a set of rows "
+                    "with itself (Y=None)"
                 )
             rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
             similarities = np.concatenate([similarities, similarities])
         return coo_array((similarities, (rows, columns)), shape=self.shape).tocsr()
 
 
-def pairs_of(rows: Integers, columns: Integers, similarities: Array, n: int, m: int) -> Pairs:
-    """The result for `n` rows by `m`."""
-    pairs = Pairs(rows, columns, similarities)
-    pairs.shape = n, m
+def _with_shape(pairs: Pairs, shape: tuple[int, int], self_join: bool) -> Pairs:
+    pairs.shape, pairs.self_join = shape, self_join
     return pairs
 
 
@@ -107,7 +111,8 @@ def cosine_top_k(
     """The `k` rows of `Y` that are most similar to each row of `X`.
 
     What a stable descending sort of ``cosine_similarity(X, Y)`` puts first, bit for bit, without
-    that matrix: memory is the result and at most 16 MiB a thread.
+    that matrix. Memory beyond the result is at most 16 MiB a thread while `k` is below some hundred
+    thousand, and then 24 `k` bytes (float32: 12 `k`) a thread and once more.
 
     Parameters
     ----------
@@ -115,7 +120,7 @@ def cosine_top_k(
         The queries; one vector is a query whose axis is dropped from the result.
     Y : array-like or sparse, of shape (n_samples_Y, n_features), optional
         The corpus. A memory map is read block by block. Default: `X` itself, where no row is its
-        own neighbour.
+        own neighbour (but it is in ``cosine_top_k(X, X)``, as in any other corpus).
     k : int, default=10
         Neighbours of each row, 1 to the number of candidates.
     include_self : bool, default=False
@@ -162,9 +167,11 @@ def cosine_top_k(
         from unitdot import _sparse
 
         with reporting(progress, "neighbours") as report:
+            include_self = include_self or Y is not None
             return TopK(*_sparse.top_k(X, Y, k, include_self, report, options))
+    exclude_self = Y is None and not include_self
     X, Y, same = _matrices(X, Y, vector=True)
-    candidates = max(0, Y.shape[0] - (same and not include_self))
+    candidates = max(0, Y.shape[0] - exclude_self)
     _inputs.check_row_numbers(Y)
     k = _inputs.check_k(k, candidates)
     queries = X[None] if X.ndim == 1 else X
@@ -172,6 +179,8 @@ def cosine_top_k(
     shape = (queries.shape[0], k)
     similarities = _memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = _memory.empty(shape, np.dtype(np.int64))
+    # the lists of a row at a time, where k is large (top_k.pxi)
+    _memory.check(similarities.nbytes + indices.nbytes + 48 * k, f"top-k with k = {k}")
     if not queries.shape[0]:
         examine(queries, Y, same, wide, options)
     else:
@@ -182,7 +191,7 @@ def cosine_top_k(
             watch = _Watch(kernels, x, y, options, report)
             kernels.top_k(
                 *x, *y, _inputs.byte_view(similarities), indices, same,
-                same and not include_self, options.zero == "nan", threads, watch,
+                exclude_self, options.zero == "nan", threads, watch,
             )  # fmt: skip
     if X.ndim == 1:
         return TopK(similarities[0], indices[0])
@@ -203,7 +212,7 @@ def cosine_pairs(
     """Every pair of a row of `X` and a row of `Y` with similarity at least `threshold`.
 
     The entries of ``cosine_similarity(X, Y)`` that are ``>= threshold``, bit for bit, without that
-    matrix: memory is the pairs and at most 16 MiB a thread.
+    matrix: memory is the pairs, those found last a second time, and at most 16 MiB a thread.
 
     Parameters
     ----------
@@ -211,6 +220,7 @@ def cosine_pairs(
         Rows of numbers.
     Y : array-like or sparse, of shape (n_samples_Y, n_features), optional
         Default: `X` with itself, each unordered pair once, ``row < column``, with half the work.
+        ``cosine_pairs(X, X)`` has every entry, the diagonal too.
     threshold : float, default=0.9
         The least similarity, itself included; it is rounded to the dtype of the similarities.
     progress : bool or callable, default=False
@@ -245,14 +255,16 @@ def cosine_pairs(
     limit = _inputs.check_threshold(threshold)
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         return _sparse_pairs(X, Y, limit, progress, options)
-    X, Y, same = _matrices(X, Y, vector=False)
+    same = Y is None  # a set with itself: row < column
+    X, Y, _ = _matrices(X, Y, vector=False)
     n, m = X.shape[0], Y.shape[0]
     wide = _inputs.compute_wide(X, Y)
     result_dtype = _inputs.result_dtype(wide, options)
     empty = np.empty(0, result_dtype)
     if not n or not m:
         examine(X, Y, same, wide, options)
-        return pairs_of(np.empty(0, np.int64), np.empty(0, np.int64), empty, n, m)
+        none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), empty)
+        return _with_shape(none, (n, m), same)
     kernels = _dispatch.kernels(wide)
     x, y = views(X, Y, same)
     threads = threads_of(X, Y, n * m // (1 + same), options)
@@ -262,19 +274,22 @@ def cosine_pairs(
             *x, *y, same, _limit(limit, wide, result_dtype), wide and result_dtype.itemsize == 4,
             options.zero == "nan", threads, watch,
         )  # fmt: skip
-    return pairs_of(watch.rows, watch.columns, watch.similarities, n, m)
+    return _with_shape(Pairs(watch.rows, watch.columns, watch.similarities), (n, m), same)
 
 
 def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options: Options) -> Pairs:
     from unitdot import _sparse
 
     sides = [X, X if Y is None else Y]
+    if Y is X:
+        Y = X.__class__(X)  # another matrix of the same arrays: two sets of rows, not one
     for name, side in zip("XY", sides, strict=True):
         if np.ndim(side) != 2:
             raise ValueError(f"{name} has {np.ndim(side)} axes; expected a matrix")
     with reporting(progress, "pairs") as report:
         found = _sparse.pairs(X, Y, _clipped(limit), report, options)
-    return pairs_of(*found, *(np.shape(side)[0] for side in sides))
+    n, m = (int(np.shape(side)[0]) for side in sides)
+    return _with_shape(Pairs(*found), (n, m), Y is None)
 
 
 def _clipped(threshold: float) -> float:

@@ -22,6 +22,8 @@ BRUTE_FORCE = 1e-5
 # between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
 FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
 LONG, SHORT = 0.2, 0.05
+# where many pairs pass the bounds, a row of a join costs far more than its products
+FIRST_JOINED = 16
 
 
 class Problem(NamedTuple):
@@ -63,6 +65,7 @@ def full(
             raise ValueError("out is given with dense_output=False; expected None")
         return _csr(_prepare(X, Y, options), X, Y)
     problem = _prepare(X, Y, options)
+    _check_out_apart(out, X, Y)
     (n_X, n_Y), (drop_X, drop_Y) = problem.shape, problem.vectors
     shape = (() if drop_X else (n_X,)) + (() if drop_Y else (n_Y,))
     result = _inputs.result_array(shape, problem.dtype, out, *problem.buffers)
@@ -127,7 +130,11 @@ def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) ->
     same = Y is None or Y is X
     if not same and is_sparse(X) and not is_sparse(Y) and threshold > BRUTE_FORCE:
         # the kernels index the sparse side; rows and columns change places
+        if np.shape(X)[-1] != np.shape(Y)[-1]:
+            _prepare(X, Y, options)  # raises, with the names in their places
         problem = _prepare(Y, X, options, names=("Y", "X"))
+        if report is not None:
+            report = _scaled(report, X.shape[0])
         columns, rows, similarities = _join(problem, threshold, report)
         order = np.lexsort((columns, rows))
         return rows[order], columns[order], similarities[order]
@@ -139,6 +146,11 @@ def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) ->
     return _every_pair(problem, threshold, report)
 
 
+def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int], object]:
+    """Progress in `n` rows of X, where those of Y are counted."""
+    return lambda done, total: report(done * n // total, n)
+
+
 def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
     threshold = float(problem.dtype.type(threshold))
     n_X = problem.shape[0]
@@ -146,7 +158,7 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
         problem.X, problem.Y, threshold, problem.same, problem.wide, problem.narrow, problem.threads
     )
     found = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype))
-    length, row, size = 0, 0, problem.first_rows
+    length, row, size = 0, 0, min(FIRST_JOINED, problem.first_rows)
     while row < n_X:
         start = perf_counter()
         done, new = index.run(row, min(size, n_X - row), problem.threads)
@@ -238,6 +250,12 @@ def _prepare(
     sides = [X] if same else [X, Y]
     checked = [_side(side, name) for side, name in zip(sides, names, strict=False)]
     _inputs.check_features(checked[0], checked[-1])
+    mixed = not all(isinstance(side, Csr) for side in checked)
+    if mixed and checked[0].shape[1] >= 1 << 31:
+        raise ValueError(
+            f"{names[0]} has {checked[0].shape[1]} features beside dense input; "
+            f"expected fewer than 2**31"
+        )
     wide = any(_is_wide(side) for side in checked)
     work = 8 * _entries(checked[0]) * (_entries(checked[-1]) // checked[0].shape[1] + 4)
     threads = threads_for(options.n_threads, work)
@@ -274,6 +292,18 @@ def _prepare(
     )
 
 
+def _check_out_apart(out: Any, X: Any, Y: Any) -> None:
+    """Raise where `out` lies in an array of a sparse argument."""
+    if isinstance(out, np.ndarray):
+        for name, side in (("X", X), ("Y", Y)):
+            for attribute in ("data", "indices", "indptr", "row", "col"):
+                array = getattr(side, attribute, None) if is_sparse(side) else None
+                if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
+                    raise ValueError(
+                        f"out shares memory with {name}.{attribute}; expected memory of its own"
+                    )
+
+
 def _side(argument: Any, name: str) -> Csr | Array:
     if is_sparse(argument):
         return _sparse_inputs.as_csr(argument, name, 1)
@@ -305,6 +335,10 @@ def _raise_not_finite(side: Csr | Array, name: str) -> None:
     else:
         dense = _dispatch.kernels(_is_wide(side))
         _inputs.check_is_finite(dense, [(name, *_inputs.kernel_view(side))], ())
+    raise ValueError(
+        f"{name} holds duplicate entries whose sum is not finite; expected finite numbers "
+        f"(or check_finite=False)"
+    )
 
 
 def _blocks_and_chunks(
@@ -339,4 +373,6 @@ def _chunks(n_rows: int, size: int) -> Iterator[range]:
 def _next_size(size: int, seconds: float) -> int:
     if seconds > LONG:
         return max(1, size // 4)
+    if seconds < SHORT / 16:
+        return size * 8
     return size * 2 if seconds < SHORT else size
