@@ -91,3 +91,22 @@ def test_scikit_learn_finds_as_many_pairs(embeddings):
     pairs = unitdot.cosine_pairs(X, threshold=threshold)
     assert 2 * len(pairs.rows) == graph.nnz > 0
     assert (pairs.to_csr(symmetric=True) != 0).nnz == graph.nnz
+
+
+def test_a_set_with_itself_as_two_sets():
+    """Only Y=None leaves rows and halves out: the same object twice is as good as a copy."""
+    X = normal((60, 8), np.float32, 3)
+    for a, b in zip(unitdot.cosine_top_k(X, X, 60), unitdot.cosine_top_k(X, X.copy(), 60)):
+        assert_same_bits(a, b)
+    pairs = unitdot.cosine_pairs(X, X, threshold=-1)
+    assert len(pairs.rows) == 3600
+    with pytest.raises(ValueError, match="symmetric"):
+        pairs.to_csr(symmetric=True)
+
+
+def test_pairs_keep_their_shape():
+    pairs = unitdot.cosine_pairs(normal((6, 3), np.float64, 0), threshold=0.5)
+    changed = pairs._replace(similarities=pairs.similarities * 2)
+    assert changed.shape == (6, 6)
+    assert changed.self_join
+    assert changed.to_csr().shape == (6, 6)

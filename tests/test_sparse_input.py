@@ -233,3 +233,37 @@ def test_long_work_can_be_interrupted(call):
             run.kill()
     assert "KeyboardInterrupt" in errors
     assert elapsed < 5  # a second is promised; a loaded machine needs more
+
+
+def test_duplicates_whose_sum_is_not_finite():
+    arrays = np.array([1e308, 1e308, 1.0]), np.array([0, 0, 1]), np.array([0, 2, 3])
+    X = sparse.csr_array(arrays, shape=(2, 2))
+    for function in (unitdot.cosine_similarity, top_k, pairs):
+        with pytest.raises(ValueError, match=r"\bX\b.*duplicate.*not finite"):
+            function(X) if function is not top_k else top_k(X, k=1)
+
+
+def test_out_in_an_array_of_the_input():
+    X = sparse.csr_array(np.ones((4, 4)))
+    X.indices, X.indptr = X.indices.astype(np.int64), X.indptr.astype(np.int64)
+    for name in ("data", "indices"):
+        out = getattr(X, name).view(np.float64).reshape(4, 4)
+        with pytest.raises(ValueError, match=r"out shares memory with X"):
+            unitdot.cosine_similarity(X, out=out)
+
+
+def test_names_and_progress_where_the_sparse_side_comes_first():
+    X, Y = sparse.csr_array(np.eye(5, 10)), np.ones((5, 20))
+    with pytest.raises(ValueError, match=r"Y has 20 features.*X has 10"):
+        unitdot.cosine_pairs(X, Y)
+    told = []
+    unitdot.cosine_pairs(X, Y[:3, :10], progress=lambda *now: told.append(now))
+    assert told[-1] == (5, 5)
+
+
+def test_too_many_features_beside_dense_input():
+    features = 2**31 + 5
+    arrays = np.ones(2), np.array([0, 2**31 + 1]), np.array([0, 1, 2])
+    Y = sparse.csr_array(arrays, shape=(2, features))
+    with pytest.raises(ValueError, match=r"2147483653 features.*2\*\*31"):
+        unitdot.cosine_similarity(np.empty((0, features), np.int8), Y)
