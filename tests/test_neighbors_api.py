@@ -96,7 +96,8 @@ def test_scikit_learn_finds_as_many_pairs(embeddings):
 def test_a_set_with_itself_as_two_sets():
     """Only Y=None leaves rows and halves out: the same object twice is as good as a copy."""
     X = normal((60, 8), np.float32, 3)
-    for a, b in zip(unitdot.cosine_top_k(X, X, 60), unitdot.cosine_top_k(X, X.copy(), 60)):
+    alone, copied = unitdot.cosine_top_k(X, X, 60), unitdot.cosine_top_k(X, X.copy(), 60)
+    for a, b in zip(alone, copied, strict=True):
         assert_same_bits(a, b)
     pairs = unitdot.cosine_pairs(X, X, threshold=-1)
     assert len(pairs.rows) == 3600
