@@ -1,9 +1,11 @@
 """What several test files share: the functions, bit comparison, data, layouts, subprocesses."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 
@@ -127,3 +129,32 @@ def run_python(code, timeout=60, **environment):
     return subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, env=kept | given
     )
+
+
+def seconds_to_interrupt(setup, call, after=0.5):
+    """How long Ctrl-C takes to end the `call`, repeated since so many seconds, in a process."""
+    code = f"""
+import signal
+import unitdot
+# a shell that starts this in the background may have had it ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
+{setup}
+print("started", flush=True)
+while True:
+    {call}
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        try:
+            assert run.stdout.readline() == "started\n"
+            time.sleep(after)
+            start = time.perf_counter()
+            run.send_signal(signal.SIGINT)
+            _, errors = run.communicate(timeout=10)
+            elapsed = time.perf_counter() - start
+        finally:
+            run.kill()
+    assert "KeyboardInterrupt" in errors
+    return elapsed

@@ -1,10 +1,7 @@
 """Threads: as many as asked for, forked children, interrupts, nothing changed for the process."""
 
 import os
-import signal
-import subprocess
 import sys
-import textwrap
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,7 +10,14 @@ import pytest
 
 import unitdot
 
-from .helpers import ALL, assert_same_bits, function, normal, run_python
+from .helpers import (
+    ALL,
+    assert_same_bits,
+    function,
+    normal,
+    run_python,
+    seconds_to_interrupt,
+)
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 openmp = pytest.mark.skipif(
@@ -187,31 +191,9 @@ def test_python_goes_on_meanwhile():
 @pytest.mark.parametrize(("rows", "features"), [(6000, 100_000), (12_000, 16)])
 def test_long_work_can_be_interrupted(self_join, rows, features):
     """Ctrl-C ends long work within a second (and a little, on a busy machine)."""
-    code = f"""
-        import signal
-        import numpy as np, unitdot
-        # a shell that starts this in the background may have had it ignored
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        X = np.broadcast_to(np.ones({features}), ({rows}, {features}))
-        print("started", flush=True)
-        while True:
-            unitdot.cosine_similarity(X, {"None" if self_join else "X[:]"})
-        """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as run:
-        try:
-            assert run.stdout.readline() == "started\n"
-            time.sleep(0.5)
-            start = time.perf_counter()
-            run.send_signal(signal.SIGINT)
-            _, errors = run.communicate(timeout=10)
-            elapsed = time.perf_counter() - start
-        finally:
-            run.kill()
-    assert "KeyboardInterrupt" in errors
-    assert elapsed < 2
+    setup = f"import numpy as np; X = np.broadcast_to(np.ones({features}), ({rows}, {features}))"
+    call = f"unitdot.cosine_similarity(X, {'None' if self_join else 'X[:]'})"
+    assert seconds_to_interrupt(setup, call) < 2
 
 
 # n_X, n_Y (None: a self-join), features, and the scales of two problems: rows that need care get

@@ -1,4 +1,4 @@
-"""The public reductions, in which the full matrix is never made; on dense input by themselves."""
+"""The public reductions, in which the full matrix is never made."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ Integers = npt.NDArray[np.int64]
 
 # pairs between two looks at the memory that is left
 LOOK = 1 << 20
+# bytes of a list for each of its best k, computed in float32 or in float64
+LIST_BYTES = 12, 24
 
 
 class TopK(NamedTuple):
@@ -179,14 +181,15 @@ def cosine_top_k(
     shape = (queries.shape[0], k)
     similarities = _memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = _memory.empty(shape, np.dtype(np.int64))
-    # the lists of a row at a time, where k is large (top_k.pxi)
-    _memory.check(similarities.nbytes + indices.nbytes + 48 * k, f"top-k with k = {k}")
     if not queries.shape[0]:
         examine(queries, Y, same, wide, options)
     else:
         kernels = _dispatch.kernels(wide)
         x, y = views(queries, Y, same)
         threads = threads_of(queries, Y, queries.shape[0] * Y.shape[0], options)
+        # at least one row's list, and each thread's room to cut one down (top_k.pxi)
+        lists = LIST_BYTES[wide] * k * (1 + threads)
+        _memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
         with reporting(progress, "neighbours") as report:
             watch = _Watch(kernels, x, y, options, report)
             kernels.top_k(
