@@ -53,7 +53,6 @@ cdef extern from "vectors.h" nogil:
     vec vmin(vec, vec)
     vec vmax(vec, vec)
     unsigned at_least_bits(vec, vec)     # a bit a lane: a >= b
-    int first_bit(uint64_t)              # the place of the lowest bit
     vec to_single(vec)                   # rounded to float32
     vec interleave_lo(vec, vec)
     vec interleave_hi(vec, vec)
@@ -63,6 +62,10 @@ cdef extern from "vectors.h" nogil:
     void prefetch(const void*)           # into the first-level cache
     void prefetch_second(const void*)    # into the second
     void prefetch_write(const void*)
+
+
+cdef extern from "bits.h" nogil:
+    int first_bit(uint64_t)              # the place of the lowest bit
 
 
 cdef extern from "memory.h" nogil:

@@ -24,59 +24,14 @@ from libc.string cimport memcpy, memmove, memset
 import numpy as np
 
 
-cdef extern from *:
-    """
-    #if defined(_MSC_VER)
-    #include <intrin.h>
-    static __inline int lowest_bit(unsigned __int64 bits) {
-        unsigned long place;
-        _BitScanForward64(&place, bits);
-        return (int) place;
-    }
-    static __inline int count_bits(unsigned __int64 bits) { return (int) __popcnt64(bits); }
-    #else
-    static inline int lowest_bit(unsigned long long bits) { return __builtin_ctzll(bits); }
-    static inline int count_bits(unsigned long long bits) { return __builtin_popcountll(bits); }
-    #endif
-
-    /* whether any of 16 scores, or of 16 bounds x w + y v, reaches the bar: compilers leave these
-       loops scalar, so they are written with vector types where there are any */
-    #if defined(__GNUC__)
-    typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
-    typedef int four_bits __attribute__((vector_size(16)));
-    typedef long long two_bits __attribute__((vector_size(16)));
-    static inline int any_bit(four_bits m) {
-        two_bits t = (two_bits) m;
-        return (t[0] | t[1]) != 0;
-    }
-    static inline int scores_reach(const float* s, float bar) {
-        const four* v = (const four*) s;
-        four b = {bar, bar, bar, bar};
-        return any_bit((v[0] >= b) | (v[1] >= b) | (v[2] >= b) | (v[3] >= b));
-    }
-    static inline int bounds_reach(float x, const float* w, float y, const float* v, float bar) {
-        const four *p = (const four*) w, *q = (const four*) v;
-        four a = {x, x, x, x}, c = {y, y, y, y}, b = {bar, bar, bar, bar};
-        return any_bit((a * p[0] + c * q[0] >= b) | (a * p[1] + c * q[1] >= b)
-                       | (a * p[2] + c * q[2] >= b) | (a * p[3] + c * q[3] >= b));
-    }
-    #else
-    static int scores_reach(const float* s, float bar) {
-        int k, any = 0;
-        for (k = 0; k < 16; k++) any |= s[k] >= bar;
-        return any;
-    }
-    static int bounds_reach(float x, const float* w, float y, const float* v, float bar) {
-        int k, any = 0;
-        for (k = 0; k < 16; k++) any |= x * w[k] + y * v[k] >= bar;
-        return any;
-    }
-    #endif
-    """
+cdef extern from "sparse.h":
     bint scores_reach(const float*, float) nogil
     bint bounds_reach(float, const float*, float, const float*, float) nogil
-    int lowest_bit(uint64_t) nogil
-    int count_bits(uint64_t) nogil
+
+
+cdef extern from "bits.h" nogil:
+    int first_bit(uint64_t)              # the place of the lowest bit
+    int count_bits(uint64_t)
 
 
 cdef extern from "openmp.h" nogil:

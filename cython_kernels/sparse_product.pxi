@@ -82,7 +82,7 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     for w in range(lists.words):
         bits = words[w]
         while bits:
-            j = lists.first + w * 64 + lowest_bit(bits)
+            j = lists.first + w * 64 + first_bit(bits)
             bits &= bits - 1
             value = <value_t> cosine(sums[j - lists.first], norm2, inverse, Y.norm2[j],
                                      Y.inverse[j], wide)

@@ -178,18 +178,6 @@ static inline unsigned at_least_bits(vec a, vec b) {
 }
 #endif
 
-/* The place of the lowest bit that is set. */
-#ifdef __GNUC__
-#define first_bit(bits) __builtin_ctzll(bits)
-#else
-static inline int first_bit(unsigned long long bits) {
-    int place = 0;
-    for (; !(bits & 1); bits >>= 1)
-        place++;
-    return place;
-}
-#endif
-
 /* Every lane rounded to float. GCC 12 drops a vectorised (double)(float), hence `volatile`. */
 static inline vec to_single(vec v) {
     real lanes[LANES];
