@@ -381,7 +381,7 @@ cdef int64_t above_row(const Table* X, const Table* Y, const Lists* lists, Py_ss
     cdef int64_t found = 0
     cdef double value
     read_row(X, i, &s.x)
-    add_row(lists, &s.x, sums)
+    add_whole_row(lists, &s.x, Y, sums)
     if same:
         j = max(<Py_ssize_t> 0, i + 1 - lists.first)
     while j < lists.rows:
@@ -405,7 +405,7 @@ def count_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, 
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] += above_row[double](&X.table, &Y.table, lists, i, index.wide, narrow, same,
@@ -422,7 +422,7 @@ def fill_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, b
     cdef Py_ssize_t i
     if not columns.shape[0]:
         return
-    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         position[i] += above_row(&X.table, &Y.table, lists, i, index.wide, narrow, same, threshold,

@@ -14,17 +14,42 @@ cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t c
         sums[row[q]] += x * <double> value[q]
 
 
-cdef void add_row(const Lists* lists, const Entries* x, double* sums) noexcept nogil:
-    """sums[j] += x · Y[j] for the block's rows j."""
+cdef inline void add_long_list(const value_t* value, const int32_t* row, Py_ssize_t count,
+                               double x, double* sums, double* errors) noexcept nogil:
+    cdef Py_ssize_t q
+    for q in range(count):
+        add(sums + row[q], errors + row[q], x * <double> value[q])
+
+
+cdef double* add_row(const Lists* lists, const Entries* x, double* sums) noexcept nogil:
+    """sums[j] += x · Y[j] for the block's rows j; returns NULL or, where x is long, the errors
+    of these sums, which follow them and are to be added where Y[j] is long too."""
     cdef Py_ssize_t k
     cdef int64_t start, count
+    cdef double* errors = sums + lists.rows if x.count > CHAIN else NULL
     for k in range(x.count):
         start = lists.start[x.feature[k]]
         count = lists.start[x.feature[k] + 1] - start
-        if lists.wide != NULL:
+        if errors != NULL and lists.wide != NULL:
+            add_long_list(lists.wide + start, lists.row + start, count, x.value[k], sums, errors)
+        elif errors != NULL:
+            add_long_list(lists.single + start, lists.row + start, count, x.value[k], sums, errors)
+        elif lists.wide != NULL:
             add_list(lists.wide + start, lists.row + start, count, x.value[k], sums)
         else:
             add_list(lists.single + start, lists.row + start, count, x.value[k], sums)
+    return errors
+
+
+cdef void add_whole_row(const Lists* lists, const Entries* x, const Table* Y,
+                        double* sums) noexcept nogil:
+    """`add_row`, with the errors added."""
+    cdef double* errors = add_row(lists, x, sums)
+    cdef Py_ssize_t j
+    if errors != NULL:
+        for j in range(lists.rows):
+            sums[j] = sums[j] + errors[j] if Y.is_long[lists.first + j] else sums[j]
+        memset(errors, 0, lists.rows * sizeof(double))
 
 
 cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan,
@@ -69,24 +94,28 @@ cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y
 
 
 cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
-                        const uint64_t* words, double* sums, bint wide, value_t* values,
-                        index_t* indices) noexcept nogil:
-    """Row i's marked sums as entries; the sums are zeros again. Returns how many there are.
+                        const uint64_t* words, double* sums, double* errors, bint wide,
+                        value_t* values, index_t* indices) noexcept nogil:
+    """Row i's marked sums as entries; these are zeros again. Returns how many there are.
 
     Dot products that cancelled, or vanish in the dtype of the result, are not stored.
     """
-    cdef Py_ssize_t w, j, kept = 0
+    cdef Py_ssize_t w, j, at, kept = 0
     cdef uint64_t bits
-    cdef double norm2 = X.norm2[i], inverse = X.inverse[i]
+    cdef double norm2 = X.norm2[i], inverse = X.inverse[i], dot
     cdef value_t value
     for w in range(lists.words):
         bits = words[w]
         while bits:
-            j = lists.first + w * 64 + first_bit(bits)
+            at = w * 64 + first_bit(bits)
+            j = lists.first + at
             bits &= bits - 1
-            value = <value_t> cosine(sums[j - lists.first], norm2, inverse, Y.norm2[j],
-                                     Y.inverse[j], wide)
-            sums[j - lists.first] = 0
+            dot = sums[at]
+            sums[at] = 0
+            if errors != NULL:
+                dot = dot + errors[at] if Y.is_long[j] else dot
+                errors[at] = 0
+            value = <value_t> cosine(dot, norm2, inverse, Y.norm2[j], Y.inverse[j], wide)
             indices[kept] = <index_t> j
             values[kept] = value
             kept += value != 0
@@ -121,11 +150,12 @@ cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_
                    int64_t* position, value_t* values, index_t* indices,
                    Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
-    cdef uint64_t* words = <uint64_t*> (sums + lists.rows)
+    cdef double* errors
+    cdef uint64_t* words = <uint64_t*> (sums + 2 * lists.rows)
     read_row(X, i, &s.x)
     mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
-    add_row(lists, &s.x, sums)
-    position[0] += collect(lists, Y, X, i, words, sums, wide, values + position[0],
+    errors = add_row(lists, &s.x, sums)
+    position[0] += collect(lists, Y, X, i, words, sums, errors, wide, values + position[0],
                            indices + position[0])
 
 
@@ -138,7 +168,7 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
     if not values.shape[0]:
         return
     begin(&team, X.table.longest, 0,
-          lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
+          2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], &values[0], &indices[0],
@@ -168,7 +198,7 @@ cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize
     cdef double result[AT_ONCE]
     cdef Py_ssize_t j = 0, k, count
     read_row(X, i, &s.x)
-    add_row(lists, &s.x, sums)
+    add_whole_row(lists, &s.x, Y, sums)
     while j < lists.rows:
         count = min(<Py_ssize_t> AT_ONCE, lists.rows - j)
         finish(sums + j, X, i, Y, lists.first + j, count, wide, result)
@@ -194,7 +224,7 @@ def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint di
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, lists.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
     for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         dense_row(&X.table, &Y.table, lists, first + i, index.wide, same, distance, &out[i, 0],

@@ -351,7 +351,7 @@ cdef void complete_row(const Table* X, const Table* Y, Py_ssize_t i, bint withou
                 value = given(cosine_of(dot_with(&s.x, s.dense, Y, j, &s.y), X, i, Y, j, wide),
                               narrow)
             if value == 0:
-                similarity[count], index[count] = 0, j
+                similarity[count], index[count] = value, j    # perhaps a negative zero
                 count += 1
             else:
                 offer(&low, value, j)

@@ -52,6 +52,33 @@ def test_no_less_accurate_than_scikit_learn(dtype):
     assert ours <= exact.errors(pairwise.cosine_similarity(csr(X), csr(Y))).max()
 
 
+@pytest.mark.parametrize("n_entries", [63, 64, 65, 20000])
+def test_long_rows_of_nearly_equal_entries(n_entries):
+    # the rounding errors of a plain sum of equal numbers all have one sign
+    rng = np.random.default_rng(n_entries)
+    X = np.repeat(rng.uniform(1, 2, (8, 1)), n_entries, axis=1)
+    X[4:, n_entries // 3 :] = 0
+    exact = oracle.similarity(X)
+    assert exact.errors(unitdot.cosine_similarity(csr(X))).max() <= accuracy_bound(
+        np.float64, n_entries
+    )
+
+
+def test_long_and_short_rows_have_the_same_bits_everywhere():
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((40, 300)) * (rng.random((40, 300)) < rng.random((40, 1)))
+    X[:, :3] = 1
+    counts = (X != 0).sum(axis=1)
+    assert min(counts) < 64 < max(counts)
+    S = unitdot.cosine_similarity(csr(X))
+    assert_same_bits(S, S.T)
+    assert_same_bits(unitdot.cosine_similarity(csr(X), X), S)
+    assert_same_bits(unitdot.cosine_similarity(csr(X), dense_output=False).toarray(), S)
+    assert_same_bits(unitdot.paired_cosine_similarity(csr(X), csr(X[::-1])), np.diag(S[:, ::-1]))
+    for i in range(40):
+        assert_same_bits(unitdot.cosine_similarity(csr(X[i : i + 1]), csr(X)), S[i : i + 1])
+
+
 @pytest.mark.parametrize("kind", ["csr_array", "csr_matrix"])
 @pytest.mark.parametrize("index_dtype", INDEX_DTYPES)
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -102,6 +129,31 @@ def test_formats(form, container):
     other = getattr(sparse, f"{form}_{container}")(X)
     for one, two in zip(everything(csr(X)), everything(other), strict=True):
         assert_same_bits(one, two)
+
+
+@pytest.mark.parametrize("form", ["coo", "csc", "bsr", "csr"])
+def test_duplicates_of_small_integers_add_up_exactly(form):
+    matrix = getattr(sparse, f"{form}_array")(csr(np.array([[100, 3], [5, 7]], np.int8)))
+    if form == "coo":
+        row, column = (np.concatenate([at, at]) for at in matrix.coords)
+        matrix = sparse.coo_array((np.tile(matrix.data, 2), (row, column)), shape=(2, 2))
+    elif form == "bsr":
+        arrays = np.tile(matrix.data, (2, 1, 1)), np.tile(matrix.indices, 2), 2 * matrix.indptr
+        matrix = sparse.bsr_array(arrays, shape=(2, 2))
+    else:
+        arrays = np.repeat(matrix.data, 2), np.repeat(matrix.indices, 2), 2 * matrix.indptr
+        matrix = getattr(sparse, f"{form}_array")(arrays, shape=(2, 2))
+    assert matrix.dtype == np.int8
+    assert matrix.nnz == 8
+    twice = csr(np.array([[200.0, 6], [10, 14]]))
+    assert_same_bits(unitdot.cosine_similarity(matrix), unitdot.cosine_similarity(twice))
+
+
+def test_coordinates_in_half_precision():
+    X = csr(np.array([[1, 2], [0, 3]], np.float32))
+    coo = sparse.coo_array(X)
+    coo.data = coo.data.astype(np.float16)
+    assert_same_bits(unitdot.cosine_similarity(coo), unitdot.cosine_similarity(X))
 
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, np.float16])

@@ -33,6 +33,9 @@ DATA = {
     "all equal": lambda dtype: np.tile(random_rows(1, 9, 0.7, dtype=dtype), (60, 1)),
     "one feature": lambda dtype: random_rows(50, 1, 0.7, dtype=dtype, signed=True),
     "dense": lambda dtype: random_rows(60, 150, 1.0, dtype=dtype),
+    "long and short": lambda dtype: (
+        np.tri(70, 140, 50, dtype=dtype) / np.arange(1, 141, dtype=dtype)
+    ),
     "zeros": lambda dtype: np.zeros((12, 5), dtype),
     "disjoint": lambda dtype: np.eye(40, dtype=dtype),
 }
@@ -108,6 +111,14 @@ def test_mixed_with_dense():
         ):
             for a, b in zip(result, wanted, strict=True):
                 assert_same_bits(a, b)
+
+
+def test_negative_zeros():
+    X, Y = csr(np.array([[1, 0]], np.float32)), csr(np.array([[-1e-38, 1e10], [0, 1]], np.float32))
+    S = unitdot.cosine_similarity(X, Y)
+    assert np.signbit(S).tolist() == [[True, False]]
+    for a, b in zip(top_k(X, Y, 2), brute_top_k(S, 2, False), strict=True):
+        assert_same_bits(a, b)
 
 
 def test_k_out_of_range():

@@ -45,11 +45,17 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
             f"bool, integers, float16, float32 or float64"
         )
     n_features = argument.shape[-1]
-    if argument.format != "csr":
-        _check_other_format(argument, name)
-        argument = (argument.reshape(1, -1) if argument.ndim == 1 else argument).tocsr()
     rows = argument.shape[0] if argument.ndim == 2 else 1
-    values, indices, starts = _arrays(argument, name, rows)
+    if argument.format == "coo":
+        _check_coo(argument, name)
+        values, indices, starts = _of_coo(argument, rows)
+    else:
+        if argument.format != "csr":
+            _check_other_format(argument, name)
+            # converted first: SciPy may add duplicates up
+            argument = argument.astype(_values_dtype(argument.dtype), copy=False)
+            argument = (argument.reshape(1, -1) if argument.ndim == 1 else argument).tocsr()
+        values, indices, starts = _arrays(argument, name, rows)
     found = _structure(values, indices, starts, n_features, name, threads)
     return Csr(values, indices, starts, n_features, found)
 
@@ -73,8 +79,7 @@ def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
             f"expected as many"
         )
     if values.ndim == 1:
-        single = values.dtype.kind == "f" and values.dtype.itemsize <= 4
-        values = np.ascontiguousarray(values, np.float32 if single else np.float64)
+        values = np.ascontiguousarray(values, _values_dtype(values.dtype))
     narrow = indices.dtype == starts.dtype == np.int32
     integer = np.int32 if narrow else np.int64
     return (
@@ -82,6 +87,22 @@ def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
         np.ascontiguousarray(indices, integer),
         np.ascontiguousarray(starts, integer),
     )
+
+
+def _values_dtype(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
+    return np.float32 if dtype.kind == "f" and dtype.itemsize <= 4 else np.float64
+
+
+def _of_coo(matrix: Any, rows: int) -> tuple[Array, Array, Array]:
+    """(values, indices, starts), entries of a row in their order: SciPy's `tocsr` would add
+    duplicates up, in the matrix's own dtype."""
+    row = matrix.coords[0] if matrix.ndim == 2 else np.zeros(len(matrix.data), np.int32)
+    order = np.argsort(row, kind="stable")
+    integer = np.int64 if max(len(row), matrix.shape[-1]) > np.iinfo(np.int32).max else np.int32
+    starts = np.zeros(rows + 1, integer)
+    np.cumsum(np.bincount(row, minlength=rows), out=starts[1:])
+    values = matrix.data[order].astype(_values_dtype(matrix.dtype))
+    return values, matrix.coords[-1][order].astype(integer), starts
 
 
 def _structure(
@@ -120,15 +141,17 @@ def _check_other_format(matrix: Any, name: str) -> None:
         _, indices, starts = _arrays(matrix, name, major // block[0])
         dummy = np.ones(len(indices), np.float32)
         _structure(dummy, indices, starts, minor // block[1], name, 1)
-    elif matrix.format == "coo":
-        for axis, (at, length) in enumerate(zip(matrix.coords, matrix.shape, strict=True)):
-            if len(at) != len(matrix.data):
-                raise ValueError(f"{name} has {len(at)} coordinates of {len(matrix.data)} entries")
-            if len(at) and not 0 <= at.min() <= at.max() < length:
-                raise ValueError(
-                    f"{name} has coordinates {at.min()} to {at.max()} on axis {axis}; "
-                    f"expected 0 to {length - 1}"
-                )
+
+
+def _check_coo(matrix: Any, name: str) -> None:
+    for axis, (at, length) in enumerate(zip(matrix.coords, matrix.shape, strict=True)):
+        if len(at) != len(matrix.data):
+            raise ValueError(f"{name} has {len(at)} coordinates of {len(matrix.data)} entries")
+        if len(at) and not 0 <= at.min() <= at.max() < length:
+            raise ValueError(
+                f"{name} has coordinates {at.min()} to {at.max()} on axis {axis}; "
+                f"expected 0 to {length - 1}"
+            )
 
 
 def canonical(csr: Csr, threads: int) -> Csr:
