@@ -94,8 +94,7 @@ def _values_dtype(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
 
 
 def _of_coo(matrix: Any, rows: int) -> tuple[Array, Array, Array]:
-    """(values, indices, starts), entries of a row in their order: SciPy's `tocsr` would add
-    duplicates up, in the matrix's own dtype."""
+    """(values, indices, starts); SciPy's `tocsr` would add duplicates in the matrix's own dtype."""
     row = matrix.coords[0] if matrix.ndim == 2 else np.zeros(len(matrix.data), np.int32)
     order = np.argsort(row, kind="stable")
     integer = np.int64 if max(len(row), matrix.shape[-1]) > np.iinfo(np.int32).max else np.int32
