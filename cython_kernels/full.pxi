@@ -14,6 +14,8 @@ cdef enum:
     PACKED = 8 << 20                 # bytes of packed rows, a thread
     TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
     TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
+    WRITTEN = 16                     # panels of X a task, where the matrix is written
+    TASKS = 64                       # of a superblock, a thread, where there are that many
     LONGEST = 1 << 15                # rows of a superblock
     PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
     FINISHING = 128                  # what an output costs besides, in multiply-adds
@@ -71,13 +73,6 @@ cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
     job.status[thread * LINE] |= pack_group(pack, group if group < of_X else group - of_X,
                                             job.first_segment, job.last_segment,
                                             job.zero_inverse)
-
-
-cdef inline bint by_rows(const Job* job) noexcept nogil:
-    # one block of features leaves little to compute for each output: writing these is the work,
-    # and whole rows of them are written faster than columns of a group's width
-    return (not job.streamed and job.first_segment and job.last_segment and job.PY.blocks == 1
-            and job.best == NULL and job.pairs == NULL)
 
 
 cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
@@ -189,20 +184,15 @@ cdef int finish_panel(Job* job, const vec* totals, Py_ssize_t panel, Py_ssize_t 
 
 cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
     """The outputs of a chunk of X by a span of groups of Y."""
-    cdef Py_ssize_t groups = groups_in(&job.PY), spans = ceil_div(groups, job.span), g, p
+    cdef Py_ssize_t groups = groups_in(&job.PY), spans = ceil_div(groups, job.span), g
     cdef Py_ssize_t first = task // spans * job.chunk
     cdef Py_ssize_t stop = at_most(first + job.chunk, panels_in(&job.PX))
     cdef Py_ssize_t span = task % spans * job.span
     cdef Py_ssize_t span_stop = at_most(span + job.span, groups)
     if job.pairs != NULL:
         start_run(&job.pairs.found[thread])
-    if by_rows(job):
-        for p in range(first, stop):
-            for g in range(span, span_stop):
-                multiply(job, p, p + 1, g, thread)
-    else:
-        for g in range(span, span_stop):
-            multiply(job, first, stop, g, thread)
+    for g in range(span, span_stop):
+        multiply(job, first, stop, g, thread)
     if job.pairs != NULL and end_run(&job.pairs.found[thread], job.pairs.task + task):
         job.status[thread * LINE] |= OUT_OF_MEMORY
 
@@ -259,7 +249,7 @@ cdef void carve_rows(Pack* p, char** memory, bint careful, bint streamed) noexce
 
 
 cdef bint can_stream(const Job* job) noexcept nogil:
-    """Whether all of X is one chunk, so that Y need not be kept packed (but see by_rows)."""
+    """Whether all of X is one chunk, so that Y need not be kept packed."""
     cdef Py_ssize_t blocks = at_most(ceil_div(job.X.features, BLOCK), SEGMENT)
     cdef Py_ssize_t panels = ceil_div(job.X.rows, PANEL)
     return (panels * blocks * BLOCK * PANEL * sizeof(real) <= CACHE
@@ -281,17 +271,20 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     X.blocks = Y.blocks = at_most(blocks, SEGMENT)
     X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
+    job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
     # chunks: packed X in the cache, sums in the cache, enough tasks to share out
     job.chunk = at_least(1, CACHE // panel_bytes)
+    if not (job.streamed or job.same or job.best != NULL or job.pairs != NULL):
+        # few rows: their pages of the output are written soon after the system has cleared them
+        job.chunk = at_most(job.chunk, WRITTEN)
     if X.blocks > 1:
         job.chunk = at_least(1, at_most(job.chunk,
                                         TASK_TOTALS // PANEL_SUMS))
-    job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
     if not job.streamed:
         while job.chunk > 1 and ceil_div(panels, job.chunk) * groups < 8 * job.threads:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
-    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (64 * job.threads))
+    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (TASKS * job.threads))
     carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]
