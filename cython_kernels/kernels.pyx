@@ -52,10 +52,15 @@ cdef extern from "vectors.h" nogil:
     vec exact_madd(vec, vec, vec)
     vec vmin(vec, vec)
     vec vmax(vec, vec)
+    vec min_magnitude(vec, vec)          # min(|a|, b)
     unsigned at_least_bits(vec, vec)     # a bit a lane: a >= b
     vec to_single(vec)                   # rounded to float32
-    vec interleave_lo(vec, vec)
+    enum:
+        PIECE
+    vec interleave_lo(vec, vec)          # of each PIECE
     vec interleave_hi(vec, vec)
+    vec even_pieces(vec, vec)
+    vec odd_pieces(vec, vec)
     double seconds()
     enum:
         CACHE_LINE

@@ -6,7 +6,7 @@
  *
  * Pages fresh from the system cost more than the arithmetic of a small call, and a tenth of a
  * large one's. So one block of KEPT bytes at most is kept from call to call, handed over by one
- * atomic exchange; what is larger than SMALL in it may be taken back by the system at any time.
+ * atomic exchange; one larger than RETAINED may be taken back by the system at any time.
  */
 #ifndef UNITDOT_MEMORY_H
 #define UNITDOT_MEMORY_H
@@ -18,12 +18,13 @@
 
 #define ALIGNMENT 4096
 #define HUGE_PAGE (2 << 20)
-#define SMALL (1 << 20)
+#define SMALL (1 << 20)  /* in ordinary pages */
+#define RETAINED (4 << 20) /* not lent back: that interrupts all threads of the process */
 #ifndef KEPT
 #if defined(MADV_FREE) && defined(__linux__)
 #define KEPT (32 << 20)
 #else
-#define KEPT SMALL
+#define KEPT RETAINED
 #endif
 #endif
 
@@ -80,7 +81,7 @@ static Block *block_new(size_t size) {
 static void block_release(Block *block) {
     if (block && block->size <= KEPT) {
 #if defined(MADV_FREE) && defined(__linux__)
-        if (block->size > SMALL)
+        if (block->size > RETAINED)
             madvise(block->memory, block->size, MADV_FREE);
 #endif
         block = exchange_kept(block);

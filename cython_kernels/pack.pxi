@@ -19,6 +19,9 @@ cdef struct Pack:            # rows [first, first + count) of a source, and what
     real* rest
     int* exponent                      # careful passes: the row is packed times 2^-exponent
 
+cdef enum:
+    PIECES = LANES // PIECE            # of 16 bytes in a vector
+
 cdef real ZEROS[BLOCK]
 
 
@@ -40,27 +43,51 @@ cdef inline Py_ssize_t block_length(Py_ssize_t features, Py_ssize_t block) noexc
 
 cdef inline void interleave(const vec* a, vec* b) noexcept nogil:
     cdef int i
-    for i in range(LANES // 2):
-        b[2 * i] = interleave_lo(a[i], a[i + LANES // 2])
-        b[2 * i + 1] = interleave_hi(a[i], a[i + LANES // 2])
+    for i in range(PIECE // 2):
+        b[2 * i] = interleave_lo(a[i], a[i + PIECE // 2])
+        b[2 * i + 1] = interleave_hi(a[i], a[i + PIECE // 2])
 
 
-cdef inline void transpose(vec* t) noexcept nogil:
-    # t = t.T of LANES x LANES: log2(LANES) perfect shuffles of its rows
-    cdef vec u[LANES]
+cdef inline void separate(const vec* a, vec* b) noexcept nogil:
     cdef int i
-    if LANES == 1:
+    for i in range(PIECES // 2):
+        b[i] = even_pieces(a[2 * i], a[2 * i + 1])
+        b[i + PIECES // 2] = odd_pieces(a[2 * i], a[2 * i + 1])
+
+
+cdef inline void load_transposed(const real** row, Py_ssize_t k, vec* t) noexcept nogil:
+    # t[j][i] = row[i][k + j], LANES x LANES, by log2(LANES) shuffles of two vectors: first PIECE x
+    # PIECE elements within 16 bytes, then PIECES x PIECES pieces; shuffles across all lanes are slower
+    cdef vec a[LANES]
+    cdef vec b[LANES]
+    cdef vec c[PIECES]
+    cdef vec d[PIECES]
+    cdef int i, q
+    for i in range(LANES):
+        a[i] = load(row[i] + k)
+    if PIECE == 1:
+        t[0] = a[0]
         return
-    interleave(t, u)
-    if LANES > 2:
-        interleave(u, t)
-    if LANES > 4:
-        interleave(t, u)
-    if LANES > 8:
-        interleave(u, t)
-    if LANES == 2 or LANES == 8:    # an odd number of shuffles
-        for i in range(LANES):
-            t[i] = u[i]
+    for q in range(PIECES):
+        if PIECE == 2:
+            interleave(a + q * PIECE, b + q * PIECE)
+        else:
+            interleave(a + q * PIECE, t + q * PIECE)
+            interleave(t + q * PIECE, b + q * PIECE)
+    for i in range(PIECE):
+        for q in range(PIECES):
+            c[q] = b[q * PIECE + i]
+        if PIECES == 2:
+            separate(c, d)
+            for q in range(PIECES):
+                t[q * PIECE + i] = d[q]
+        elif PIECES == 4:
+            separate(c, d)
+            separate(d, c)
+            for q in range(PIECES):
+                t[q * PIECE + i] = c[q]
+        else:
+            t[i] = c[0]
 
 
 cdef bint has_tiny(const real* row, Py_ssize_t count) noexcept nogil:
@@ -130,17 +157,21 @@ cdef inline const char* block_after(const Source* s, Py_ssize_t row, Py_ssize_t 
     return s.data + (row + stride) * s.row_stride
 
 
+cdef inline unsigned small_lanes(vec smallest) noexcept nogil:
+    """A bit for each lane with an element below ELEMENT_LOW; zeros are small too: look again."""
+    return ~at_least_bits(smallest, splat(ELEMENT_LOW)) & ((<unsigned> 1 << LANES) - 1)
+
+
 cdef inline int tiny_lanes(vec smallest, const real** lane, Py_ssize_t lanes,
                            Py_ssize_t count) noexcept nogil:
     """CARE where one of the first `lanes` has an element too small for unscaled arithmetic."""
-    cdef real small[LANES]
-    cdef int i, status = 0
-    store(small, smallest)
-    for i in range(LANES):
-        # zeros are small too: look again, one by one
-        if small[i] < ELEMENT_LOW and i < lanes and has_tiny(lane[i], count):
-            status = CARE
-    return status
+    cdef unsigned small = small_lanes(smallest)
+    cdef int i
+    if small:
+        for i in range(<int> at_most(lanes, LANES)):
+            if small >> i & 1 and has_tiny(lane[i], count):
+                return CARE
+    return 0
 
 
 cdef int pack_panel(const Source* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t block,
@@ -172,13 +203,12 @@ cdef int pack_panel(const Source* s, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t
             if k % (RUN // LANES) == 0:
                 squares, part = squares + part, splat(0)
             for i in range(LANES):
-                t[i] = load(lane[v * LANES + i] + k * LANES)
                 prefetch_second(after[v * LANES + i] + k * sizeof(vec))
-            transpose(t)
+            load_transposed(lane + v * LANES, k * LANES, t)
             for i in range(LANES):
                 store(panel + ((k * LANES + i) * VECS + v) * LANES, t[i])
                 part = madd(t[i], t[i], part)
-                smallest = vmin(vmax(t[i], -t[i]), smallest)
+                smallest = min_magnitude(t[i], smallest)
         squares = squares + part
         store(norm2 + v * LANES, squares if first else load(norm2 + v * LANES) + squares)
         if exponent == NULL:

@@ -65,19 +65,16 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
         if k % (RUN // LANES) == 0:
             for q in range(3):
                 sum[q], part[q] = sum[q] + part[q], splat(0)
+        load_transposed(lane_X, k * LANES, x)
+        load_transposed(lane_Y, k * LANES, y)
         for i in range(LANES):
-            x[i] = load(lane_X[i] + k * LANES)
-            y[i] = load(lane_Y[i] + k * LANES)
             prefetch_second(after_X[i] + k * sizeof(vec))
             prefetch_second(after_Y[i] + k * sizeof(vec))
-        transpose(x)
-        transpose(y)
-        for i in range(LANES):
             part[0] = madd(x[i], y[i], part[0])
             part[1] = madd(x[i], x[i], part[1])
             part[2] = madd(y[i], y[i], part[2])
-            small_X = vmin(vmax(x[i], -x[i]), small_X)
-            small_Y = vmin(vmax(y[i], -y[i]), small_Y)
+            small_X = min_magnitude(x[i], small_X)
+            small_Y = min_magnitude(y[i], small_Y)
     for q in range(3):
         store(lane_sums, sum[q] + part[q])
         for i in range(<int> lanes):

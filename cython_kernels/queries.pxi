@@ -40,13 +40,14 @@ cdef void make_patterns(Job* job) noexcept nogil:
 cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
     # of LANES rows: the runs of a block in order, the blocks in order
     cdef vec t[LANES]
+    cdef const real* row[LANES]
     cdef vec total = splat(0), block = splat(0)
     cdef Py_ssize_t first, run
     cdef int i
+    for i in range(LANES):
+        row[i] = sums + i * runs
     for first in range(ceil_div(runs, LANES)):
-        for i in range(LANES):
-            t[i] = load(sums + i * runs + first * LANES)
-        transpose(t)
+        load_transposed(row, first * LANES, t)
         for run in range(first * LANES, at_most((first + 1) * LANES, runs)):
             if run % (BLOCK // RUN):
                 block = block + t[run % LANES]
@@ -69,14 +70,13 @@ cdef inline vec run_sums(const int queries, const real** lane, const vec* patter
         acc[q] = splat(0)
     for k in range(RUN // LANES):
         for i in range(LANES):
-            t[i] = load(lane[i] + k * LANES)
             prefetch_second(<const char*> (lane[i] + k * LANES) + AHEAD)
-        transpose(t)
+        load_transposed(lane, k * LANES, t)
         for i in range(LANES):
             for q in range(queries):
                 acc[q] = madd(pattern[q * pattern_stride + k * LANES + i], t[i], acc[q])
             squares = madd(t[i], t[i], squares)
-            smallest = vmin(vmax(t[i], -t[i]), smallest)
+            smallest = min_magnitude(t[i], smallest)
     for q in range(queries):
         store(sums + q * plane, acc[q])
     store(sums + queries * plane, squares)
@@ -93,9 +93,8 @@ cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
     cdef Py_ssize_t phases = phases_of(runs), v, j, queries = job.PX.count, q
     cdef vec smallest = splat(REAL_MAX)
     cdef const vec* pattern
-    cdef real small[LANES]
     cdef real* norm2 = job.PY.norm2 + group * GROUP
-    cdef int i, status = 0
+    cdef int i
     for v in range(ceil_div(all_runs, LANES)):
         for i in range(LANES):
             j = v * LANES + i
@@ -110,12 +109,8 @@ cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
         for q in range(queries):
             totals[q * (GROUP // LANES) + v] = totals_of(sums + q * plane + v * LANES * runs, runs)
         store(norm2 + v * LANES, totals_of(sums + queries * plane + v * LANES * runs, runs))
-    store(small, smallest)
-    for i in range(LANES):
-        # zeros are small too: look again, one by one
-        if small[i] < ELEMENT_LOW:
-            for j in range(columns):
-                if has_tiny(start + j * s.features, s.features):
-                    return CARE
-            break
-    return status
+    if small_lanes(smallest):
+        for j in range(columns):
+            if has_tiny(start + j * s.features, s.features):
+                return CARE
+    return 0

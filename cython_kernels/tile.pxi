@@ -149,6 +149,7 @@ cdef void mirror(Output* out, Py_ssize_t i, Py_ssize_t rows, Py_ssize_t j,
                  Py_ssize_t columns) noexcept nogil:
     """out[j:j + columns, i:i + rows] = out[i:i + rows, j:j + columns].T"""
     cdef vec t[LANES]
+    cdef const real* row[LANES]
     cdef Py_ssize_t r, c, k, full_rows = 0, full_columns = 0
     cdef const char* source = out.data + i * out.row_stride + j * out.column_stride
     cdef char* target = out.data + j * out.row_stride + i * out.column_stride
@@ -156,11 +157,10 @@ cdef void mirror(Output* out, Py_ssize_t i, Py_ssize_t rows, Py_ssize_t j,
         full_rows = rows // LANES * LANES
         full_columns = columns // LANES * LANES
         for r in range(rows // LANES):
+            for k in range(LANES):
+                row[k] = <const real*> (source + (r * LANES + k) * out.row_stride)
             for c in range(columns // LANES):
-                for k in range(LANES):
-                    t[k] = load(<const real*> (source + (r * LANES + k) * out.row_stride)
-                                + c * LANES)
-                transpose(t)
+                load_transposed(row, c * LANES, t)
                 for k in range(LANES):
                     store(<real*> (target + (c * LANES + k) * out.row_stride) + r * LANES, t[k])
     for r in range(rows):

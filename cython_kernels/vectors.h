@@ -10,8 +10,10 @@
  *   madd(a, b, c)   a * b + c: one rounding where the target has fused multiply-add (FUSED)
  *   exact_madd      as madd, but never loses the low half of the product (double-word where not FUSED)
  *   vmin, vmax      lane by lane; a NaN in the second argument is kept
+ *   min_magnitude   the smaller of |a| and b >= 0; of a NaN, anything
  *   at_least_bits   bit i: a[i] >= b[i], which no NaN is
- *   interleave_lo   a0 b0 a1 b1 ... of the low halves; interleave_hi: of the high halves
+ *   interleave_lo   a0 b0 a1 b1 ... of the low halves of each 16 bytes; interleave_hi: of the high
+ *   even_pieces     the pieces of 16 bytes, PIECE lanes each, 0 2 ... of a, then of b; odd_pieces: 1 3 ...
  *   load, store     any alignment
  *   to_single       every lane rounded to float
  */
@@ -83,6 +85,7 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define madd(a, b, c) ((vec)PS(_mm512_fmadd_p)(a, b, c))
 #define vmin(a, b) ((vec)PS(_mm512_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm512_max_p)(a, b))
+#define min_magnitude(a, b) ((vec)PS(_mm512_range_p)(a, b, 10)) /* 2: of magnitudes; 8: no sign */
 #define at_least_bits(a, b) ((unsigned)PS_MASK(_mm512_cmp_p)(a, b, _CMP_GE_OQ))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
 #include <immintrin.h>
@@ -90,6 +93,7 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define madd(a, b, c) ((vec)PS(_mm256_fmadd_p)(a, b, c))
 #define vmin(a, b) ((vec)PS(_mm256_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm256_max_p)(a, b))
+#define min_magnitude(a, b) vmin((vec)PS(_mm256_andnot_p)(splat((real)-0.0), a), b)
 #define at_least_bits(a, b) \
     ((unsigned)PS(_mm256_movemask_p)(PS(_mm256_cmp_p)(a, b, _CMP_GE_OQ)))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(__SSE2__)
@@ -98,6 +102,7 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define madd(a, b, c) ((a) * (b) + (c))
 #define vmin(a, b) ((vec)PS(_mm_min_p)(a, b))
 #define vmax(a, b) ((vec)PS(_mm_max_p)(a, b))
+#define min_magnitude(a, b) vmin((vec)PS(_mm_andnot_p)(splat((real)-0.0), a), b)
 #define at_least_bits(a, b) ((unsigned)PS(_mm_movemask_p)(PS(_mm_cmpge_p)(a, b)))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(__aarch64__)
 #include <arm_neon.h>
@@ -105,11 +110,13 @@ enum { LANES = VECTOR_BYTES / sizeof(real) };
 #define madd(a, b, c) ((vec)NEON(vfmaq)(c, a, b))
 #define vmin(a, b) ((vec)NEON(vminq)(a, b))
 #define vmax(a, b) ((vec)NEON(vmaxq)(a, b))
+#define min_magnitude(a, b) vmin((vec)NEON(vabsq)(a), b)
 #else
 #define FUSED 0
 static inline real madd(real a, real b, real c) { return a * b + c; }
 static inline real vmin(real a, real b) { return a < b ? a : b; }
 static inline real vmax(real a, real b) { return a > b ? a : b; }
+static inline real min_magnitude(real a, real b) { return vmin(a < 0 ? -a : a, b); }
 #if !defined(UNITDOT_NO_VECTORS)
 #error "no operations for this target: build with -DUNITDOT_NO_VECTORS"
 #endif
@@ -129,34 +136,45 @@ static inline vec exact_madd(vec a, vec b, vec c) {
 #endif
 
 #ifdef UNITDOT_NO_VECTORS
+enum { PIECE = 1 };
 #define interleave_lo(a, b) (a)
 #define interleave_hi(a, b) (b)
+#define even_pieces(a, b) (a)
+#define odd_pieces(a, b) (b)
 #else
-#if defined(__AVX512F__) && !defined(UNITDOT_DOUBLE)
-#define LOW_LANES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define HIGH_LANES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
-#elif defined(__AVX512F__) || (defined(HAS_AVX2) && !defined(UNITDOT_DOUBLE))
-#define LOW_LANES 0, 8, 1, 9, 2, 10, 3, 11
-#define HIGH_LANES 4, 12, 5, 13, 6, 14, 7, 15
-#elif defined(HAS_AVX2) || !defined(UNITDOT_DOUBLE)
-#define LOW_LANES 0, 4, 1, 5
-#define HIGH_LANES 2, 6, 3, 7
+enum { PIECE = 16 / sizeof(real) };
+#ifdef UNITDOT_DOUBLE
+typedef long long places __attribute__((vector_size(VECTOR_BYTES)));
+#define LOW_OF(a, b) a, b
+#define HIGH_OF(a, b) a + 1, b + 1
+#define PIECE_AT(a) a, a + 1
 #else
-#define LOW_LANES 0, 2
-#define HIGH_LANES 1, 3
+typedef int places __attribute__((vector_size(VECTOR_BYTES)));
+#define LOW_OF(a, b) a, b, a + 1, b + 1
+#define HIGH_OF(a, b) a + 2, b + 2, a + 3, b + 3
+#define PIECE_AT(a) a, a + 1, a + 2, a + 3
+#endif
+#if VECTOR_BYTES == 64
+#define EACH(f) f(0, LANES), f(PIECE, LANES + PIECE), f(2 * PIECE, LANES + 2 * PIECE), \
+                f(3 * PIECE, LANES + 3 * PIECE)
+#define EVERY_OTHER(k) PIECE_AT(k * PIECE), PIECE_AT((k + 2) * PIECE), \
+                       PIECE_AT((k + 4) * PIECE), PIECE_AT((k + 6) * PIECE)
+#elif VECTOR_BYTES == 32
+#define EACH(f) f(0, LANES), f(PIECE, LANES + PIECE)
+#define EVERY_OTHER(k) PIECE_AT(k * PIECE), PIECE_AT((k + 2) * PIECE)
+#else
+#define EACH(f) f(0, LANES)
+#define EVERY_OTHER(k) PIECE_AT(k * PIECE)
 #endif
 #ifdef __clang__
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
-#ifdef UNITDOT_DOUBLE
-typedef long long places __attribute__((vector_size(VECTOR_BYTES)));
-#else
-typedef int places __attribute__((vector_size(VECTOR_BYTES)));
-#endif
 #define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (places){__VA_ARGS__})
 #endif
-#define interleave_lo(a, b) SHUFFLE(a, b, LOW_LANES)
-#define interleave_hi(a, b) SHUFFLE(a, b, HIGH_LANES)
+#define interleave_lo(a, b) SHUFFLE(a, b, EACH(LOW_OF))
+#define interleave_hi(a, b) SHUFFLE(a, b, EACH(HIGH_OF))
+#define even_pieces(a, b) SHUFFLE(a, b, EVERY_OTHER(0))
+#define odd_pieces(a, b) SHUFFLE(a, b, EVERY_OTHER(1))
 #endif
 
 static inline vec load(const real *p) {
