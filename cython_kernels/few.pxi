@@ -78,7 +78,7 @@ cdef inline vec few_transpose(const real* row, Py_ssize_t count, vec* t,
 
 cdef const real* blocks_of(const Source* s, Py_ssize_t row, Py_ssize_t block, Py_ssize_t lanes,
                            Py_ssize_t count, const int* exponent, real* stage) noexcept nogil:
-    """LANES blocks of a row, BLOCK apart, zeros after the first `lanes`: in place where they are."""
+    """LANES blocks of a row, BLOCK apart, zeros after the first `lanes`; in place if they can."""
     cdef Py_ssize_t j, padded = padded_to(count, LANES)
     cdef const real* lane
     if s.native and exponent == NULL and lanes == LANES:
@@ -239,7 +239,7 @@ cdef int run_few(Job* job) except -1:
     few.count = padded_to(job.X.rows * job.Y.rows + job.X.rows + job.Y.rows, LANES)
     stretch = SUMS * job.threads // (few.count * <Py_ssize_t> sizeof(real))
     stretch = at_most(blocks, at_least(1, stretch // LANES) * LANES)
-    held = allocate(plan_few(&few, stretch, NULL, &totals, &dots))
+    held = allocate(plan_few(&few, stretch, NULL, &totals, &dots), FOR_PANELS)
     try:
         plan_few(&few, stretch, held.memory, &totals, &dots)
         memset(held.memory, 0, <size_t> (<char*> few.sums - held.memory))

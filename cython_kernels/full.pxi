@@ -15,6 +15,8 @@ cdef enum:
     TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
     TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
     WRITTEN = 16                     # panels of X a task, where the matrix is written
+    OWN_LISTS = 1 << 20              # bytes of lists, a thread, from which on a task has rows of
+    OWN_ROWS = 8                     # its own, so many panels of them
     TASKS = 64                       # of a superblock, a thread, where there are that many
     LONGEST = 1 << 15                # rows of a superblock
     PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
@@ -274,7 +276,14 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
     # chunks: packed X in the cache, sums in the cache, enough tasks to share out
     job.chunk = at_least(1, CACHE // panel_bytes)
-    if not (job.streamed or job.same or job.best != NULL or job.pairs != NULL):
+    if job.best != NULL:
+        job.best.shared = job.threads > 1
+        if (not (job.streamed or job.same)
+                and panels * PANEL * bytes_of_list(job.best) > OWN_LISTS * <size_t> job.threads):
+            # long lists: a task's rows are its own, and their lists stay in its cache
+            job.best.shared = False
+            job.chunk = at_most(job.chunk, OWN_ROWS)
+    elif not (job.streamed or job.same or job.pairs != NULL):
         # few rows: their pages of the output are written soon after the system has cleared them
         job.chunk = at_most(job.chunk, WRITTEN)
     if X.blocks > 1:
@@ -285,6 +294,8 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
     job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (TASKS * job.threads))
+    if job.best != NULL and not job.best.shared:
+        job.span = groups
     carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]
@@ -419,7 +430,7 @@ cdef int run(Job* job, object watch) except -1:
     try:
         if job.best != NULL:
             job.best.rows = n if job.same else rows_X
-            lists = allocate(carve_lists(job.best, NULL))
+            lists = allocate(carve_lists(job.best, NULL), FOR_LISTS)
             carve_lists(job.best, lists.memory)
         while i < n:
             job.PX.first = i
@@ -436,7 +447,7 @@ cdef int run(Job* job, object watch) except -1:
                 if held == NULL or needed > held.size:
                     block_release(held)
                     held, job.X_packed = NULL, False
-                    held = allocate(needed)
+                    held = allocate(needed, FOR_PANELS)
                 plan(job, held.memory)
                 now = run_superblock(job)
                 status |= now

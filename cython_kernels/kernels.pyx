@@ -76,10 +76,13 @@ cdef extern from "bits.h" nogil:
 cdef extern from "memory.h" nogil:
     enum:
         ALIGNMENT
+    enum:
+        FOR_PANELS                   # the use of a block
+        FOR_LISTS
     ctypedef struct Block:
         char* memory
         size_t size
-    Block* block_new(size_t)
+    Block* block_new(size_t, int)
     void block_release(Block*)       # NULL too
 
 
@@ -105,8 +108,8 @@ include "source.pxi"
 cdef int REAL_KIND = FLOAT64 if IS_DOUBLE else FLOAT32
 
 
-cdef Block* allocate(size_t size) except NULL:
-    cdef Block* block = block_new(size)
+cdef Block* allocate(size_t size, int use) except NULL:
+    cdef Block* block = block_new(size, use)
     if block == NULL:
         raise MemoryError(f"no memory for {size} bytes of working space")
     return block
@@ -330,7 +333,7 @@ def peak(Py_ssize_t repeats):
 
 def tile_rate(Py_ssize_t repeats):
     """Multiply-adds per second of one core: the tile, on panels in the first-level cache."""
-    cdef Block* held = allocate(2 * ALIGNMENT + (GROUP + PANEL) * BLOCK * sizeof(real))
+    cdef Block* held = allocate(2 * ALIGNMENT + (GROUP + PANEL) * BLOCK * sizeof(real), FOR_PANELS)
     cdef char* memory = held.memory
     cdef vec* block = <vec*> (memory + BLOCK_SUMS_AT)
     cdef vec* totals = <vec*> (memory + ALIGNMENT + SUMS_AT)

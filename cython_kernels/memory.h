@@ -5,8 +5,8 @@
  * its page (full.pxi).
  *
  * Pages fresh from the system cost more than the arithmetic of a small call, and a tenth of a
- * large one's. So one block of KEPT bytes at most is kept from call to call, handed over by one
- * atomic exchange; one larger than RETAINED may be taken back by the system at any time.
+ * large one's. So one block of KEPT bytes at most for each use is kept from call to call, handed
+ * over by one atomic exchange; one larger than RETAINED may be taken back by the system at any time.
  */
 #ifndef UNITDOT_MEMORY_H
 #define UNITDOT_MEMORY_H
@@ -37,16 +37,19 @@
 #define aligned_delete(p) free(p)
 #endif
 
+enum { FOR_PANELS, FOR_LISTS, USES };
+
 typedef struct {
     char *memory;
     size_t size;
+    int use;
 } Block;
 
 #ifdef __GNUC__
-static Block *kept_block;
-#define exchange_kept(block) __atomic_exchange_n(&kept_block, block, __ATOMIC_ACQ_REL)
+static Block *kept_blocks[USES];
+#define exchange_kept(use, block) __atomic_exchange_n(&kept_blocks[use], block, __ATOMIC_ACQ_REL)
 #else
-#define exchange_kept(block) (block) /* nothing is kept */
+#define exchange_kept(use, block) (block) /* nothing is kept */
 #endif
 
 static void block_delete(Block *block) {
@@ -56,15 +59,16 @@ static void block_delete(Block *block) {
     }
 }
 
-static Block *block_new(size_t size) {
+static Block *block_new(size_t size, int use) {
     size_t alignment = size > SMALL ? HUGE_PAGE : ALIGNMENT;
-    Block *block = size <= KEPT ? exchange_kept(NULL) : NULL;
+    Block *block = size <= KEPT ? exchange_kept(use, NULL) : NULL;
     if (block && block->size >= size)
         return block;
     block_delete(block);
     block = (Block *)malloc(sizeof(Block));
     if (!block)
         return NULL;
+    block->use = use;
     block->size = (size + alignment - 1) / alignment * alignment;
     block->memory = block->size < size ? NULL : (char *)aligned_new(alignment, block->size);
     if (!block->memory) {
@@ -84,7 +88,7 @@ static void block_release(Block *block) {
         if (block->size > RETAINED)
             madvise(block->memory, block->size, MADV_FREE);
 #endif
-        block = exchange_kept(block);
+        block = exchange_kept(block->use, block);
     }
     block_delete(block);
 }

@@ -56,8 +56,8 @@ cdef inline void separate(const vec* a, vec* b) noexcept nogil:
 
 
 cdef inline void load_transposed(const real** row, Py_ssize_t k, vec* t) noexcept nogil:
-    # t[j][i] = row[i][k + j], LANES x LANES, by log2(LANES) shuffles of two vectors: first PIECE x
-    # PIECE elements within 16 bytes, then PIECES x PIECES pieces; shuffles across all lanes are slower
+    # t[j][i] = row[i][k + j], LANES x LANES, by log2(LANES) shuffles of two vectors: PIECE x PIECE
+    # elements within 16 bytes, then PIECES x PIECES pieces; shuffles across all lanes are slower
     cdef vec a[LANES]
     cdef vec b[LANES]
     cdef vec c[PIECES]

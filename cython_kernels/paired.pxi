@@ -195,7 +195,7 @@ cdef int run_paired(Paired* job) except -1:
     cdef Block* held
     job.rows = at_most(n, at_least(1, BATCH // blocks))
     job.blocks = at_most(blocks, BATCH)
-    held = allocate(plan_paired(job, NULL))
+    held = allocate(plan_paired(job, NULL), FOR_PANELS)
     try:
         plan_paired(job, held.memory)
         memset(job.status, 0, LINE * sizeof(int) * job.threads)

@@ -20,6 +20,7 @@ cdef struct Best:
     real* limit                  # what is less does not count; equal ones only before `worst`
     uint32_t* worst
     char* locks
+    bint shared                  # several threads may add to a list at a time
     int threads
     Entry* spare                 # [thread][room]
     bint single                  # similarities are rounded to float32 before they are compared
@@ -151,13 +152,15 @@ cdef void add_entries(Best* best, Py_ssize_t row, uint64_t bits, const real* lin
                       int64_t first, int64_t own) noexcept nogil:
     """Columns first + (the place of a bit), with their similarities, but not `own`."""
     cdef int c
-    lock(&best.locks[row])
+    if best.shared:
+        lock(&best.locks[row])
     while bits:
         c = first_bit(bits)
         bits &= bits - 1
         if first + c != own and counts(best, row, line[c], first + c):
             add_entry(best, row, line[c], first + c)
-    unlock(&best.locks[row])
+    if best.shared:
+        unlock(&best.locks[row])
 
 
 cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_t columns,
