@@ -131,7 +131,7 @@ cdef void few_blocks(Few* few, real* totals) noexcept nogil:
     cdef Py_ssize_t batches
     few.batches = ceil_div(whole_blocks(few), LANES)
     batches = few.batches + (1 if whole_blocks(few) < few.blocks else 0)
-    with parallel(num_threads=job.threads):
+    with parallel(num_threads=threads_in(job.process, job.threads)):
         for b in prange(exponents, schedule="static"):
             find_exponents(job, b)
         wait_for_all()

@@ -80,6 +80,8 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "openmp.h" nogil:
     int omp_get_thread_num()
+    int process_id()
+    int threads_in(int, int)         # (process, threads): 1 in another process, forked meanwhile
     void wait_for_all()              # what follows in a parallel block needs what came before
     void lock(char*)
     void unlock(char*)
@@ -153,7 +155,7 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
-    job.same, job.careful, job.threads = same, careful, threads
+    job.same, job.careful, job.threads, job.process = same, careful, threads, process_id()
     job.zero_inverse = NAN if nan_for_zero else 0
     if is_few(&job):
         return run_few(&job)
@@ -166,7 +168,7 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
     cdef Job job
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
-    job.threads = threads
+    job.threads, job.process = threads, process_id()
     job.zero_inverse = NAN if nan_for_zero else 0
     return job
 
@@ -226,7 +228,7 @@ cpdef int paired(const unsigned char[:, :, :] X, int kind_X,
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
-    job.careful, job.threads = careful, threads
+    job.careful, job.threads, job.process = careful, threads, process_id()
     job.zero_inverse = NAN if nan_for_zero else 0
     return run_paired(&job)
 
