@@ -249,10 +249,16 @@ cdef int survey_panel(const Source* source, Py_ssize_t row) noexcept nogil:
 def survey(const unsigned char[:, :, :] X, int kind, int threads):
     """What `full` would find in the rows of X, nothing computed."""
     cdef Source source = source_of(X, kind)
-    cdef Py_ssize_t p
-    cdef int status = 0
-    for p in prange(ceil_div(source.rows, PANEL), nogil=True, num_threads=threads):
-        status |= survey_panel(&source, p * PANEL)
+    cdef Py_ssize_t p, first = 0, stop, panels = ceil_div(source.rows, PANEL)
+    # between looks for Ctrl-C
+    cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * threads // source.features)
+    cdef int status = 0, process = process_id()
+    while first < panels:
+        stop = at_most(panels, first + most)
+        for p in prange(first, stop, nogil=True, num_threads=threads_in(process, threads)):
+            status |= survey_panel(&source, p * PANEL)
+        first = stop
+        PyErr_CheckSignals()
     return status
 
 
@@ -295,6 +301,8 @@ def first_zero_row(const unsigned char[:, :, :] X, int kind):
                 break
         if not some:
             return row
+        if row % 1024 == 1023:
+            PyErr_CheckSignals()
     return None
 
 
