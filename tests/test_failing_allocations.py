@@ -134,3 +134,37 @@ def test_every_failure(failing_allocator, library, allowed):
     counts = [int(line.split()[0]) for line in run.stdout.splitlines()]
     assert len(counts) == len(CALLS)
     assert min(counts) >= 1
+
+
+@pytest.mark.parametrize(("limit", "field"), [("RLIMIT_AS", 0), ("RLIMIT_DATA", 5)])
+def test_limits_of_the_system(limit, field):
+    """Results that are too large for the process: refused, and the next call is right."""
+    pytest.importorskip("scipy.sparse")
+    code = f"""
+        import resource
+        import numpy as np, unitdot
+        from scipy import sparse
+        X = np.random.default_rng(0).standard_normal((9000, 20), np.float32)
+        S = sparse.csr_array(X)
+        calls = [
+            lambda X, n: unitdot.cosine_similarity(X, n_threads=2),
+            lambda X, n: unitdot.cosine_distances(X, X[:], n_threads=2),
+            lambda X, n: unitdot.cosine_top_k(X, k=n - 1, n_threads=2).indices,
+            lambda X, n: unitdot.cosine_pairs(X, threshold=-1, n_threads=2).columns,
+        ]
+        product = lambda X, n: unitdot.cosine_similarity(X, dense_output=False, n_threads=2).data
+        problems = [(call, X) for call in calls] + [(call, S) for call in [*calls, product]]
+        expected = [call(matrix[:300], 300) for call, matrix in problems]
+        pages = int(open("/proc/self/statm").read().split()[{field}])
+        most = pages * resource.getpagesize() + 150 * 2**20
+        resource.setrlimit(resource.{limit}, (most, -1))
+        for (call, matrix), right in zip(problems, expected):
+            try:
+                call(matrix, 9000)
+            except MemoryError:
+                print("refused")
+            assert np.array_equal(call(matrix[:300], 300), right)
+        """
+    run = run_python(code, timeout=200)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == 9 * ["refused"]
