@@ -153,7 +153,7 @@ cdef void few_blocks(Few* few, real* totals) noexcept nogil:
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, b, q
     cdef Py_ssize_t exponents = (n + m) if job.careful and few.block0 == 0 else 0
     few.whole = at_most(few.blocks, job.X.features // BLOCK - few.block0)
-    with parallel(num_threads=job.threads):
+    with parallel(num_threads=threads_in(job.process, job.threads)):
         for b in prange(exponents, schedule="static"):
             find_exponents(job, b)
         wait_for_all()

@@ -31,6 +31,7 @@ cdef struct Job:
     bint careful                     # pack every row times its own power of two
     real zero_inverse                # 1 / ‖0‖: 0 or NaN
     int threads
+    int process                      # whose threads these are
     # the superblock at hand
     Pack PX, PY
     bint diagonal, streamed, first_segment, last_segment
@@ -214,7 +215,7 @@ cdef void superblock(Job* job) noexcept nogil:
         exponents = job.PX.count + job.PY.count    # of X once more, where it is packed already
     if not job.streamed and not job.diagonal:
         packs += groups_in(&job.PY)
-    with parallel(num_threads=job.threads):
+    with parallel(num_threads=threads_in(job.process, job.threads)):
         for t in prange(exponents, schedule="static"):
             find_exponents(job, t)
         wait_for_all()
@@ -387,7 +388,8 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
     if job.best != NULL:
         if job.same:
             rows = job.best.rows if job.PX.first + rows == job.best.rows else 0
-        for i in prange(rows, nogil=True, num_threads=job.threads, schedule="static"):
+        for i in prange(rows, nogil=True, num_threads=threads_in(job.process, job.threads),
+                        schedule="static"):
             finish_row(job.best, i)
     if job.pairs != NULL:
         pass_on(job.pairs, &job.PX, watch)

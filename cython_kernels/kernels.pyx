@@ -88,6 +88,8 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "openmp.h" nogil:
     int omp_get_thread_num()
+    int process_id()
+    int threads_in(int, int)         # (process, threads): 1 in another process, forked meanwhile
     void wait_for_all()              # what follows in a parallel block needs what came before
     void lock(char*)
     void unlock(char*)
@@ -161,7 +163,7 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
-    job.same, job.careful, job.threads = same, careful, threads
+    job.same, job.careful, job.threads, job.process = same, careful, threads, process_id()
     job.zero_inverse = NAN if nan_for_zero else 0
     if is_few(&job):
         return run_few(&job)
@@ -174,7 +176,7 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
     cdef Job job
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
-    job.threads = threads
+    job.threads, job.process = threads, process_id()
     job.zero_inverse = NAN if nan_for_zero else 0
     return job
 
@@ -234,7 +236,7 @@ cpdef int paired(const unsigned char[:, :, :] X, int kind_X,
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
-    job.careful, job.threads = careful, threads
+    job.careful, job.threads, job.process = careful, threads, process_id()
     job.zero_inverse = NAN if nan_for_zero else 0
     return run_paired(&job)
 
@@ -255,10 +257,16 @@ cdef int survey_panel(const Source* source, Py_ssize_t row) noexcept nogil:
 def survey(const unsigned char[:, :, :] X, int kind, int threads):
     """What `full` would find in the rows of X, nothing computed."""
     cdef Source source = source_of(X, kind)
-    cdef Py_ssize_t p
-    cdef int status = 0
-    for p in prange(ceil_div(source.rows, PANEL), nogil=True, num_threads=threads):
-        status |= survey_panel(&source, p * PANEL)
+    cdef Py_ssize_t p, first = 0, stop, panels = ceil_div(source.rows, PANEL)
+    # between looks for Ctrl-C
+    cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * threads // source.features)
+    cdef int status = 0, process = process_id()
+    while first < panels:
+        stop = at_most(panels, first + most)
+        for p in prange(first, stop, nogil=True, num_threads=threads_in(process, threads)):
+            status |= survey_panel(&source, p * PANEL)
+        first = stop
+        PyErr_CheckSignals()
     return status
 
 
@@ -301,6 +309,8 @@ def first_zero_row(const unsigned char[:, :, :] X, int kind):
                 break
         if not some:
             return row
+        if row % 1024 == 1023:
+            PyErr_CheckSignals()
     return None
 
 

@@ -17,6 +17,18 @@ static inline int omp_get_max_threads(void) { return 1; }
 static inline void wait_for_all(void) {}
 #endif
 
+/* A progress callback or a signal's handler may fork: in the child OpenMP would wait for threads
+ * that did not come along, so a call that goes on there goes on alone. */
+#ifdef _WIN32
+static inline int process_id(void) { return 0; }
+#else
+#include <unistd.h>
+static inline int process_id(void) { return (int)getpid(); }
+#endif
+static inline int threads_in(int process, int threads) {
+    return threads > 1 && process_id() != process ? 1 : threads;
+}
+
 /* A lock is one byte, free when 0. */
 #if defined(_MSC_VER)
 #include <intrin.h>

@@ -12,7 +12,7 @@ cdef struct Paired:
     Output out
     bint careful
     real zero_inverse
-    int threads
+    int threads, process
     # the batch at hand: blocks [block0, block0 + blocks) of rows [row0, row0 + rows)
     Py_ssize_t row0, rows, block0, blocks
     Py_ssize_t whole                 # how many of its blocks are BLOCK long
@@ -173,7 +173,8 @@ cdef void paired_batch(Paired* job, bint last) noexcept nogil:
             for t in range(tasks):
                 paired_task(job, stage, t, 0)
         else:
-            for t in prange(tasks, schedule="static", num_threads=job.threads):
+            for t in prange(tasks, schedule="static",
+                            num_threads=threads_in(job.process, job.threads)):
                 paired_task(job, stage, t, omp_get_thread_num())
 
 

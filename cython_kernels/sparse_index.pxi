@@ -99,12 +99,14 @@ cdef void count_features(const Table* t, Lists* lists, Entries* row) noexcept no
 
 
 cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
-    cdef Py_ssize_t i, k
-    cdef int64_t at
+    cdef Py_ssize_t i, k, f
+    cdef int64_t at, stop = lists.start[t.features + 1]
     for i in range(lists.first, lists.first + lists.rows):
         read_row(t, i, row)
         for k in range(row.count):
             at = lists.start[row.feature[k] + 1]
+            if at == stop:
+                break                # a dense row, written to by another thread since the count
             lists.start[row.feature[k] + 1] += 1
             lists.row[at] = <int32_t> (i - lists.first)
             if lists.weight != NULL:
@@ -113,6 +115,8 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
                 lists.wide[at] = row.value[k]
             else:
                 lists.single[at] = <float> row.value[k]
+    for f in range(t.features):      # as it is, unless a dense row was written to
+        lists.start[f + 1] = max(lists.start[f], lists.start[f + 1])
 
 
 def blocks_of(Rows Y):

@@ -372,9 +372,9 @@ cdef void join_row(const Pairs* p, Py_ssize_t i, int thread, Scratch* s) noexcep
 # Thresholds that zeros reach: every pair is computed, a first time to be counted.
 
 cdef int64_t above_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
-                       bint narrow, bint same, double threshold, int64_t* columns,
+                       bint narrow, bint same, double threshold, int64_t room, int64_t* columns,
                        value_t* similarities, Scratch* s) noexcept nogil:
-    """Counts the block's pairs of row i, and writes them where there is a place to."""
+    """Counts up to `room` of the block's pairs of row i, and writes them where there is a place."""
     cdef double* sums = <double*> s.extra
     cdef double result[AT_ONCE]
     cdef Py_ssize_t j = 0, k, count
@@ -389,7 +389,7 @@ cdef int64_t above_row(const Table* X, const Table* Y, const Lists* lists, Py_ss
         finish(sums + j, X, i, Y, lists.first + j, count, wide, result)
         for k in range(count):
             value = given(result[k], narrow)
-            if value >= threshold:
+            if value >= threshold and found < room:
                 if columns != NULL:
                     columns[found] = lists.first + j + k
                     similarities[found] = <value_t> value
@@ -409,23 +409,27 @@ def count_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, 
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] += above_row[double](&X.table, &Y.table, lists, i, index.wide, narrow, same,
-                                       threshold, NULL, NULL, team.of + omp_get_thread_num())
+                                       threshold, lists.rows, NULL, NULL, team.of + omp_get_thread_num())
     end(&team)
 
 
 def fill_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint narrow,
-               bint same, double threshold, int64_t[::1] position, int64_t[::1] columns,
-               value_t[::1] similarities, int threads):
-    """The block's pairs of rows [first, stop), from position[i] on, which moves."""
+               bint same, double threshold, int64_t[::1] left, int64_t[::1] position,
+               int64_t[::1] columns, value_t[::1] similarities, int threads):
+    """The block's pairs of rows [first, stop), from position[i] on, which moves, left[i] at most:
+    of values that another thread has written to meanwhile there may be more than were counted."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
+    cdef int64_t found
     if not columns.shape[0]:
         return
     begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        position[i] += above_row(&X.table, &Y.table, lists, i, index.wide, narrow, same, threshold,
-                                 &columns[0] + position[i], &similarities[0] + position[i],
-                                 team.of + omp_get_thread_num())
+        found = above_row(&X.table, &Y.table, lists, i, index.wide, narrow, same, threshold,
+                          left[i], &columns[0] + position[i], &similarities[0] + position[i],
+                          team.of + omp_get_thread_num())
+        position[i] += found
+        left[i] -= found
     end(&team)

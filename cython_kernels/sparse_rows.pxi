@@ -338,8 +338,8 @@ def canonicalise(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
     """Sort the rows of a CSR matrix in place and close the gaps; returns the entries left."""
     cdef Py_ssize_t i, rows = starts.shape[0] - 1, longest = longest_row(starts), thread
     cdef int64_t to = 0, start
-    cdef char* scratch = <char*> allocate(16 * longest * threads + 16)
     cdef int64_t[::1] left = np.empty(rows, dtype=np.int64)
+    cdef char* scratch = <char*> allocate(16 * longest * threads + 16)
     for i in prange(rows, nogil=True, num_threads=threads, schedule="dynamic", chunksize=64):
         thread = omp_get_thread_num()
         left[i] = sort_row(&values[0] + starts[i], &indices[0] + starts[i],

@@ -1,4 +1,4 @@
-"""Long cosine_top_k and cosine_pairs: progress, memory, Ctrl-C, files larger than memory."""
+"""Long work: progress, memory, Ctrl-C, files larger than memory."""
 
 import json
 import os
@@ -189,7 +189,7 @@ INTERRUPTS = """
     import numpy as np, unitdot
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    X = np.random.default_rng(0).standard_normal(({n}, 64), np.float32)
+    {setup}
     sent = []
 
     def interrupt():
@@ -205,36 +205,61 @@ INTERRUPTS = """
         timer = threading.Timer(0.05, interrupt)
         try:
             timer.start()
-            unitdot.{name}(X, **{own})
+            unitdot.{call}
             raise SystemExit("the work ended before it was interrupted")
         except KeyboardInterrupt:
             latencies.append(time.perf_counter() - sent[-1])
         timer.join()
         sizes.append(resident())
-    expected = unitdot.{name}(X[:500], **{own}, n_threads=1)
-    assert all(map(np.array_equal, expected, unitdot.{name}(X[:500], **{own})))
+    X = X[:300, :1000].copy()
+    expected = unitdot.cosine_top_k(X, k=3, n_threads=1)
+    assert all(map(np.array_equal, expected, unitdot.cosine_top_k(X, k=3)))
     print(json.dumps([latencies, sizes]))
     """
 
 
+def random_rows(n):
+    return f"X = np.random.default_rng(0).standard_normal(({n}, 64), np.float32)"
+
+
+def one_row(n, n_features):
+    """As many rows as wanted, in the memory of one."""
+    return f"X = np.broadcast_to(np.arange(1.0, {n_features + 1}), ({n}, {n_features}))"
+
+
+SPARSE = """import scipy.sparse
+    X = scipy.sparse.random_array(({}, 300), density=0.05, rng=0).tocsr()"""
+LONG = {
+    "top-k": (random_rows(200_000), "cosine_top_k(X, k=10)"),
+    "few pairs": (random_rows(200_000), "cosine_pairs(X, threshold=0.9)"),
+    "many pairs": (random_rows(60_000), "cosine_pairs(X, threshold=0.3)"),
+    "matrix": (one_row(6000, 100_000), "cosine_similarity(X)"),
+    "two matrices": (one_row(6000, 100_000), "cosine_distances(X, X[:])"),
+    "checked for out": (one_row(40_000, 100_000), "cosine_distances(X, X[:9], out=out)"),
+    "few rows": (one_row(6, 4_000_000), "cosine_similarity(np.broadcast_to(X, (900, *X.shape)))"),
+    "stack": (one_row(200, 60_000), "cosine_similarity(np.broadcast_to(X, (900, *X.shape)))"),
+    "paired": (one_row(40_000, 100_000), "paired_cosine_similarity(X, X)"),
+    "sparse matrix": (SPARSE.format(60_000), "cosine_similarity(X, X[:6000])"),
+    "sparse product": (SPARSE.format(20_000), "cosine_similarity(X, dense_output=False)"),
+    "sparse top-k": (SPARSE.format(60_000), "cosine_top_k(X)"),
+    "sparse pairs": (SPARSE.format(60_000), "cosine_pairs(X, threshold=0.6)"),
+}
+
+
 @linux
-@pytest.mark.parametrize(
-    ("name", "own", "n"),
-    [
-        ("cosine_top_k", {"k": 10}, 200_000),
-        ("cosine_pairs", {"threshold": 0.9}, 200_000),
-        ("cosine_pairs", {"threshold": 0.3}, 60_000),
-    ],
-    ids=["top-k", "few pairs", "many pairs"],
-)
-def test_interrupts(name, own, n):
+@pytest.mark.parametrize("work", LONG)
+def test_interrupts(work):
     """Within a second, and a little on a busy machine; again and again, and nothing is kept.
 
-    UNITDOT_INTERRUPTS: how often (10; releases are tried with 100).
+    UNITDOT_INTERRUPTS: how often (5; releases are tried with 100).
     """
-    count = int(os.environ.get("UNITDOT_INTERRUPTS", "10"))
-    code = INTERRUPTS.format(name=name, own=own, n=n, count=count)
-    run = run_python(code, timeout=60 + 5 * count)
+    setup, call = LONG[work]
+    if "scipy" in setup:
+        pytest.importorskip("scipy.sparse")
+    if "out=out" in call:
+        setup += "; out = np.empty((len(X), 9))"
+    count = int(os.environ.get("UNITDOT_INTERRUPTS", "5"))
+    run = run_python(INTERRUPTS.format(setup=setup, call=call, count=count), timeout=60 + 5 * count)
     assert run.returncode == 0, run.stderr
     latencies, sizes = json.loads(run.stdout)
     print(

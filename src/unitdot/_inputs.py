@@ -34,6 +34,9 @@ for _name, _number in _NUMBERS.items():
         KINDS[_dtype] = (_number, _name not in _SINGLE)
         if _dtype.itemsize > 1:
             KINDS[_dtype.newbyteorder()] = (_number + _SWAPPED, _name not in _SINGLE)
+# whoever has a bfloat16 brought it along: it is known by a dtype of our own
+_BFLOAT16 = np.dtype([("bfloat16", "u2")])
+KINDS[_BFLOAT16] = (_NUMBERS["bfloat16"], False)
 
 _RESULT_DTYPES = (np.dtype("f4"), np.dtype("f8"))  # computed in float32, in float64
 _ZERO = ("zero", "nan", "raise")
@@ -154,8 +157,7 @@ def _convert(argument: Any, name: str) -> Array:
 def _with_known_dtype(array: Array, name: str) -> Array:
     dtype = array.dtype
     if dtype.name == "bfloat16":
-        KINDS[dtype] = (_NUMBERS["bfloat16"], False)
-        return array
+        return array.view(_BFLOAT16)
     if dtype.kind == "f":  # extended precision: as scikit-learn, by way of a copy
         with np.errstate(over="ignore", under="ignore"):
             return array.astype(np.float64)

@@ -12,7 +12,7 @@ from unitdot._inputs import Array, Options
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._sparse_inputs import Csr, is_sparse
-from unitdot._threads import threads_for
+from unitdot._threads import threads_for, threads_now
 
 Report = Callable[[int, int], object] | None
 Triplet = tuple[Array, Array, Array]
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
     same: bool
     wide: bool
     dtype: np.dtype[Any]
-    threads: int
+    most_threads: int
     buffers: tuple[Array, Array]
     vectors: tuple[bool, bool]
 
@@ -42,6 +42,11 @@ class Problem(NamedTuple):
     def shape(self) -> tuple[int, int]:
         """(rows of X, rows of Y)."""
         return self.X.shape[0], self.Y.shape[0]
+
+    @property
+    def threads(self) -> int:
+        """How many there may be: one in a child that was forked since the call began."""
+        return threads_now(self.most_threads)
 
     @property
     def first_rows(self) -> int:
@@ -192,14 +197,16 @@ def _every_pair(problem: Problem, threshold: float, report: Report) -> Triplet:
         )
     total = int(counts.sum())
     _memory.check(total * (16 + problem.dtype.itemsize), f"the result of {total} pairs")
-    columns, similarities = np.empty(total, np.int64), np.empty(total, problem.dtype)
+    # zeros: should another thread write to the input meanwhile, not all of it may be filled
+    columns, similarities = np.zeros(total, np.int64), np.zeros(total, problem.dtype)
+    row_numbers = np.repeat(np.arange(len(counts)), counts)
     position = np.cumsum(counts) - counts
     for block, rows in _blocks_and_chunks(problem, report, weights=False, passes=(1, 2)):
         kernels.fill_above(
-            problem.X, problem.Y, block, rows.start, rows.stop, *how, position, columns,
-            similarities, problem.threads,
+            problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, position,
+            columns, similarities, problem.threads,
         )  # fmt: skip
-    return np.repeat(np.arange(len(counts)), counts), columns, similarities
+    return row_numbers, columns, similarities
 
 
 def _csr(problem: Problem, X: Any, Y: Any) -> Any:

@@ -52,6 +52,8 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
     else:
         if argument.format != "csr":
             _check_other_format(argument, name)
+            argument = argument.copy()  # SciPy reads what nobody can change after the check
+            _check_other_format(argument, name)
             # converted first: SciPy may add duplicates up
             argument = argument.astype(_values_dtype(argument.dtype), copy=False)
             argument = (argument.reshape(1, -1) if argument.ndim == 1 else argument).tocsr()
@@ -61,7 +63,11 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
 
 
 def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
-    """(values, indices, starts), of dtypes that the kernels know, contiguous."""
+    """(values, indices, starts), of dtypes that the kernels know, contiguous.
+
+    The structure is a copy: where the kernels read and write follows from it, so nobody may change
+    it between the check and the end of the call. Values may change: results will be wrong.
+    """
     values, indices, starts = (
         np.asarray(array) for array in (matrix.data, matrix.indices, matrix.indptr)
     )
@@ -84,8 +90,8 @@ def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
     integer = np.int32 if narrow else np.int64
     return (
         values,
-        np.ascontiguousarray(indices, integer),
-        np.ascontiguousarray(starts, integer),
+        np.array(indices, integer, order="C"),
+        np.array(starts, integer, order="C"),
     )
 
 

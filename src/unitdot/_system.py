@@ -13,14 +13,16 @@ def _words(path: str) -> list[str]:
         return []
 
 
-def _cgroup_values(controller: str, unified: list[str], legacy: list[str]) -> Iterator[list[str]]:
+def _cgroup_values(
+    controller: str, unified: list[str], legacy: list[str], root: str
+) -> Iterator[list[str]]:
     """The files' words at every level of this process's control group: one list a level."""
-    for line in _words("/proc/self/cgroup"):
+    for line in _words(f"{root}/proc/self/cgroup"):
         _, controllers, path = [*line.split(":", 2), "", ""][:3]
         if controllers == "":
-            folder, files = "/sys/fs/cgroup", unified
+            folder, files = f"{root}/sys/fs/cgroup", unified
         elif controller in controllers.split(","):
-            folder, files = f"/sys/fs/cgroup/{controllers}", legacy
+            folder, files = f"{root}/sys/fs/cgroup/{controllers}", legacy
         else:
             continue
         # an ancestor's limit holds too; in a container the path itself may not be visible
@@ -31,9 +33,12 @@ def _cgroup_values(controller: str, unified: list[str], legacy: list[str]) -> It
 
 
 @cache
-def cgroup_cpus() -> int | None:
-    """The processors' worth of time that the control group allows, at least 1; None: no limit."""
-    values = _cgroup_values("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
+def cgroup_cpus(root: str = "") -> int | None:
+    """The processors' worth of time that the control group allows, at least 1; None: no limit.
+
+    `root`: where /proc and /sys are.
+    """
+    values = _cgroup_values("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"], root)
     limits = [
         int(words[0]) / int(words[1])
         for words in values
@@ -42,11 +47,11 @@ def cgroup_cpus() -> int | None:
     return max(1, math.ceil(min(limits))) if limits else None
 
 
-def available_bytes() -> int | None:
+def available_bytes(root: str = "") -> int | None:
     """Memory that this process could still be given; None where the system does not say."""
     rooms = []
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        lines = Path(f"{root}/proc/meminfo").read_text(encoding="ascii").splitlines()
         fields = dict(line.split(":", 1) for line in lines)
         rooms.append(int(fields["MemAvailable"].split()[0]) * 1024)
     except (OSError, KeyError, ValueError):
@@ -55,6 +60,7 @@ def available_bytes() -> int | None:
         "memory",
         ["memory.max", "memory.current", "memory.stat"],
         ["memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"],
+        root,
     )
     for words in values:
         if len(words) > 2 and words[0].isdigit() and words[1].isdigit():

@@ -35,13 +35,18 @@ def available_threads() -> int:
     return max(1, min([*limits, cgroup_cpus() or limits[0]]))
 
 
+def threads_now(threads: int) -> int:
+    """`threads`, or 1 where this process is a forked child that must work alone."""
+    return 1 if _serial else threads
+
+
 def threads_for(n_threads: int | None, work: int) -> int:
     """Threads for `work` multiply-adds: `n_threads`, or as many as are useful where it is None."""
     global _ran_parallel
     if n_threads is None:
         threads = 1 if work < SMALL_WORK else available_threads()
     else:
-        threads = 1 if _serial else min(n_threads, MOST_PER_CPU * (os.cpu_count() or 1))
+        threads = threads_now(min(n_threads, MOST_PER_CPU * (os.cpu_count() or 1)))
     if threads > 1:
         _ran_parallel = True
     return threads

@@ -141,6 +141,7 @@ def fill_above(
     narrow: bool,
     same: bool,
     threshold: float,
+    left: _Integers,
     position: _Integers,
     columns: _Integers,
     similarities: _Array,

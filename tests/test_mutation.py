@@ -1,0 +1,155 @@
+"""Another thread writes to the input, or cuts the file under it, while a call runs.
+
+Results are then as wrong as what was read; but nothing is read or written where it must not be,
+and the next call is right. Each test runs in a process of its own, which has to survive.
+"""
+
+import signal
+import sys
+
+import numpy as np
+import pytest
+
+from .helpers import run_python
+
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+
+WRITER = """
+    import threading, time
+    import numpy as np, unitdot
+
+    rng = np.random.default_rng(0)
+    {arrays}
+    whole = [array.copy() for array in written]
+    broken = {broken}
+    calls = [
+        lambda **own: unitdot.cosine_similarity(X, Y, **own),
+        lambda **own: unitdot.cosine_distances(X, **own),
+        lambda **own: unitdot.paired_cosine_similarity(X, Y[: X.shape[0]], **own),
+        lambda **own: unitdot.cosine_top_k(X, Y, 3, **own),
+        lambda **own: unitdot.cosine_top_k(X, k=3, **own),
+        lambda **own: unitdot.cosine_pairs(X, Y, threshold=0.3, **own),
+        lambda **own: unitdot.cosine_pairs(X, threshold=-1e-9, **own),
+        {more_calls}
+    ]
+
+    def parts(result):
+        if hasattr(result, "indptr"):
+            result = result.data, result.indices, result.indptr
+        return result if isinstance(result, tuple) else (result,)
+
+    expected = [parts(call()) for call in calls]
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            for values in (broken, whole):
+                for array, other in zip(written, values):
+                    array[...] = other
+                time.sleep(0.002 if values is broken else 0.003)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    refused = wrong = 0
+    for _ in range({repeats}):
+        for call, right in zip(calls, expected):
+            try:
+                result = parts(call(n_threads=2))
+            except ValueError:  # what was written is not valid, and was seen
+                refused += 1
+            else:
+                wrong += not all(map(np.array_equal, result, right))
+    stop.set()
+    writer.join()
+    for call, right in zip(calls, expected):
+        assert all(map(np.array_equal, parts(call(n_threads=2)), right))
+    print(refused, wrong)
+    """
+CSR = """
+    from scipy import sparse
+    X = sparse.random(500, 300, 0.05, "csr", rng=rng)
+    Y = sparse.random(600, 300, 0.05, "csr", rng=rng)
+    """
+PRODUCT = "lambda **own: unitdot.cosine_similarity(X, Y, dense_output=False, **own),"
+WRITTEN = {
+    # arrays, what is written to, and what with
+    "sparse indices": (
+        CSR + "written = [X.indices, Y.indices]",
+        "[rng.integers(-(2**31), 2**31, len(a), np.int32) for a in written]",
+        PRODUCT,
+    ),
+    "sparse indices, within range": (
+        CSR + "written = [X.indices, Y.indices]",
+        "[np.full_like(a, 7) for a in written]",
+        PRODUCT,
+    ),
+    "sparse starts": (
+        CSR + "written = [X.indptr, Y.indptr]",
+        "[np.where(np.arange(len(a)) % 2, 0, a[-1]).astype(a.dtype) for a in written]",
+        PRODUCT,
+    ),
+    "sparse values": (
+        CSR + "written = [X.data, Y.data]",
+        "[rng.choice([np.nan, np.inf, -1, 1e300, 0], len(a)) for a in written]",
+        PRODUCT,
+    ),
+    "dense beside sparse": (
+        CSR + "Y = np.where(rng.random((600, 300)) < 0.1, 1.0, 0.0); written = [Y]",
+        "[rng.choice([0, 1, -1, np.nan], a.shape) for a in written]",
+        "",
+    ),
+    "dense": (
+        "X, Y = rng.standard_normal((300, 200)), rng.standard_normal((2000, 200));written = [X, Y]",
+        "[rng.choice([0, 1, -1e-200, 1e300, np.nan], (len(a), 1)) * a for a in written]",
+        "lambda **own: unitdot.cosine_similarity(X[:1], Y, check_finite=False, **own),"
+        "lambda **own: unitdot.cosine_similarity(X[:9].reshape(3, -1), **own),",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRITTEN)
+def test_input_that_another_thread_writes_to(what):
+    arrays, broken, more_calls = WRITTEN[what]
+    if "sparse" in what:
+        pytest.importorskip("scipy.sparse")
+    arrays = "\n    ".join(line.strip() for line in arrays.splitlines())
+    code = WRITER.format(arrays=arrays, broken=broken, more_calls=more_calls, repeats=3)
+    run = run_python(code, OMP_WAIT_POLICY="passive", timeout=600)
+    assert run.returncode == 0, run.stderr
+    refused, wrong = map(int, run.stdout.split())
+    assert refused + wrong > 0, "the writer came too late, or too early, every time"
+
+
+@linux
+@pytest.mark.parametrize("reader", ["unitdot.cosine_similarity(X)", "X.sum()"])
+def test_a_file_that_is_cut_ends_the_process_as_it_does_with_numpy(reader, tmp_path):
+    """The system's SIGBUS, which no library can turn into an error for the whole process."""
+    path = tmp_path / "X.f32"
+    np.ones((1000, 4096), np.float32).tofile(path)
+    code = f"""
+        import os
+        import numpy as np, unitdot
+        X = np.memmap({str(path)!r}, np.float32, "r", shape=(1000, 4096))
+        os.truncate({str(path)!r}, 4096)
+        {reader}
+        """
+    assert run_python(code).returncode == -signal.SIGBUS
+
+
+def test_arrays_that_nobody_else_holds_live_until_the_call_ends():
+    code = """
+        import threading
+        import numpy as np, unitdot
+        held = {"X": np.random.default_rng(0).standard_normal((1500, 800))}
+        expected = unitdot.cosine_similarity(held["X"])
+        results = []
+        worker = threading.Thread(
+            target=lambda: results.append(unitdot.cosine_similarity(held.pop("X")))
+        )
+        worker.start()
+        while worker.is_alive():
+            np.empty((1500, 800)).fill(np.nan)  # where X was, were it free
+        assert np.array_equal(results[0], expected)
+        """
+    run = run_python(code)
+    assert run.returncode == 0, run.stderr
