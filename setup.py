@@ -5,6 +5,7 @@ All metadata is in pyproject.toml. Environment variables:
 UNITDOT_BUILD_ISAS    comma-separated instruction sets to build (default: all for this processor)
 UNITDOT_NO_OPENMP     set: build without OpenMP
 UNITDOT_NO_VECTORS    set: one-lane "vectors", as for a compiler without vector types
+UNITDOT_DEBUG         a key of DEBUG_FLAGS: build for that tool (tests/sanitize.py runs them all)
 """
 
 import os
@@ -36,6 +37,17 @@ ISA_FLAGS = {
     },
     "aarch64": {"neon": []},
 }
+# what each tool needs after the flags above (KEPT: memory.h); "bounds": Cython checks every index of a memoryview
+DEBUG_FLAGS = {
+    "address": [
+        "-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fsanitize=address,undefined",
+        "-DKEPT=0",
+    ],
+    "thread": ["-O1", "-g", "-fsanitize=thread"],
+    "valgrind": ["-O1", "-g", "-DKEPT=0"],
+    "bounds": ["-O1"],
+}
+DEBUG = os.environ.get("UNITDOT_DEBUG")
 PRECISIONS = {"float32": [], "float64": [("UNITDOT_DOUBLE", "1")]}
 OPENMP_PROGRAM = """
 #include <omp.h>
@@ -48,6 +60,13 @@ int main(void) {
     return n < 1;
 }
 """
+
+
+def debug_flags():
+    """Flags for the tool that UNITDOT_DEBUG names."""
+    if DEBUG and DEBUG not in DEBUG_FLAGS:
+        sys.exit(f"UNITDOT_DEBUG: {DEBUG!r} is not among {list(DEBUG_FLAGS)}")
+    return DEBUG_FLAGS[DEBUG] if DEBUG else []
 
 
 def machine():
@@ -86,8 +105,8 @@ class BuildKernels(build_ext):
             extension.sources = [self.translated(extension)]
             extension.include_dirs.append(str(SOURCES))
             extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
-            extension.extra_compile_args += openmp
-            extension.extra_link_args += openmp if gnu else []
+            extension.extra_compile_args += [*openmp, *debug_flags()]
+            extension.extra_link_args += [*openmp, *debug_flags()] if gnu else []
         super().build_extensions()
 
     def translated(self, extension):
@@ -98,7 +117,11 @@ class BuildKernels(build_ext):
         c_file = self.generated / f"{pyx.stem}.c"
         newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
         if self.force or not c_file.exists() or c_file.stat().st_mtime < newest:
-            result = cython_compile(str(pyx), output_file=str(c_file.resolve()))
+            # of memoryviews; comments in a .pyx would win over what is said here
+            checks = dict.fromkeys(("boundscheck", "initializedcheck"), DEBUG == "bounds")
+            result = cython_compile(
+                str(pyx), output_file=str(c_file.resolve()), compiler_directives=checks
+            )
             if result.num_errors:
                 sys.exit(f"Cython found {result.num_errors} errors in {pyx}")
         own = self.generated / f"{extension.name.rpartition('.')[2]}.c"

@@ -1,5 +1,6 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True, autotestdict=False
+# cython: language_level=3, wraparound=False, cdivision=True, freethreading_compatible=True
+# cython: autotestdict=False
+# (setup.py turns the checks of memoryviews off)
 """The arithmetic of unitdot, for one instruction set and one precision.
 
 This file is compiled once per instruction set and precision (setup.py), into modules such as
@@ -71,6 +72,8 @@ cdef extern from "bits.h" nogil:
 cdef extern from "memory.h" nogil:
     enum:
         ALIGNMENT
+        GAP
+    void allow_only(char*, size_t, size_t)
     ctypedef struct Block:
         char* memory
         size_t size

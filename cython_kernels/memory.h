@@ -7,6 +7,9 @@
  * Pages fresh from the system cost more than the arithmetic of a small call, and a tenth of a
  * large one's. So one block of KEPT bytes at most is kept from call to call, handed over by one
  * atomic exchange; what is larger than SMALL in it may be taken back by the system at any time.
+ *
+ * For AddressSanitizer the arrays in a block have gaps between them that must not be touched, and
+ * for it and valgrind nothing is kept (KEPT is 0, by setup.py).
  */
 #ifndef UNITDOT_MEMORY_H
 #define UNITDOT_MEMORY_H
@@ -14,6 +17,21 @@
 #include <stdlib.h>
 #ifdef __linux__
 #include <sys/mman.h>
+#endif
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+enum { GAP = 64 }; /* bytes after each array, at least */
+/* only [p, p + used) of [p, p + size) may be touched; measuring, memory begins at 0 */
+static inline void allow_only(char *p, size_t used, size_t size) {
+    if ((size_t)p >> 44) {
+        __asan_unpoison_memory_region(p, used);
+        __asan_poison_memory_region(p + used, size - used);
+    }
+}
+#else
+enum { GAP = 0 };
+static inline void allow_only(char *p, size_t used, size_t size) { (void)p, (void)used, (void)size; }
 #endif
 
 #define ALIGNMENT 4096
@@ -56,7 +74,7 @@ static void block_delete(Block *block) {
 }
 
 static Block *block_new(size_t size) {
-    size_t alignment = size > SMALL ? HUGE_PAGE : ALIGNMENT;
+    size_t alignment = size > SMALL && !GAP ? HUGE_PAGE : ALIGNMENT;
     Block *block = size <= KEPT ? exchange_kept(NULL) : NULL;
     if (block && block->size >= size)
         return block;
