@@ -37,10 +37,14 @@ ISA_FLAGS = {
     },
     "aarch64": {"neon": []},
 }
-# what each tool needs after the flags above (KEPT: memory.h); "bounds": Cython checks every index of a memoryview
+# what each tool needs after the flags above (KEPT: memory.h); "bounds" is Cython's own checking
 DEBUG_FLAGS = {
     "address": [
-        "-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-fsanitize=address,undefined",
+        "-O1",
+        "-g",
+        "-fno-omit-frame-pointer",
+        "-fno-wrapv",
+        "-fsanitize=address,undefined",
         "-DKEPT=0",
     ],
     "thread": ["-O1", "-g", "-fsanitize=thread"],

@@ -208,8 +208,8 @@ cdef int run_few(Job* job) except -1:
     few.stride = at_most(padded_to(blocks, LANES), at_least(1, most // LANES) * LANES)
     held = allocate(plan_few(&few, NULL, &totals, &dots))
     try:
+        memset(held.memory, 0, <size_t> few.sums)     # what comes before the sums
         plan_few(&few, held.memory, &totals, &dots)
-        memset(held.memory, 0, <size_t> (<char*> few.sums - held.memory))
         memset(job.status, 0, LINE * sizeof(int) * job.threads)
         while few.block0 < blocks:
             few.blocks = at_most(few.stride, blocks - few.block0)

@@ -88,6 +88,7 @@ cdef extern from "openmp.h" nogil:
     void unlock(char*)
     real load_acquire(const real*)
     void store_release(real*, real)
+    vec load_stored(const real*)         # what other threads may be storing
     uint32_t load_relaxed(const uint32_t*)
     void store_relaxed(uint32_t*, uint32_t)
 

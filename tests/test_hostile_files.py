@@ -1,4 +1,4 @@
-"""Files made to do harm: one line that names them, status 2, and no more memory than they deserve."""
+"""Files made to do harm: one line that names them, status 2, and little memory."""
 
 import errno
 import io
@@ -7,6 +7,7 @@ import re
 import struct
 import tracemalloc
 import zipfile
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def npy(header, data=X.tobytes(), version=1, length=None):
+DATA = X.tobytes()
+
+
+def npy(header, data=DATA, version=1, length=None):
     """The bytes of an .npy file with this header."""
     if isinstance(header, dict):
         header = repr({"descr": "<f4", "fortran_order": False, "shape": (7, 3)} | header).encode()
@@ -265,15 +269,22 @@ def test_damaged_at_random(name, seed):
             new = [rng.bytes(stop - start), b"", b"\xff" * 8, content[start:stop] * 2]
             content[start:stop] = new[rng.integers(4)]
         path.write_bytes(content)
-        try:
+        vectors = None
+        with refusing(name):
             vectors = _files.read(path)
-        except (InputError, MemoryError) as error:
-            assert str(error).startswith(f"{name}: ")
-            continue
-        try:
-            unitdot.cosine_similarity(vectors, check_finite=False)
-        except (ValueError, MemoryError) as error:
-            assert str(error).startswith("X")
+        if vectors is not None:
+            with refusing("X"):
+                unitdot.cosine_similarity(vectors, check_finite=False)
+
+
+@contextmanager
+def refusing(name):
+    """Whatever happens inside, or an error that begins with the name."""
+    try:
+        yield
+    except (ValueError, MemoryError) as error:
+        if not str(error).startswith(name):
+            raise
 
 
 @pytest.mark.parametrize("links", [True, False], ids=["hard links", "none"])

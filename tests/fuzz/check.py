@@ -42,40 +42,30 @@ def check(data):
         "n_threads": c.pick((1, 2, None, 3)),
     }
     error = refusal(X, Y, name, options)
-    own = {}
-    if name == "cosine_top_k":
-        own = {"k": c.below(4) + 1 if c.byte() % 2 else c.below(140), "include_self": c.byte() % 2 == 1}
-        candidates = 0 if not Y_of(X, Y).value.ndim else Y_of(X, Y).value.shape[0]
-        candidates -= Y is None and not own["include_self"]
-        error = error or (None if 1 <= own["k"] <= candidates else ValueError)
-    elif name == "cosine_pairs":
-        own = {"threshold": c.pick((0.9, 0.5, 1e-6, 0, -1, 1, 1.5, -np.inf, np.inf, 0.25))}
-    elif name in PAIRED and axis != -1:
-        own = {"axis": axis}
-    elif name == "cosine_similarity":
-        own = {"dense_output": c.byte() % 2 == 0}
+    own, own_error = own_options(c, name, X, Y, axis)
     isa = c.pick(FUSED_ISAS or ISAS)
-    out = None
+    buffer, out = None, None
     if name in FULL and own.get("dense_output", True) and not error and c.byte() % 2:
-        out, error = output(c, X, Y, options)
-        own["out"] = out.array
-    arguments = [X.given] if Y is None and name not in PAIRED else [X.given, Y_of(X, Y).given]
-    buffers = [*X.buffers, *(Y.buffers if Y else ())] + ([out.buffer] if out else [])
-    before = [buffer.tobytes() for buffer in buffers]
+        buffer, out, own_error = output(c, X, Y, options)
+        own["out"] = out
+    error = error or own_error
+    arguments = [side.given for side in (X, Y) if side is not None]
+    buffers = [*X.buffers, *(Y.buffers if Y else ()), *([] if buffer is None else [buffer])]
+    before = [memory.tobytes() for memory in buffers]
+    raised = result = None
     try:
         with use_isa(isa):
             result = function(name)(*arguments, **options, **own)
-    except Exception as raised:
-        assert error is not None, f"unexpected {raised!r}"
-        assert isinstance(raised, error), f"{raised!r} is no {error.__name__}"
-        assert [buffer.tobytes() for buffer in buffers] == before
+    except Exception as exception:
+        raised = exception
+    if raised is None and out is not None:
+        assert result is out
+        result = out.copy()
+        out[...] = 0  # as it was: what else lies in the buffer must be so too
+    assert [memory.tobytes() for memory in buffers] == before
+    if raised is not None or error is not None:
+        assert isinstance(raised, error or ()), f"expected {error}, got {raised!r}"
         return
-    assert error is None, f"expected {error.__name__}"
-    if out is not None:
-        assert result is out.array
-        result = out.array.copy()
-        out.restore()
-    assert [buffer.tobytes() for buffer in buffers] == before
     common = {key: options[key] for key in COMMON}
     compare(c, name, X, Y, result, own, common)
     if "baseline" in ISAS and c.rarely():
@@ -84,8 +74,25 @@ def check(data):
             compare_with_oracle(c, question, X, Y, plain(question, X, Y, common), common)
 
 
-def Y_of(X, Y):
+def second(X, Y):
+    """The other side: X where Y is left out."""
     return X if Y is None else Y
+
+
+def own_options(c, name, X, Y, axis):
+    """What only this function takes, and the error that it deserves, or None."""
+    if name == "cosine_top_k":
+        k = c.below(4) + 1 if c.byte() % 2 else c.below(140)
+        include_self = c.byte() % 2 == 1
+        candidates = len(second(X, Y).value) - (Y is None and not include_self)
+        error = None if 1 <= k <= candidates else ValueError
+        return {"k": k, "include_self": include_self}, error
+    if name == "cosine_pairs":
+        thresholds = (0.9, 0.5, 1e-6, 0, -1, 1, 1.5, -np.inf, np.inf, 0.25)
+        return {"threshold": c.pick(thresholds)}, None
+    if name == "cosine_similarity":
+        return {"dense_output": c.byte() % 2 == 0}, None
+    return ({"axis": axis} if axis != -1 else {}), None
 
 
 def sides(c, name):
@@ -132,10 +139,10 @@ def sizes(c, most_features=None):
 def refusal(X, Y, name, options):
     """The error that the arguments deserve, or None."""
     reductions = name not in FULL + PAIRED
-    for side in (X, Y_of(X, Y)):
+    for side in (X, second(X, Y)):
         if side.error:
             return side.error
-    x, y = X.value, Y_of(X, Y).value
+    x, y = X.value, second(X, Y).value
     if reductions and (y.ndim != 2 or x.ndim > 2 or (x.ndim < 2 and name == "cosine_pairs")):
         return ValueError
     if x.shape[-1] != y.shape[-1] or x.shape[-1] == 0:
@@ -144,7 +151,8 @@ def refusal(X, Y, name, options):
         size = np.empty(lead_shape(name, x, y), "V0").size
     except ValueError:
         return ValueError
-    if size or (x.ndim == y.ndim == 2 and name not in PAIRED) or reductions:
+    matrices = name in FULL and 0 not in np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    if size or matrices or reductions:
         for value in (x, y):
             rows = value.astype(np.float64).reshape(-1, value.shape[-1])
             if options["check_finite"] and not np.isfinite(rows).all():
@@ -162,30 +170,19 @@ def lead_shape(name, x, y):
     return (*lead, *x.shape[:-1][-1:], *y.shape[:-1][-1:])
 
 
-class Output:
-    """An array for results, in a buffer whose other bytes must stay."""
-
-    def __init__(self, c, shape, dtype):
-        self.buffer, self.array = dense.lay_out(c, np.zeros(shape, dtype))
-
-    def restore(self):
-        self.array[...] = 0
-
-
 def output(c, X, Y, options):
-    """An output in any layout, and the error that it deserves."""
-    x, y = X.value, Y_of(X, Y).value
+    """(buffer, array) for the result, in any layout, and the error that it deserves, or None."""
+    x, y = X.value, second(X, Y).value
     shape, dtype = lead_shape(FULL[0], x, y), result_dtype(x, y, options)
     wrong = c.pick((None, None, None, "shape", "dtype", "read-only"))
     if wrong == "shape":
         shape = (*shape, 1)
     elif wrong == "dtype":
         dtype = np.dtype("f4" if dtype == np.float64 else "f8")
-    out = Output(c, shape, dtype)
+    buffer, out = dense.lay_out(c, np.zeros(shape, dtype))
     if wrong == "read-only":
-        out.array.flags.writeable = False
-    swapped = out.array.dtype != dtype
-    return out, ValueError if wrong or swapped else None
+        out.flags.writeable = False
+    return buffer, out, ValueError if wrong or out.dtype != dtype else None
 
 
 def result_dtype(x, y, options):
@@ -201,10 +198,10 @@ def compute_dtype(x, y):
 
 def plain(name, X, Y, common):
     """The same question, asked of matrices in C order, one thread: a matrix, or paired values."""
-    if X.sparse or Y_of(X, Y).sparse:
+    if X.sparse or second(X, Y).sparse:
         matrices = [sparse.plain(side.value) for side in (X, Y) if side is not None]
         return function(name)(*matrices, n_threads=1, **common)
-    x, y = X.value, Y_of(X, Y).value
+    x, y = X.value, second(X, Y).value
     call = function(name)
     shape = lead_shape(name, x, y)
     if name in PAIRED:
@@ -257,7 +254,7 @@ def canonical_dense(result, expected):
 
 def compare_with_oracle(c, name, X, Y, result, common):
     """A few of the values; of zero rows and rows that are not finite, the policy."""
-    x, y = X.value, Y_of(X, Y).value
+    x, y = X.value, second(X, Y).value
     if name in PAIRED:
         shape = (*result.shape, x.shape[-1])
         x, y = (np.broadcast_to(v, shape).reshape(-1, shape[-1]) for v in (x, y))
@@ -267,10 +264,12 @@ def compare_with_oracle(c, name, X, Y, result, common):
             return  # plain calls, of matrices, made it
         x, y = np.atleast_2d(x), np.atleast_2d(y)
         values = result.reshape(len(x), len(y))
-        places = [(i, j) for i in range(len(x)) for j in range(len(y))] if values.size < 3000 else [
-            (c.below(len(x)), c.below(len(y))) for _ in range(32)
-        ]
-    computed = compute_dtype(X.value, Y_of(X, Y).value)
+        places = (
+            [(i, j) for i in range(len(x)) for j in range(len(y))]
+            if values.size < 3000
+            else [(c.below(len(x)), c.below(len(y))) for _ in range(32)]
+        )
+    computed = compute_dtype(X.value, second(X, Y).value)
     bound = worst_case_bound(computed, x.shape[1]) + np.finfo(values.dtype).eps
     step = max(1, len(places) // (12 if x.shape[1] < 600 else 3))
     for i, j in places[c.below(step) :: step]:

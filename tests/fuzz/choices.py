@@ -1,11 +1,13 @@
 """Decisions read from bytes, so that a fuzzer's bytes are a structured input."""
 
+from random import Random
+
 
 class Choices:
-    """Each method consumes a byte or two; after the last byte it is always the first option."""
+    """Each method consumes a byte or two; after the last come random ones, given by those read."""
 
     def __init__(self, data):
-        self.data, self.at = data, 0
+        self.data, self.at = data + Random(data).randbytes(300), 0
 
     def byte(self):
         self.at += 1

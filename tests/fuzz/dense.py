@@ -6,8 +6,7 @@ import ml_dtypes
 import numpy as np
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-FLOATS = tuple(map(np.dtype, "fde")) + (BFLOAT16, np.dtype("g"))
-DTYPES = FLOATS + tuple(map(np.dtype, "?bBhHiIlL"))
+DTYPES = (*map(np.dtype, "fde"), BFLOAT16, *map(np.dtype, "g?bBhHiIlL"))
 SENTINEL = 0xA5
 
 
@@ -34,9 +33,7 @@ def lay_out(c, values):
         strides[axis] = reach * steps[axis]
         reach += max(0, shape[axis] - 1) * abs(strides[axis])
     start = c.pick((0, 0, 0, 1, 2, 5))
-    first = start - sum(
-        min(0, s) * max(0, n - 1) for s, n in zip(strides, shape, strict=True)
-    )
+    first = start - sum(min(0, s) * max(0, n - 1) for s, n in zip(strides, shape, strict=True))
     buffer = np.full(start + reach, SENTINEL, np.uint8)
     view = np.ndarray(shape, dtype, buffer, first if values.size else 0, strides)
     view[...] = values

@@ -20,14 +20,14 @@ def side(c, shape):
     if dtype.kind == "f":
         special_rows(c, value)
     make = c.pick((_compressed, _compressed, _coordinates, _other))
-    matrix, error = make(c, rng, value)
+    held = value.astype("f" if dtype.char == "f" else "d")  # where duplicates add up
+    matrix, error = make(c, rng, value, held)
     buffers = tuple(
         array
         for name in ("data", "indices", "indptr", "row", "col")
         if isinstance(array := getattr(matrix, name, None), np.ndarray) and array.dtype != object
     )
-    wide = value.dtype.kind != "f" or value.dtype.itemsize > 4
-    return Side(matrix, value.astype("d" if wide else "f"), buffers, error, sparse=True)
+    return Side(matrix, held, buffers, error, sparse=True)
 
 
 def plain(value):
@@ -53,7 +53,7 @@ def _triplets(c, rng, value):
     return rows[order], columns[order], data[order]
 
 
-def _compressed(c, rng, value):
+def _compressed(c, rng, value, held):
     """CSR or CSC, whose arrays are set one by one, past SciPy's checks."""
     by_column = c.byte() % 3 == 1
     rows, columns, data = _triplets(c, rng, value)
@@ -77,8 +77,8 @@ def _compressed(c, rng, value):
         error = None if good else ValueError
         if good:
             at = np.repeat(np.arange(n_major), np.diff(indptr)), indices[: indptr[-1]]
-            value[...] = 0
-            np.add.at(value, at[::-1] if by_column else at, data[: indptr[-1]])
+            held[...] = 0
+            np.add.at(held, at[::-1] if by_column else at, data[: indptr[-1]])
     kinds = ("csc_array", "csc_matrix") if by_column else ("csr_array", "csr_matrix")
     matrix = getattr(sparse, c.pick(kinds))(value.shape, dtype=value.dtype)
     matrix.data, matrix.indices, matrix.indptr = data, indices, indptr
@@ -107,7 +107,7 @@ def _spoiled(c, array):
     return array
 
 
-def _coordinates(c, rng, value):
+def _coordinates(c, rng, value, held):
     rows, columns, data = _triplets(c, rng, value)
     matrix = getattr(sparse, c.pick(("coo_array", "coo_matrix")))(
         (data, (rows, columns)), shape=value.shape
@@ -122,7 +122,7 @@ def _coordinates(c, rng, value):
     return matrix, ValueError
 
 
-def _other(c, rng, value):
+def _other(c, rng, value, held):
     few_diagonals = sum(value.shape) < 100  # SciPy warns of many
     kind = c.pick(("bsr", "lil", "dok", "dia" if few_diagonals else "csc"))
     matrix = getattr(sparse, c.pick(("coo_array", "coo_matrix")))(value)
