@@ -39,19 +39,19 @@ ISA_FLAGS = {
 }
 # what each tool needs after the flags above (KEPT: memory.h); "bounds" is Cython's own checking
 DEBUG_FLAGS = {
+    "": [],
     "address": [
-        "-O1",
-        "-g",
-        "-fno-omit-frame-pointer",
-        "-fno-wrapv",
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-DKEPT=0"),
         "-fsanitize=address,undefined",
-        "-DKEPT=0",
     ],
     "thread": ["-O1", "-g", "-fsanitize=thread"],
     "valgrind": ["-O1", "-g", "-DKEPT=0"],
     "bounds": ["-O1"],
 }
-DEBUG = os.environ.get("UNITDOT_DEBUG")
+DEBUG = os.environ.get("UNITDOT_DEBUG", "")
+if DEBUG not in DEBUG_FLAGS:
+    sys.exit(f"UNITDOT_DEBUG: {DEBUG!r} is not among {[*DEBUG_FLAGS][1:]}")
+GNU_FLAGS += DEBUG_FLAGS[DEBUG]
 PRECISIONS = {"float32": [], "float64": [("UNITDOT_DOUBLE", "1")]}
 OPENMP_PROGRAM = """
 #include <omp.h>
@@ -64,13 +64,6 @@ int main(void) {
     return n < 1;
 }
 """
-
-
-def debug_flags():
-    """Flags for the tool that UNITDOT_DEBUG names."""
-    if DEBUG and DEBUG not in DEBUG_FLAGS:
-        sys.exit(f"UNITDOT_DEBUG: {DEBUG!r} is not among {list(DEBUG_FLAGS)}")
-    return DEBUG_FLAGS[DEBUG] if DEBUG else []
 
 
 def machine():
@@ -108,24 +101,25 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.sources = [self.translated(extension)]
             extension.include_dirs.append(str(SOURCES))
+            extension.extra_link_args += DEBUG_FLAGS[DEBUG]
             extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
-            extension.extra_compile_args += [*openmp, *debug_flags()]
-            extension.extra_link_args += [*openmp, *debug_flags()] if gnu else []
+            extension.extra_compile_args += openmp
+            extension.extra_link_args += openmp if gnu else []
         super().build_extensions()
 
     def translated(self, extension):
         """A C file of the extension's own, so that objects have names of their own."""
         from Cython.Compiler.Main import compile as cython_compile
+        from Cython.Compiler.Options import get_directive_defaults
 
+        # of memoryviews; a comment in a .pyx would win over what is said here
+        for check in ("boundscheck", "initializedcheck"):
+            get_directive_defaults()[check] = DEBUG == "bounds"
         (pyx,) = map(Path, extension.sources)
         c_file = self.generated / f"{pyx.stem}.c"
         newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
         if self.force or not c_file.exists() or c_file.stat().st_mtime < newest:
-            # of memoryviews; comments in a .pyx would win over what is said here
-            checks = dict.fromkeys(("boundscheck", "initializedcheck"), DEBUG == "bounds")
-            result = cython_compile(
-                str(pyx), output_file=str(c_file.resolve()), compiler_directives=checks
-            )
+            result = cython_compile(str(pyx), output_file=str(c_file.resolve()))
             if result.num_errors:
                 sys.exit(f"Cython found {result.num_errors} errors in {pyx}")
         own = self.generated / f"{extension.name.rpartition('.')[2]}.c"

@@ -7,9 +7,6 @@
  * Pages fresh from the system cost more than the arithmetic of a small call, and a tenth of a
  * large one's. So one block of KEPT bytes at most is kept from call to call, handed over by one
  * atomic exchange; what is larger than SMALL in it may be taken back by the system at any time.
- *
- * For AddressSanitizer the arrays in a block have gaps between them that must not be touched, and
- * for it and valgrind nothing is kept (KEPT is 0, by setup.py).
  */
 #ifndef UNITDOT_MEMORY_H
 #define UNITDOT_MEMORY_H
@@ -19,6 +16,8 @@
 #include <sys/mman.h>
 #endif
 
+/* For AddressSanitizer the arrays in a block have gaps between them that must not be touched; for it
+ * and for valgrind setup.py has KEPT be 0. */
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/asan_interface.h>
 enum { GAP = 64 }; /* bytes after each array, at least */
