@@ -5,6 +5,7 @@ All metadata is in pyproject.toml. Environment variables:
 UNITDOT_BUILD_ISAS    comma-separated instruction sets to build (default: all for this processor)
 UNITDOT_NO_OPENMP     set: build without OpenMP
 UNITDOT_NO_VECTORS    set: one-lane "vectors", as for a compiler without vector types
+UNITDOT_DEBUG         a key of DEBUG_FLAGS: build for that tool (tests/sanitize.py runs them all)
 """
 
 import os
@@ -36,6 +37,21 @@ ISA_FLAGS = {
     },
     "aarch64": {"neon": []},
 }
+# what each tool needs after the flags above (KEPT: memory.h); "bounds" is Cython's own checking
+DEBUG_FLAGS = {
+    "": [],
+    "address": [
+        *("-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-DKEPT=0"),
+        "-fsanitize=address,undefined",
+    ],
+    "thread": ["-O1", "-g", "-fsanitize=thread"],
+    "valgrind": ["-O1", "-g", "-DKEPT=0"],
+    "bounds": ["-O1"],
+}
+DEBUG = os.environ.get("UNITDOT_DEBUG", "")
+if DEBUG not in DEBUG_FLAGS:
+    sys.exit(f"UNITDOT_DEBUG: {DEBUG!r} is not among {[*DEBUG_FLAGS][1:]}")
+GNU_FLAGS += DEBUG_FLAGS[DEBUG]
 PRECISIONS = {"float32": [], "float64": [("UNITDOT_DOUBLE", "1")]}
 OPENMP_PROGRAM = """
 #include <omp.h>
@@ -85,6 +101,7 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.sources = [self.translated(extension)]
             extension.include_dirs.append(str(SOURCES))
+            extension.extra_link_args += DEBUG_FLAGS[DEBUG]
             extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
             extension.extra_compile_args += openmp
             extension.extra_link_args += openmp if gnu else []
@@ -93,7 +110,11 @@ class BuildKernels(build_ext):
     def translated(self, extension):
         """A C file of the extension's own, so that objects have names of their own."""
         from Cython.Compiler.Main import compile as cython_compile
+        from Cython.Compiler.Options import get_directive_defaults
 
+        # of memoryviews; a comment in a .pyx would win over what is said here
+        for check in ("boundscheck", "initializedcheck"):
+            get_directive_defaults()[check] = DEBUG == "bounds"
         (pyx,) = map(Path, extension.sources)
         c_file = self.generated / f"{pyx.stem}.c"
         newest = max(path.stat().st_mtime for path in SOURCES.iterdir())

@@ -241,8 +241,8 @@ cdef int run_few(Job* job) except -1:
     stretch = at_most(blocks, at_least(1, stretch // LANES) * LANES)
     held = allocate(plan_few(&few, stretch, NULL, &totals, &dots), FOR_PANELS)
     try:
+        memset(held.memory, 0, <size_t> few.sums)     # what comes before the sums
         plan_few(&few, stretch, held.memory, &totals, &dots)
-        memset(held.memory, 0, <size_t> (<char*> few.sums - held.memory))
         while few.block0 < blocks:
             few.blocks = at_most(stretch, blocks - few.block0)
             with nogil:

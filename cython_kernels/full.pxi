@@ -234,7 +234,8 @@ cdef void superblock(Job* job) noexcept nogil:
 cdef char* carve(char** memory, size_t size) noexcept nogil:
     # the next `size` bytes of the arena, in pages of their own
     cdef char* taken = memory[0]
-    memory[0] = taken + ceil_div(size, ALIGNMENT) * ALIGNMENT
+    memory[0] = taken + ceil_div(size + GAP, ALIGNMENT) * ALIGNMENT
+    allow_only(taken, size, memory[0] - taken)
     return taken
 
 

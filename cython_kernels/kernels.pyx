@@ -1,5 +1,6 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True, autotestdict=False
+# cython: language_level=3, wraparound=False, cdivision=True, freethreading_compatible=True
+# cython: autotestdict=False
+# (setup.py turns the checks of memoryviews off)
 """The arithmetic of unitdot, for one instruction set and one precision.
 
 This file is compiled once per instruction set and precision (setup.py), into modules such as
@@ -79,6 +80,8 @@ cdef extern from "memory.h" nogil:
     enum:
         FOR_PANELS                   # the use of a block
         FOR_LISTS
+        GAP
+    void allow_only(char*, size_t, size_t)
     ctypedef struct Block:
         char* memory
         size_t size
@@ -95,6 +98,7 @@ cdef extern from "openmp.h" nogil:
     void unlock(char*)
     real load_acquire(const real*)
     void store_release(real*, real)
+    vec load_stored(const real*)         # what other threads may be storing
     uint32_t load_relaxed(const uint32_t*)
     void store_relaxed(uint32_t*, uint32_t)
 

@@ -50,6 +50,17 @@ __declspec(dllimport) int __stdcall SwitchToThread(void);
 #define load_relaxed(p) __atomic_load_n(p, __ATOMIC_RELAXED)
 #define store_relaxed(p, x) __atomic_store_n(p, x, __ATOMIC_RELAXED)
 #endif
+/* A vector of numbers that other threads may be storing: of every lane some number that was stored,
+ * since none is torn. ThreadSanitizer is told so, a number at a time. */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define load_stored(p) ({ vec v_; for (int i_ = 0; i_ < LANES; i_++) \
+    __atomic_load((p) + i_, (real *)&v_ + i_, __ATOMIC_RELAXED); v_; })
+#endif
+#endif
+#ifndef load_stored
+#define load_stored(p) load(p)
+#endif
 static inline void lock(char *byte) {
     int tries = 0;
     while (take(byte))

@@ -44,6 +44,7 @@ cdef inline uint64_t passing(const vec* totals, Py_ssize_t columns, const Pack* 
         store(line + v * LANES, s)
         bits |= <uint64_t> at_least_bits(s, splat(limit)) << (v * LANES)
         if column_limits != NULL:
-            own |= <uint64_t> at_least_bits(s, load(column_limits + v * LANES)) << (v * LANES)
+            own |= (<uint64_t> at_least_bits(s, load_stored(column_limits + v * LANES))
+                    << (v * LANES))
     column_bits[0] = own & all_columns
     return bits & all_columns

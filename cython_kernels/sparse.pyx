@@ -1,5 +1,6 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False, freethreading_compatible=True, autotestdict=False
+# cython: language_level=3, wraparound=False, cdivision=True, freethreading_compatible=True
+# cython: autotestdict=False
+# (setup.py turns the checks of memoryviews off)
 """The arithmetic of unitdot for sparse rows. Callers validate; nothing here does.
 
 This file is compiled once, for the lowest instruction set: everything is accumulated in double, a

@@ -177,7 +177,7 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
     for r in range(rows):
         row = X.first - best.first + i + r
         bits = passing(totals + r * TILE_PANELS * VECS, columns, X, i + r, Y, j, best.single,
-                       best.limit[row], column_limits, &column_bits, line)
+                       load_acquire(&best.limit[row]), column_limits, &column_bits, line)
         if bits:
             # those that only equal the limit are many where rows are alike, and seldom count
             c = first_bit(bits)

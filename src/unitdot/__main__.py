@@ -59,7 +59,10 @@ def _fail(status: int, error: Exception) -> int:
             message = f"{error.filename}: {message}"
     elif isinstance(error, MemoryError):
         message = f"not enough memory: {message}" if message else "not enough memory"
-    print(f"unitdot: error: {' '.join(message.splitlines())}", file=sys.stderr)
+    line = " ".join(message.splitlines())
+    # parts of a file may be in it, and could tell a terminal what to do
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"unitdot: error: {line}", file=sys.stderr)
     return status
 
 

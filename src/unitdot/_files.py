@@ -2,13 +2,14 @@
 
 import csv
 import errno
+import io
 import math
 import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ FORMATS = {
     ".parquet": "a Parquet table",
     ".csv": "comma-separated numbers",
 }
+
+
+LONGEST_HEADER = 1 << 14  # bytes of an .npy header and what stands before it
 
 
 class InputError(ValueError):
@@ -58,11 +62,13 @@ def read(path: Path, column: str | None = None) -> Any:
     vectors: Any
     with path.open("rb"), errors_name(path):  # opened for the system's own words, if it cannot be
         if suffix == ".npy":
-            vectors = np.lib.format.open_memmap(path, mode="r")
+            vectors = _read_npy(path)
         elif suffix == ".npz":
             vectors = _read_npz(path, column)
         elif suffix == ".parquet":
-            vectors = _read_parquet(path, column)
+            from unitdot import _parquet  # only those who need it pay for its import
+
+            vectors = _parquet.read(path, column)
         else:
             vectors = _read_csv(path)
         if vectors.dtype.kind not in "biuf":
@@ -125,10 +131,13 @@ def import_parquet() -> tuple[Any, Any]:
         import pyarrow.parquet
     except ImportError as error:
         raise InputError(_install(error)) from error
+    if int(pyarrow.__version__.partition(".")[0]) < 15:
+        # up to 14.0.0 it unpickled what a file told it to (CVE-2023-47248)
+        raise InputError(f"needs pyarrow 15 or later; found {pyarrow.__version__}")
     return pyarrow, pyarrow.parquet
 
 
-def _choose(candidates: list[str], column: str | None, names: list[str], what: str) -> str:
+def choose(candidates: list[str], column: str | None, names: list[str], what: str) -> str:
     """The one that holds the vectors."""
     if column is not None:
         if column not in names:
@@ -148,20 +157,36 @@ def _listed(names: list[str], most: int = 8) -> str:
     return (", ".join(map(repr, names[:most])) or "none") + more
 
 
+def _read_npy(path: Path) -> Any:
+    with path.open("rb") as file:
+        _read_header(file)
+    return np.lib.format.open_memmap(path, mode="r")
+
+
+def _read_header(file: IO[bytes]) -> Header:
+    """The header of an array; of no more bytes than NumPy's own headers have."""
+    start = io.BytesIO(file.read(LONGEST_HEADER))
+    version = np.lib.format.read_magic(start)
+    reader = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
+    if reader is None:
+        raise InputError(f"is a NumPy array of format version {version}; expected 1.0 or 2.0")
+    shape, _, dtype = reader(start)
+    if any(length < 0 for length in shape):
+        raise InputError(f"holds an array of shape {shape}; expected no negative length")
+    return shape, dtype
+
+
 def _read_npz(path: Path, column: str | None) -> Any:
     headers = _npz_headers(path)
     if {"format", "data", "shape"} <= headers.keys():  # as scipy.sparse.save_npz writes
-        import scipy.sparse
-
-        matrix = scipy.sparse.load_npz(path)
-        if hasattr(matrix, "check_format"):
-            # SciPy's own routines trust the indices: bad ones would be written out of bounds
-            matrix.check_format(full_check=True)
-        return scipy.sparse.csr_array(matrix)
+        return _read_sparse(path, headers)
     matrices = [
         n for n, (shape, dtype) in headers.items() if len(shape) == 2 and dtype.kind in "biuf"
     ]
-    name = _choose(matrices, column, list(headers), "array")
+    name = choose(matrices, column, list(headers), "array")
     shape, dtype = headers[name]
     if dtype.hasobject:
         raise InputError(f"array {name!r} holds Python objects; expected real numbers")
@@ -172,16 +197,11 @@ def _read_npz(path: Path, column: str | None) -> Any:
 
 def _npz_headers(path: Path) -> dict[str, Header]:
     """Shape and dtype of every array, which must be as large as that says."""
-    headers = {}
+    headers: dict[str, Header] = {}
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             with archive.open(info) as member:
-                version = np.lib.format.read_magic(member)
-                read_header = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }[version]
-                shape, _, dtype = read_header(member)
+                shape, dtype = _read_header(member)
             name = info.filename.removesuffix(".npy")
             size = math.prod(shape) * dtype.itemsize
             if size > info.file_size and not dtype.hasobject:
@@ -189,93 +209,24 @@ def _npz_headers(path: Path) -> dict[str, Header]:
                     f"array {name!r} of shape {shape} in {dtype} has {size:,} bytes, "
                     f"more than the {info.file_size:,} that the file holds of it"
                 )
+            if name in headers:
+                raise InputError(f"has two arrays {name!r}; expected one of each name")
             headers[name] = shape, dtype
     return headers
 
 
-def _read_parquet(path: Path, column: str | None) -> Array:
-    pa, parquet = import_parquet()
-    with parquet.ParquetFile(path, memory_map=True) as file:
-        schema, n_rows = file.schema_arrow, file.metadata.num_rows
-        lists = [
-            f.name for f in schema if _is_list(pa, f.type) and _is_number(pa, f.type.value_type)
-        ]
-        if lists or column is not None:
-            name = _choose(lists, column, schema.names, "column")
-            if name not in lists:
-                raise InputError(
-                    f"column {name!r} holds {schema.field(name).type}; expected lists of numbers"
-                )
-            columns = [name]
-        else:
-            columns = _number_columns(pa, schema)
-        # filled batch by batch, so that no second copy of the file is ever held
-        vectors, start = np.empty((0, 0)), 0
-        for batch in filter(len, file.iter_batches(columns=columns)):
-            part = _list_rows(batch[name], start) if lists else _number_rows(batch, start)
-            if not start:
-                vectors = _memory.empty((n_rows, part.shape[1]), part.dtype)
-            if part.shape[1] != vectors.shape[1]:
-                raise _ragged(start, part.shape[1], vectors.shape[1])
-            vectors[start : start + len(part)] = part
-            start += len(part)
-    if start != n_rows:
-        raise InputError(f"has {start} rows where its metadata say {n_rows}")
-    return vectors
+def _read_sparse(path: Path, headers: dict[str, Header]) -> Any:
+    """What `scipy.sparse.save_npz` wrote, by its own reader: it does not unpickle either."""
+    import scipy.sparse
 
-
-def _is_list(pa: Any, dtype: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype)
-    )
-
-
-def _is_number(pa: Any, dtype: Any) -> bool:
-    types = pa.types
-    return bool(types.is_floating(dtype) or types.is_integer(dtype) or types.is_boolean(dtype))
-
-
-def _number_columns(pa: Any, schema: Any) -> list[str]:
-    """Every column but those of a pandas index; all must hold numbers."""
-    index = (schema.pandas_metadata or {}).get("index_columns", [])
-    fields = [field for field in schema if field.name not in index]
-    for field in fields:
-        if not _is_number(pa, field.type):
-            raise InputError(
-                f"column {field.name!r} holds {field.type}; expected one column of lists of "
-                f"numbers, or columns of numbers only"
-            )
-    return [field.name for field in fields]
-
-
-def _list_rows(lists: Any, start: int) -> Array:
-    """A batch of lists as a matrix, without a copy where Arrow has none to make."""
-    if lists.null_count:
-        row = int(np.flatnonzero(lists.is_null().to_numpy(zero_copy_only=False))[0])
-        raise InputError(f"row {start + row} is null; expected a list of numbers")
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-    other = np.flatnonzero(lengths != lengths[0])
-    if len(other):
-        raise _ragged(start + int(other[0]), int(lengths[other[0]]), int(lengths[0]))
-    values = lists.flatten()
-    if values.null_count:
-        place = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
-        raise InputError(f"row {start + place // int(lengths[0])} holds a null; expected numbers")
-    matrix: Array = values.to_numpy(zero_copy_only=False).reshape(len(lists), int(lengths[0]))
-    return matrix
-
-
-def _number_rows(batch: Any, start: int) -> Array:
-    for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        if values.null_count:
-            row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
-            raise InputError(f"row {start + row} of column {name!r} is null; expected a number")
-    return np.column_stack([values.to_numpy(zero_copy_only=False) for values in batch.columns])
-
-
-def _ragged(row: int, length: int, expected: int) -> InputError:
-    return InputError(f"row {row} has {length} numbers where row 0 has {expected}")
+    size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in headers.values())
+    _memory.check(size, "the sparse matrix")
+    matrix = scipy.sparse.load_npz(path)
+    if hasattr(matrix, "check_format"):
+        # SciPy's own routines trust the indices: bad ones would be written out of bounds
+        matrix.check_format(full_check=True)
+    _memory.check(8 * matrix.shape[0], f"the sparse matrix of {matrix.shape[0]} rows")
+    return scipy.sparse.csr_array(matrix)
 
 
 def _read_csv(path: Path) -> Array:

@@ -100,8 +100,7 @@ def write(path: Path, table: Table, force: bool) -> None:
             _WRITERS[path.suffix.lower()](file, table)
             file.flush()
             os.fsync(file.fileno())
-        _check_new(path, force)
-        os.replace(beside, path)
+        _publish(beside, path, force)
     except BaseException as error:
         with suppress(FileNotFoundError):
             beside.unlink()
@@ -109,6 +108,19 @@ def write(path: Path, table: Table, force: bool) -> None:
             error.filename = str(path)
         raise
     _sync_folder(path.parent)
+
+
+def _publish(beside: Path, path: Path, force: bool) -> None:
+    """Give the file its name; without `force` never in place of another, made just now or not."""
+    if not force:
+        try:
+            os.link(beside, path)  # which unlike a renaming refuses a name that exists
+        except (OSError, NotImplementedError):  # it exists, or there are no hard links here
+            _check_new(path, force)
+        else:
+            beside.unlink()
+            return
+    os.replace(beside, path)
 
 
 def _sync_folder(folder: Path) -> None:

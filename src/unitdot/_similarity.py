@@ -250,7 +250,8 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     matrices = np.asarray(result)
     matrices = matrices if X.ndim > 1 else np.expand_dims(matrices, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
-    _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, out is not None)
+    keep_out = out is not None or not result.size
+    _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, keep_out)
     return result if out is not None or result.ndim else result[()]
 
 
@@ -282,7 +283,7 @@ def _call_stack(
     keep_out: bool,
 ) -> None:
     """A call for every matrix of a stack; with `keep_out`, after all have been found good."""
-    if not out.size:
+    if not out.size and not keep_out:
         return
     lead = out.shape[:-2]
     rows_X, rows_Y = X.shape[-2], Y.shape[-2]
@@ -293,7 +294,7 @@ def _call_stack(
     careful = {}
     if keep_out:
         careful = {i: examine(X[i], Y[i], same, wide, options, i) for i in _indices(lead)}
-    for i in _indices(lead):
+    for i in _indices(lead) if out.size else ():
         _call(name, X[i], Y[i], same, out[i], distance, wide, options, careful.get(i, False), i)
 
 

@@ -1,0 +1,288 @@
+"""Bytes become one call of a public function, and its result is compared in every way there is.
+
+A call in some layout, thread count and instruction set must give the bits of the plain call (C
+order, one thread), and the plain call what the oracle says; or be refused, with the right error.
+Neither may touch memory that is not its own.
+"""
+
+import numpy as np
+
+import unitdot
+from unitdot._dispatch import use_isa
+
+from .. import oracle
+from ..helpers import FUSED_ISAS, ISAS, assert_same_bits, function, worst_case_bound
+from ..neighbors import (
+    assert_same_result,
+    pairs_of_matrix,
+    sorted_matrix,
+    with_one_nan,
+)
+from . import dense, sparse
+from .choices import Choices
+
+FULL = ("cosine_similarity", "cosine_distances")
+PAIRED = ("paired_cosine_similarity", "paired_cosine_distances")
+NAMES = (*FULL, *PAIRED, "cosine_top_k", "cosine_pairs")
+ROWS = (1, 2, 3, 7, 8, 9, 16, 17, 24, 25, 47, 48, 49, 50, 97, 130, 0)
+FEATURES = (1, 2, 3, 8, 16, 31, 32, 33, 64, 127, 128, 129, 260, 1000, 4097, 4300, 0)
+MOST = 1 << 17  # multiply-adds of a call, about
+COMMON = ("dtype", "zero", "check_finite")  # what a plain call is given too
+
+
+def check(data):
+    """One call, made of these bytes; an AssertionError where it breaks a promise."""
+    c = Choices(data)
+    name = c.pick(NAMES)
+    X, Y, axis = sides(c, name)
+    options = {
+        "dtype": c.pick((None, None, np.float32, "float64")),
+        "zero": c.pick(("zero", "zero", "nan", "raise")),
+        "check_finite": c.byte() % 4 != 1,
+        "n_threads": c.pick((1, 2, None, 3)),
+    }
+    error = refusal(X, Y, name, options)
+    own, own_error = own_options(c, name, X, Y, axis)
+    isa = c.pick(FUSED_ISAS or ISAS)
+    buffer, out = None, None
+    if name in FULL and own.get("dense_output", True) and not error and c.byte() % 2:
+        buffer, out, own_error = output(c, X, Y, options)
+        own["out"] = out
+    error = error or own_error
+    arguments = [side.given for side in (X, Y) if side is not None]
+    buffers = [*X.buffers, *(Y.buffers if Y else ()), *([] if buffer is None else [buffer])]
+    before = [memory.tobytes() for memory in buffers]
+    raised = result = None
+    try:
+        with use_isa(isa):
+            result = function(name)(*arguments, **options, **own)
+    except Exception as exception:
+        raised = exception
+    if raised is None and out is not None:
+        assert result is out
+        result = out.copy()
+        out[...] = 0  # as it was: what else lies in the buffer must be so too
+    assert [memory.tobytes() for memory in buffers] == before
+    if raised is not None or error is not None:
+        assert isinstance(raised, error or ()), f"expected {error}, got {raised!r}"
+        return
+    common = {key: options[key] for key in COMMON}
+    compare(c, name, X, Y, result, own, common)
+    if "baseline" in ISAS and c.rarely():
+        question = name if name in FULL + PAIRED else "cosine_similarity"
+        with use_isa("baseline"):
+            compare_with_oracle(c, question, X, Y, plain(question, X, Y, common), common)
+
+
+def second(X, Y):
+    """The other side: X where Y is left out."""
+    return X if Y is None else Y
+
+
+def own_options(c, name, X, Y, axis):
+    """What only this function takes, and the error that it deserves, or None."""
+    if name == "cosine_top_k":
+        k = c.below(4) + 1 if c.byte() % 2 else c.below(140)
+        include_self = c.byte() % 2 == 1
+        candidates = len(second(X, Y).value) - (Y is None and not include_self)
+        error = None if 1 <= k <= candidates else ValueError
+        return {"k": k, "include_self": include_self}, error
+    if name == "cosine_pairs":
+        thresholds = (0.9, 0.5, 1e-6, 0, -1, 1, 1.5, -np.inf, np.inf, 0.25)
+        return {"threshold": c.pick(thresholds)}, None
+    if name == "cosine_similarity":
+        return {"dense_output": c.byte() % 2 == 0}, None
+    return ({"axis": axis} if axis != -1 else {}), None
+
+
+def sides(c, name):
+    """X, Y (None: left out) and the axis of the features."""
+    kinds = c.pick(("dd", "dd", "dd", "ss", "sd", "ds"))
+    if "s" in kinds:
+        n, m, d = sizes(c, most_features=300)
+        m = (m if c.rarely() else n) if name in PAIRED else m
+        make = {"d": dense.side, "s": sparse.side}
+        X = make[kinds[0]](c, (max(1, n), max(1, d)))
+        alone = name not in PAIRED and kinds == "ss" and c.byte() % 2
+        other = max(1, d) if not c.rarely() else d + 1
+        return X, None if alone else make[kinds[1]](c, (max(1, m), other)), -1
+    n, m, d = sizes(c)
+    leads = ((), (), ())
+    axis = -1
+    shape_X, shape_Y = (n, d), (m, d if not c.rarely() else d + 1)
+    if name in PAIRED:
+        shape_Y = c.pick(((n, d), (n, d), (1, d), (d,), shape_Y))
+    if name in FULL + PAIRED and c.byte() % 4 == 1:
+        leads = c.pick((((2,), (2,)), ((2, 1), (3,)), ((), (2,)), ((0,), (1,)), ((2,), (3,))))
+        shape_X, shape_Y = (*leads[0], *shape_X), (*leads[1], *shape_Y)
+    if name in PAIRED and len(shape_X) == len(shape_Y) and c.byte() % 4 == 1:
+        axis = c.below(len(shape_X))
+    if c.byte() % 8 == 1 and axis == -1:
+        shape_X = shape_X[-1:]
+    if c.byte() % 16 == 1 and axis == -1:
+        shape_Y = shape_Y[-1:]
+    X = dense.side(c, shape_X, axis)
+    alone = name not in PAIRED and c.byte() % 2
+    return X, None if alone else dense.side(c, shape_Y, axis), axis
+
+
+def sizes(c, most_features=None):
+    """Rows of X and Y, and features, that keep a call small."""
+    d = c.pick(FEATURES)
+    d = d if most_features is None else min(d, most_features)
+    n, m = c.pick(ROWS), c.pick(ROWS)
+    while n * m * d > MOST:
+        n, m = (n + 1) // 2, (m + 1) // 2
+    return n, m, d
+
+
+def refusal(X, Y, name, options):
+    """The error that the arguments deserve, or None."""
+    reductions = name not in FULL + PAIRED
+    for side in (X, second(X, Y)):
+        if side.error:
+            return side.error
+    x, y = X.value, second(X, Y).value
+    if reductions and (y.ndim != 2 or x.ndim > 2 or (x.ndim < 2 and name == "cosine_pairs")):
+        return ValueError
+    if x.shape[-1] != y.shape[-1] or x.shape[-1] == 0:
+        return ValueError
+    try:
+        size = np.empty(lead_shape(name, x, y), "V0").size
+    except ValueError:
+        return ValueError
+    matrices = name in FULL and 0 not in np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    if size or matrices or reductions:
+        for value in (x, y):
+            rows = value.astype(np.float64).reshape(-1, value.shape[-1])
+            if options["check_finite"] and not np.isfinite(rows).all():
+                return ValueError
+            if options["zero"] == "raise" and (rows == 0).all(axis=1).any():
+                return ValueError
+    return None
+
+
+def lead_shape(name, x, y):
+    """The shape of the result, of all functions but the reductions."""
+    if name in PAIRED:
+        return np.broadcast_shapes(x.shape[:-1], y.shape[:-1])
+    lead = np.broadcast_shapes(x.shape[:-2], y.shape[:-2])
+    return (*lead, *x.shape[:-1][-1:], *y.shape[:-1][-1:])
+
+
+def output(c, X, Y, options):
+    """(buffer, array) for the result, in any layout, and the error that it deserves, or None."""
+    x, y = X.value, second(X, Y).value
+    shape, dtype = lead_shape(FULL[0], x, y), result_dtype(x, y, options)
+    wrong = c.pick((None, None, None, "shape", "dtype", "read-only"))
+    if wrong == "shape":
+        shape = (*shape, 1)
+    elif wrong == "dtype":
+        dtype = np.dtype("f4" if dtype == np.float64 else "f8")
+    buffer, out = dense.lay_out(c, np.zeros(shape, dtype))
+    if wrong == "read-only":
+        out.flags.writeable = False
+    return buffer, out, ValueError if wrong or out.dtype != dtype else None
+
+
+def result_dtype(x, y, options):
+    if options["dtype"] is not None:
+        return np.dtype(options["dtype"])
+    return compute_dtype(x, y)
+
+
+def compute_dtype(x, y):
+    single = {np.dtype("f"), np.dtype("e"), dense.BFLOAT16}
+    return np.dtype("f4") if {x.dtype, y.dtype} <= single else np.dtype("f8")
+
+
+def plain(name, X, Y, common):
+    """The same question, asked of matrices in C order, one thread: a matrix, or paired values."""
+    if X.sparse or second(X, Y).sparse:
+        matrices = [sparse.plain(side.value) for side in (X, Y) if side is not None]
+        return function(name)(*matrices, n_threads=1, **common)
+    x, y = X.value, second(X, Y).value
+    call = function(name)
+    shape = lead_shape(name, x, y)
+    if name in PAIRED:
+        x, y = (np.broadcast_to(v, (*shape, v.shape[-1])).reshape(-1, v.shape[-1]) for v in (x, y))
+        return call(x, y, n_threads=1, **common).reshape(shape)
+    lead = shape[: len(shape) - (x.ndim > 1) - (y.ndim > 1)]
+    result = np.empty(shape, result_dtype(x, y, common))
+    stacks = [np.atleast_2d(v) for v in (x, y)]
+    stacks = [np.broadcast_to(v, (*lead, *v.shape[-2:])) for v in stacks]
+    for i in np.ndindex(lead):
+        matrices = [np.ascontiguousarray(stack[i]) for stack in stacks]
+        matrix = call(matrices[0], None if Y is None else matrices[1], n_threads=1, **common)
+        result[i] = matrix.reshape(result[i].shape)
+    return result
+
+
+def same_bits(actual, expected):
+    assert_same_bits(with_one_nan(np.asarray(actual)), with_one_nan(np.asarray(expected)))
+
+
+def compare(c, name, X, Y, result, own, common):
+    if name in FULL + PAIRED:
+        expected = plain(name, X, Y, common)
+        if hasattr(result, "tocsr"):
+            result = canonical_dense(result, expected)
+        same_bits(result, expected)
+        compare_with_oracle(c, name, X, Y, np.asarray(expected), common)
+        return
+    S = plain("cosine_similarity", X, Y, common)
+    compare_with_oracle(c, "cosine_similarity", X, Y, S, common)
+    if name == "cosine_pairs":
+        assert result.shape == S.shape
+        assert_same_result(result, pairs_of_matrix(S, own["threshold"], same=Y is None))
+        return
+    whole = sorted_matrix(np.atleast_2d(S), own=own["include_self"] or Y is not None)
+    places = (slice(None), slice(own["k"])) if S.ndim == 2 else (0, slice(own["k"]))
+    expected = unitdot.TopK(whole.similarities[places], whole.indices[places])
+    assert_same_result(result, expected)
+
+
+def canonical_dense(result, expected):
+    """A sparse result as an array, after a look at its structure; it has no negative zeros."""
+    for row in range(result.shape[0]):
+        columns = result.indices[result.indptr[row] : result.indptr[row + 1]]
+        assert (np.diff(columns) > 0).all()
+    assert (result.data != 0).all()
+    expected[expected == 0] = 0
+    return result.toarray()
+
+
+def compare_with_oracle(c, name, X, Y, result, common):
+    """A few of the values; of zero rows and rows that are not finite, the policy."""
+    x, y = X.value, second(X, Y).value
+    if name in PAIRED:
+        shape = (*result.shape, x.shape[-1])
+        x, y = (np.broadcast_to(v, shape).reshape(-1, shape[-1]) for v in (x, y))
+        values, places = result.reshape(-1), [(i, i) for i in range(result.size)]
+    else:
+        if max(x.ndim, y.ndim) > 2:
+            return  # plain calls, of matrices, made it
+        x, y = np.atleast_2d(x), np.atleast_2d(y)
+        values = result.reshape(len(x), len(y))
+        places = (
+            [(i, j) for i in range(len(x)) for j in range(len(y))]
+            if values.size < 3000
+            else [(c.below(len(x)), c.below(len(y))) for _ in range(32)]
+        )
+    computed = compute_dtype(X.value, second(X, Y).value)
+    bound = worst_case_bound(computed, x.shape[1]) + np.finfo(values.dtype).eps
+    step = max(1, len(places) // (12 if x.shape[1] < 600 else 3))
+    for i, j in places[c.below(step) :: step]:
+        value = float(values[i] if name in PAIRED else values[i, j])
+        pair = x[i].astype(np.float64), y[j].astype(np.float64)
+        on_diagonal = name == "cosine_distances" and Y is None and i == j
+        if not all(np.isfinite(row).all() for row in pair):
+            continue
+        if not all(row.any() for row in pair):
+            nothing = 0.0 if on_diagonal else float("distances" in name)
+            assert np.isnan(value) if common["zero"] == "nan" else value == nothing
+            continue
+        exact = oracle.paired_similarity(*(row[None] for row in pair))
+        exact = oracle.distance(exact) if "distances" in name else exact
+        error = exact.errors(np.array([value]))[0]
+        assert error <= bound, f"pair {i}, {j}: {value} is {error} off"
