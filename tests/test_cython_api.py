@@ -1,9 +1,11 @@
 """`cimport unitdot`: another compiled package gets the bits of cosine_similarity."""
 
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -37,10 +39,13 @@ cdef int block_of(size_t X, Py_ssize_t n_X, Py_ssize_t stride_X, size_t Y, Py_ss
                          <real*> out, stride)
 
 def pair(bint wide, size_t x, size_t y, Py_ssize_t n):
+    cdef double cosine
     with nogil:
         if wide:
-            return pair_of(x, y, n, <double> 0)
-        return pair_of(x, y, n, <float> 0)
+            cosine = pair_of(x, y, n, <double> 0)
+        else:
+            cosine = pair_of(x, y, n, <float> 0)
+    return cosine
 
 def one_to_many(bint wide, size_t x, size_t Y, Py_ssize_t m, Py_ssize_t n, size_t out):
     with nogil:
@@ -59,25 +64,40 @@ def block(bint wide, size_t X, Py_ssize_t n_X, Py_ssize_t stride_X, size_t Y, Py
 """
 BUILD = """
 from setuptools import Extension, setup
-setup(name="client", ext_modules=[Extension("client", ["client.pyx"])])
+names = ["client", "neighbours"]
+setup(name="client", ext_modules=[Extension(name, [f"{name}.pyx"]) for name in names])
 """
 SHAPES = [(1, 1, 1), (3, 5, 127), (1, 300, 64), (2, 700, 96), (70, 90, 768), (9, 60, 4096 + 130)]
 
 
+DOCS = Path(__file__).parent.parent / "docs" / "cython_api.md"
+
+
 @pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    """A package of somebody else's, built against the installed unitdot."""
+def folder(tmp_path_factory):
+    """Where a package of somebody else's was built against the installed unitdot."""
     folder = tmp_path_factory.mktemp("client")
     (folder / "client.pyx").write_text(CLIENT)
+    (example,) = re.findall("```cython\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
+    (folder / "neighbours.pyx").write_text(example)
     (folder / "setup.py").write_text(BUILD)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
-    (library,) = [path for path in folder.iterdir() if path.suffix in (".so", ".pyd")]
-    spec = spec_from_file_location("client", library)
+    return folder
+
+
+def load(folder, name):
+    (library,) = [path for path in folder.glob(f"{name}.*") if path.suffix in (".so", ".pyd")]
+    spec = spec_from_file_location(name, library)
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def client(folder):
+    return load(folder, "client")
 
 
 def is_wide(X):
@@ -105,9 +125,7 @@ def pairs(client, X, Y):
 def assert_same_as_python(client, X, Y):
     expected = unitdot.cosine_similarity(X, Y, check_finite=False)
     one = np.empty(len(Y), X.dtype)
-    client.one_to_many(
-        is_wide(X), X[-1].ctypes.data, Y.ctypes.data, *Y.shape, one.ctypes.data
-    )
+    client.one_to_many(is_wide(X), X[-1].ctypes.data, Y.ctypes.data, *Y.shape, one.ctypes.data)
     assert_same_bits(block(client, X, Y), expected)
     assert_same_bits(one, expected[-1])
     assert_same_bits(pairs(client, X, Y), expected.diagonal())
@@ -115,6 +133,13 @@ def assert_same_as_python(client, X, Y):
 
 def test_the_instruction_set_is_the_one_chosen(client):
     assert client.isa == unitdot.show_config(mode="dicts")["instruction_set"]
+
+
+def test_the_example_of_the_docs(folder):
+    X, Y = normal((600, 33), np.float32), normal((50, 33), np.float32, 1)
+    out = np.empty((600, 50), np.float32)
+    load(folder, "neighbours").similarities(X, Y, out)
+    assert_same_bits(out, unitdot.cosine_similarity(X, Y))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -1,4 +1,4 @@
-"""Several OpenMP runtimes in one process: each wheel brings its own, and PyTorch shows its to all."""
+"""Several OpenMP runtimes in one process: each wheel brings its own, PyTorch shows its to all."""
 
 import sys
 

@@ -5,7 +5,7 @@
 # threads at a time, and works on the calling thread alone: as no value depends on the batch, rows
 # may be shared out among threads in any way. Nothing is checked: there is at least one feature,
 # `out` overlaps no input. A zero row has similarity 0 with every row; NaN and infinity affect their
-# own rows only. docs/building.md has an example.
+# own rows only. docs/cython_api.md has an example.
 
 from unitdot._kernels.api cimport (block_double, block_float, instruction_set, pair_double,
                                    pair_float)
