@@ -1,5 +1,6 @@
 """`cimport unitdot`: another compiled package gets the bits of cosine_similarity."""
 
+import os
 import re
 import subprocess
 import sys
@@ -82,7 +83,11 @@ def folder(tmp_path_factory):
     (folder / "neighbours.pyx").write_text(example)
     (folder / "setup.py").write_text(BUILD)
     command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    # the very package of these tests, also where it was found by a relative path
+    paths = {"PYTHONPATH": str(Path(unitdot.__file__).resolve().parent.parent)}
+    run = subprocess.run(
+        command, cwd=folder, env=os.environ | paths, capture_output=True, text=True
+    )
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
 
