@@ -6,6 +6,7 @@ UNITDOT_BUILD_ISAS    comma-separated instruction sets to build (default: all fo
 UNITDOT_NO_OPENMP     set: build without OpenMP
 UNITDOT_NO_VECTORS    set: one-lane "vectors", as for a compiler without vector types
 UNITDOT_DEBUG         a key of DEBUG_FLAGS: build for that tool (tests/sanitize.py runs them all)
+UNITDOT_NO_ABI3       set: for this version of Python alone, not for it and all later ones
 """
 
 import os
@@ -13,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -53,6 +55,19 @@ if DEBUG not in DEBUG_FLAGS:
     sys.exit(f"UNITDOT_DEBUG: {DEBUG!r} is not among {[*DEBUG_FLAGS][1:]}")
 GNU_FLAGS += DEBUG_FLAGS[DEBUG]
 PRECISIONS = {"float32": [], "float64": [("UNITDOT_DOUBLE", "1")]}
+# One build for Python 3.11 and later, through the Limited API. PyPy and free-threaded Pythons
+# have no such thing.
+ABI3 = (
+    sys.implementation.name == "cpython"
+    and not sysconfig.get_config_var("Py_GIL_DISABLED")
+    and not os.environ.get("UNITDOT_NO_ABI3")
+)
+LIMITED_API = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
+# for the compiler and for the linker; Apple's Clang has OpenMP without its library
+OPENMP_FLAGS = {
+    "gnu": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
+    "msvc": [(["/openmp"], [])],
+}
 OPENMP_PROGRAM = """
 #include <omp.h>
 #include <stdio.h>
@@ -96,7 +111,7 @@ class BuildKernels(build_ext):
         """Translate, then compile."""
         self.generated = Path(self.build_temp) / "generated"
         self.generated.mkdir(parents=True, exist_ok=True)
-        openmp = self.openmp_flags()
+        openmp, link_openmp = self.openmp_flags()
         gnu = self.compiler.compiler_type != "msvc"
         for extension in self.extensions:
             extension.sources = [self.translated(extension)]
@@ -104,7 +119,7 @@ class BuildKernels(build_ext):
             extension.extra_link_args += DEBUG_FLAGS[DEBUG]
             extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
             extension.extra_compile_args += openmp
-            extension.extra_link_args += openmp if gnu else []
+            extension.extra_link_args += link_openmp
         super().build_extensions()
 
     def translated(self, extension):
@@ -117,9 +132,17 @@ class BuildKernels(build_ext):
             get_directive_defaults()[check] = DEBUG == "bounds"
         (pyx,) = map(Path, extension.sources)
         c_file = self.generated / f"{pyx.stem}.c"
-        newest = max(path.stat().st_mtime for path in SOURCES.iterdir())
+        sources = [*SOURCES.iterdir(), *Path("src").rglob("*.pxd")]
+        newest = max(path.stat().st_mtime for path in sources)
         if self.force or not c_file.exists() or c_file.stat().st_mtime < newest:
-            result = cython_compile(str(pyx), output_file=str(c_file.resolve()))
+            # the kernels' one C file serves modules of many names
+            name = "kernels" if pyx.stem == "kernels" else extension.name
+            result = cython_compile(
+                str(pyx),
+                full_module_name=name,
+                include_path=["src"],
+                output_file=str(c_file.resolve()),
+            )
             if result.num_errors:
                 sys.exit(f"Cython found {result.num_errors} errors in {pyx}")
         own = self.generated / f"{extension.name.rpartition('.')[2]}.c"
@@ -128,12 +151,11 @@ class BuildKernels(build_ext):
         return str(own)
 
     def openmp_flags(self):
-        """What turns OpenMP on, proven by a program that runs; [] where nothing does."""
+        """What turns OpenMP on, for compiler and linker, proven by a program that runs."""
         if os.environ.get("UNITDOT_NO_OPENMP"):
             print("unitdot: built without OpenMP, as UNITDOT_NO_OPENMP asks")
-            return []
-        msvc = self.compiler.compiler_type == "msvc"
-        for flags in (["/openmp"],) if msvc else (["-fopenmp"], ["-Xpreprocessor", "-fopenmp"]):
+            return [], []
+        for flags, link in OPENMP_FLAGS["msvc" if self.compiler.compiler_type == "msvc" else "gnu"]:
             with tempfile.TemporaryDirectory() as folder:
                 source = Path(folder) / "probe.c"
                 source.write_text(OPENMP_PROGRAM)
@@ -142,16 +164,26 @@ class BuildKernels(build_ext):
                         [str(source)], output_dir=folder, extra_postargs=flags
                     )
                     program = str(Path(folder) / "probe")
-                    self.compiler.link_executable(
-                        objects, program, extra_postargs=[] if msvc else flags
-                    )
+                    self.compiler.link_executable(objects, program, extra_postargs=link)
                     if os.environ.get("_PYTHON_HOST_PLATFORM") is None:
                         subprocess.run([program], check=True, timeout=60, capture_output=True)
-                    return flags
+                    return flags, link
                 except Exception as error:
                     print(f"unitdot: OpenMP by {' '.join(flags)} does not work: {error}")
         print("unitdot: WARNING: built without OpenMP; all work will be done by one thread")
-        return []
+        return [], []
+
+
+def module(name, source, macros=(), flags=()):
+    """One of the compiled modules."""
+    return Extension(
+        f"unitdot._kernels.{name}",
+        [str(SOURCES / source)],
+        depends=[str(path) for path in sorted(SOURCES.iterdir())],
+        define_macros=[*LIMITED_API, *macros],
+        extra_compile_args=list(flags),
+        py_limited_api=ABI3,
+    )
 
 
 def kernel_module(isa, flags, precision, macros):
@@ -160,27 +192,14 @@ def kernel_module(isa, flags, precision, macros):
     macros = [*macros, ("PyInit_kernels", f"PyInit_{name}")]
     if os.environ.get("UNITDOT_NO_VECTORS"):
         macros.append(("UNITDOT_NO_VECTORS", "1"))
-    return Extension(
-        f"unitdot._kernels.{name}",
-        [str(SOURCES / "kernels.pyx")],
-        depends=[str(path) for path in sorted(SOURCES.iterdir())],
-        define_macros=macros,
-        extra_compile_args=list(flags),
-    )
+    return module(name, "kernels.pyx", macros, flags)
 
 
 setup(
     ext_modules=[
-        Extension(
-            "unitdot._kernels.cpu",
-            [str(SOURCES / "cpu.pyx")],
-            depends=[str(SOURCES / "openmp.h")],
-        ),
-        Extension(
-            "unitdot._kernels.sparse",
-            [str(SOURCES / "sparse.pyx")],
-            depends=[str(path) for path in sorted(SOURCES.iterdir())],
-        ),
+        module("cpu", "cpu.pyx"),
+        module("api", "api.pyx"),
+        module("sparse", "sparse.pyx"),
         *(
             kernel_module(isa, flags, precision, macros)
             for isa, flags in isas().items()
@@ -188,4 +207,5 @@ setup(
         ),
     ],
     cmdclass={"build_ext": BuildKernels},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if ABI3 else {},
 )

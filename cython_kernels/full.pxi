@@ -397,22 +397,32 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
     return 0
 
 
+cdef inline Py_ssize_t segments_of(const Job* job) noexcept nogil:
+    return ceil_div(ceil_div(job.X.features, BLOCK), SEGMENT)
+
+
+cdef int run_segment(Job* job, Py_ssize_t segment) noexcept nogil:
+    """One segment of the superblock at hand; returns what was found."""
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK)
+    job.PX.block0 = job.PY.block0 = segment * SEGMENT
+    job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
+    job.first_segment = segment == 0
+    job.last_segment = segment + 1 == segments_of(job)
+    superblock(job)
+    return found(job)
+
+
 cdef int run_superblock(Job* job) except -1:
     """Every segment of the superblock at hand; returns the status."""
-    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), segment
+    cdef Py_ssize_t segment
     cdef int status = 0
-    for segment in range(ceil_div(blocks, SEGMENT)):
-        job.PX.block0 = job.PY.block0 = segment * SEGMENT
-        job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
-        job.first_segment = segment == 0
-        job.last_segment = (segment + 1) * SEGMENT >= blocks
+    for segment in range(segments_of(job)):
         with nogil:
-            superblock(job)
+            status |= run_segment(job, segment)
         PyErr_CheckSignals()
-        status |= found(job)
         if status & CARE and not job.careful:
             break
-    job.X_packed = blocks <= SEGMENT
+    job.X_packed = segments_of(job) == 1
     return status
 
 

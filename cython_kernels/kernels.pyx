@@ -17,6 +17,7 @@ which data flows through them:
     queries.pxi the same for a row or two of X: rows of Y are read in place
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
+    direct.pxi  the same as C functions, for other compiled packages
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -130,6 +131,7 @@ include "full.pxi"
 include "queries.pxi"
 include "few.pxi"
 include "paired.pxi"
+include "direct.pxi"
 
 NEEDS_CARE = CARE
 HAS_ZERO_ROW = ZERO_ROW

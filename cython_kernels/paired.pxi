@@ -190,8 +190,16 @@ cdef size_t plan_paired(Paired* job, char* memory) noexcept nogil:
     return memory - start
 
 
+cdef void next_blocks(Paired* job, Py_ssize_t blocks, Py_ssize_t most) noexcept nogil:
+    """The batch's rows, over `most` further ones of their blocks."""
+    job.blocks = at_most(most, blocks - job.block0)
+    job.whole = at_most(job.blocks, job.X.features // BLOCK - job.block0)
+    paired_batch(job, job.block0 + job.blocks == blocks)
+    job.block0 += job.blocks
+
+
 cdef int run_paired(Paired* job) except -1:
-    cdef Py_ssize_t n = job.X.rows, features = job.X.features, blocks = ceil_div(features, BLOCK)
+    cdef Py_ssize_t n = job.X.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef int thread, status = 0
     cdef Block* held
     job.rows = at_most(n, at_least(1, BATCH // blocks))
@@ -205,11 +213,8 @@ cdef int run_paired(Paired* job) except -1:
             job.rows = at_most(job.rows, n - job.row0)
             job.block0 = 0
             while job.block0 < blocks:
-                job.blocks = at_most(BATCH, blocks - job.block0)
-                job.whole = at_most(job.blocks, features // BLOCK - job.block0)
                 with nogil:
-                    paired_batch(job, job.block0 + job.blocks == blocks)
-                job.block0 += job.blocks
+                    next_blocks(job, blocks, BATCH)
                 PyErr_CheckSignals()
             job.row0 += job.rows
         for thread in range(job.threads):

