@@ -1,6 +1,7 @@
 /* Bits of a mask. */
 #ifndef UNITDOT_BITS_H
 #define UNITDOT_BITS_H
+#include <stdint.h>
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 static __inline int first_bit(unsigned __int64 bits) {
@@ -8,10 +9,28 @@ static __inline int first_bit(unsigned __int64 bits) {
     _BitScanForward64(&place, bits);
     return (int)place;
 }
-static __inline int count_bits(unsigned __int64 bits) { return (int)__popcnt64(bits); }
 #else
 /* the place of the lowest bit that is set */
 static inline int first_bit(unsigned long long bits) { return __builtin_ctzll(bits); }
-static inline int count_bits(unsigned long long bits) { return __builtin_popcountll(bits); }
 #endif
+/* The bits that are set in `count` words. The lowest instruction set has no instruction for it, so
+ * the bits of each byte are counted, by vectors; the sums of 31 words fit in bytes. */
+static inline int64_t count_bits(const uint64_t *word, int64_t count) {
+    const uint64_t every_2nd = ~(uint64_t)0 / 3, every_4th = ~(uint64_t)0 / 5;
+    const uint64_t low_nibbles = ~(uint64_t)0 / 17, low_bytes = ~(uint64_t)0 / 257;
+    int64_t total = 0, w = 0;
+    while (w < count) {
+        int64_t stop = w + 31 < count ? w + 31 : count;
+        uint64_t sum = 0;
+        for (; w < stop; w++) {
+            uint64_t x = word[w];
+            x -= x >> 1 & every_2nd;
+            x = (x & every_4th) + (x >> 2 & every_4th);
+            sum += (x + (x >> 4)) & low_nibbles;
+        }
+        sum = (sum & low_bytes) + (sum >> 8 & low_bytes);
+        total += (int64_t)(sum * (~(uint64_t)0 / 65535) >> 48);
+    }
+    return total;
+}
 #endif

@@ -1,9 +1,10 @@
 /* The two vector operations of the sparse kernels: whether any of 16 scores, or of 16 bounds
  * x w + y v, reaches the bar. Compilers leave these loops scalar, so they are written with vector
- * types where there are any. */
+ * types where there are any. And bringing a line near that will be written. */
 #ifndef UNITDOT_SPARSE_H
 #define UNITDOT_SPARSE_H
 #if defined(__GNUC__)
+#define prefetch_write(address) __builtin_prefetch(address, 1)
 typedef float four __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int four_bits __attribute__((vector_size(16)));
 typedef long long two_bits __attribute__((vector_size(16)));
@@ -23,6 +24,7 @@ static inline int bounds_reach(float x, const float* w, float y, const float* v,
                    | (a * p[2] + c * q[2] >= b) | (a * p[3] + c * q[3] >= b));
 }
 #else
+#define prefetch_write(address) ((void) (address))
 static int scores_reach(const float* s, float bar) {
     int k, any = 0;
     for (k = 0; k < 16; k++) any |= s[k] >= bar;

@@ -28,11 +28,12 @@ import numpy as np
 cdef extern from "sparse.h":
     bint scores_reach(const float*, float) nogil
     bint bounds_reach(float, const float*, float, const float*, float) nogil
+    void prefetch_write(const void*) nogil
 
 
 cdef extern from "bits.h" nogil:
     int first_bit(uint64_t)              # the place of the lowest bit
-    int count_bits(uint64_t)
+    int64_t count_bits(const uint64_t*, int64_t)
 
 
 cdef extern from "openmp.h" nogil:

@@ -3,6 +3,8 @@
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
     INDEX_ENTRIES = 1 << 24          # and entries of a block, where rows are long
+    LONG_LIST = 512                  # rows of a list whose heaviest entries are kept aside,
+    HEAVIEST = 64                    # as many of them
 
 cdef struct Lists:
     Py_ssize_t first, rows           # the block
@@ -16,6 +18,10 @@ cdef struct Lists:
     uint64_t* nan_rows
     int32_t* bitmap_of               # feature -> number of its bitmap, or -1
     uint64_t* bitmaps
+    # the largest weights of long lists, signs left out, descending
+    int32_t* heaviest_of             # feature -> where its own begin, or -1
+    int32_t* heavy_row
+    float* heavy_weight
 
 
 cdef class Index:
@@ -35,6 +41,9 @@ cdef class Index:
         free(lists.nan_rows)
         free(lists.bitmap_of)
         free(lists.bitmaps)
+        free(lists.heaviest_of)
+        free(lists.heavy_row)
+        free(lists.heavy_weight)
 
     def __init__(self, Rows Y, Py_ssize_t first, Py_ssize_t rows, bint weights, bint wide):
         """`weights`: of rows of norm 1, for bounds; otherwise the values, and bitmaps."""
@@ -57,7 +66,9 @@ cdef class Index:
                 lists.single = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
             with nogil:
                 fill_lists(t, lists, &team.of[0].x)
-            if not weights:
+            if weights:
+                self.add_heaviest(t.features)
+            else:
                 self.add_bitmaps(t)
         finally:
             end(&team)
@@ -81,6 +92,38 @@ cdef class Index:
         for q in range(lists.rows):
             if t.norm2[lists.first + q] != t.norm2[lists.first + q]:
                 set_bit(lists.nan_rows, q)
+
+    cdef add_heaviest(self, Py_ssize_t features):
+        cdef Lists* lists = &self.lists
+        cdef Py_ssize_t f, count = 0
+        lists.heaviest_of = <int32_t*> allocate(features * sizeof(int32_t))
+        for f in range(features):
+            lists.heaviest_of[f] = -1
+            if lists.start[f + 1] - lists.start[f] >= LONG_LIST:
+                lists.heaviest_of[f] = count
+                count += HEAVIEST
+        lists.heavy_row = <int32_t*> allocate(count * sizeof(int32_t))
+        lists.heavy_weight = <float*> allocate(count * sizeof(float))
+        for f in range(features):
+            if lists.heaviest_of[f] >= 0:
+                keep_heaviest(lists, f, lists.heavy_row + lists.heaviest_of[f],
+                              lists.heavy_weight + lists.heaviest_of[f])
+
+
+cdef void keep_heaviest(const Lists* lists, Py_ssize_t f, int32_t* row,
+                        float* weight) noexcept nogil:
+    cdef int64_t q
+    cdef Py_ssize_t k
+    cdef float smallest
+    cdef int32_t its_row
+    for q in range(lists.start[f], lists.start[f + 1]):
+        if abs(lists.weight[q]) > weight[0]:
+            raise_top(weight, row, HEAVIEST, abs(lists.weight[q]), lists.row[q])
+    # from a heap to descending order
+    for k in range(HEAVIEST - 1, 0, -1):
+        smallest, its_row = weight[0], row[0]
+        raise_top(weight, row, k, weight[k], row[k])
+        weight[k], row[k] = smallest, its_row
 
 
 cdef inline void set_bit(uint64_t* words, Py_ssize_t place) noexcept nogil:

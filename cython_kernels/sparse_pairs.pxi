@@ -307,13 +307,11 @@ cdef bint walk_list(const Pairs* p, Catch* c, Scratch* s, Py_ssize_t i, int64_t 
     return True
 
 
-cdef void sort_catch(Catch* c, int64_t place, Scratch* s) noexcept nogil:
-    # by column: Shell's sort, both arrays together
-    cdef int32_t* column = c.column + place
-    cdef double* similarity = c.similarity + place
-    cdef int64_t count = c.filled - place, gap = 1, i, k
-    cdef int32_t item
-    cdef double value
+cdef void sort_columns(index_t* column, value_t* similarity, int64_t count) noexcept nogil:
+    """Both together: Shell's sort, as in `sort_keys`."""
+    cdef int64_t gap = 1, i, k
+    cdef index_t item
+    cdef value_t value
     while gap < count // 3:
         gap = gap * 9 // 4 + 1
     while gap > 0:
@@ -363,13 +361,39 @@ cdef void join_row(const Pairs* p, Py_ssize_t i, int thread, Scratch* s) noexcep
                              after[k])
     wipe(&s.x, s.dense)
     if room:
-        sort_catch(c, place, s)
+        sort_columns(c.column + place, c.similarity + place, c.filled - place)
         p.place[i - p.first], p.count[i - p.first] = place, c.filled - place
     else:
         c.filled, c.closed = place, True
 
 
-# Thresholds that zeros reach: every pair is computed, a first time to be counted.
+def sort_pairs(int64_t[::1] rows, int64_t[::1] columns, value_t[::1] similarities,
+               Py_ssize_t n_rows):
+    """By (row, column), in place: swapped into the rows' parts (McIlroy, Bostic and McIlroy,
+    Computing Systems 6, 1993), and each part sorted."""
+    cdef int64_t[::1] first = np.zeros(n_rows + 1, dtype=np.int64), filled
+    cdef Py_ssize_t i, count = rows.shape[0]
+    cdef int64_t k, to
+    for k in range(count):
+        first[rows[k] + 1] += 1
+    for i in range(n_rows):
+        first[i + 1] += first[i]
+    filled = first[:n_rows].copy()
+    with nogil:
+        for i in range(n_rows):
+            while filled[i] < first[i + 1]:
+                k, to = filled[i], filled[rows[filled[i]]]
+                filled[rows[k]] += 1
+                if k != to:
+                    rows[k], rows[to] = rows[to], rows[k]
+                    columns[k], columns[to] = columns[to], columns[k]
+                    similarities[k], similarities[to] = similarities[to], similarities[k]
+            if first[i] < first[i + 1]:
+                sort_columns(&columns[first[i]], &similarities[first[i]], first[i + 1] - first[i])
+
+
+# Thresholds that zeros reach, or rows for which bounds do not pay: every pair is computed, a first
+# time to be counted.
 
 cdef int64_t above_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
                        bint narrow, bint same, double threshold, int64_t room, int64_t* columns,

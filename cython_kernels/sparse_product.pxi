@@ -6,6 +6,7 @@
 
 cdef enum:
     AT_ONCE = 256                    # results finished together
+    AHEAD = 128                      # entries of a result that are brought near before they are written
 
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
                           double* sums) noexcept nogil:
@@ -106,6 +107,10 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     cdef value_t value
     for w in range(lists.words):
         bits = words[w]
+        # a word has a dozen entries where rows are many
+        prefetch_write(values + kept + AHEAD)
+        prefetch_write(values + kept + AHEAD + 8)
+        prefetch_write(indices + kept + AHEAD)
         while bits:
             at = w * 64 + first_bit(bits)
             j = lists.first + at
@@ -138,12 +143,9 @@ def count_entries(Rows X, Index index, Py_ssize_t first, Py_ssize_t stop, int64_
 cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i,
                           Scratch* s) noexcept nogil:
     cdef uint64_t* words = <uint64_t*> s.extra
-    cdef Py_ssize_t w, count = 0
     read_row(X, i, &s.x)
     mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
-    for w in range(lists.words):
-        count += count_bits(words[w])
-    return count
+    return count_bits(words, lists.words)
 
 
 cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,

@@ -6,6 +6,10 @@
 # other bounds). Once that is below the k-th best similarity so far no new row can enter, and only
 # the rows whose scores may still reach it are compared exactly: their similarities are computed in
 # the canonical order, and only these count.
+#
+# Where only frequent features are left, their heaviest entries are compared exactly first, as in
+# the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row that has not
+# been seen can have no greater weights, so most long lists need never be read.
 
 cdef double FLOAT_SLACK = 2.0 ** -23
 
@@ -28,6 +32,7 @@ cdef struct Search:                  # a thread's, for one row of X and one bloc
     float* weight                    # of the row's features, rarest first
     float* rest                      # norm of these from here on
     int32_t* feature
+    int32_t* seen_of                 # how many of the feature's heaviest entries were compared
     int32_t* candidate
     float bar                        # the k-th best score when last looked at
     float selected_from              # what the candidates at hand reach
@@ -207,6 +212,37 @@ cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i,
             compare(w, s, i, w.top_row[c], best)
 
 
+cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py_ssize_t limit,
+                        Best* best, double slack) noexcept nogil:
+    """Whether no row can enter that has no score yet, after `limit` comparisons at most.
+
+    The lists of features from `used` on are all long. Lowers `rest`, too.
+    """
+    cdef const Lists* lists = w.lists
+    cdef Py_ssize_t n = s.x.count, k, at, next = 0, step
+    cdef float bound = 0, part, largest
+    for k in range(n - 1, used - 1, -1):
+        w.seen_of[k] = 0
+        bound += abs(w.weight[k]) * lists.heavy_weight[lists.heaviest_of[w.feature[k]]]
+        w.rest[k] = min(w.rest[k], bound)
+    for step in range(limit):
+        bound = largest = 0
+        for k in range(used, n):
+            at = lists.heaviest_of[w.feature[k]] + min(w.seen_of[k], HEAVIEST - 1)
+            part = abs(w.weight[k]) * lists.heavy_weight[at]
+            bound += part
+            if part >= largest:
+                largest, next = part, k
+        if best.count == best.k and bound < best.similarity[0] - slack:
+            return True
+        if w.seen_of[next] == HEAVIEST:
+            return False
+        at = lists.heaviest_of[w.feature[next]] + w.seen_of[next]
+        compare(w, s, i, lists.heavy_row[at], best)
+        w.seen_of[next] += 1
+    return False
+
+
 cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_ssize_t mean,
                      Best* best) noexcept nogil:
     """Offer what the block has to row i; `itself` is a row of the block that is left out."""
@@ -214,6 +250,7 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     cdef Py_ssize_t used = 0, n, c, k
     cdef int64_t spent = 0, left = 0, budget, length, q
     cdef double slack, bar, looked_at
+    cdef bint met = False, closed = False
     read_row(w.X, i, &s.x)
     n = s.x.count
     if n == 0:
@@ -229,9 +266,13 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
         left += length_of(lists, w.feature[k])
     looked_at, w.bar = 1, 0
     while used < n:
-        if best.count == best.k and w.rest[used] < best.similarity[0] - slack:
+        if not met and lists.heaviest_of[w.feature[used]] >= 0:
+            met = True
+            closed = meet_heaviest(w, s, i, used, left // (2 * mean), best, slack)
+        bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
+        if bar > 0 or (closed and not w.scan):
             # no new row can enter; is it cheaper to compare the old ones, or to go on?
-            c = select(w, <float> (best.similarity[0] - slack - w.rest[used]))
+            c = select(w, <float> bar if bar > 0 else -4)
             if c * mean <= left:
                 break
             budget = c * mean // 2
@@ -284,6 +325,7 @@ cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssi
         w.weight = <float*> (w.top_row + best.k)
         w.rest = w.weight + X.longest + 1
         w.feature = <int32_t*> (w.rest + X.longest + 1)
+        w.seen_of = w.feature + X.longest + 1
     search_row(w, s, i, i - lists.first if same else -1, mean, best)
 
 
@@ -297,7 +339,7 @@ def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint 
     cdef Py_ssize_t i, k = similarities.shape[1]
     cdef Py_ssize_t mean = 2 * (Y.entries // max(1, Y.table.rows)) + 16
     begin(&team, max(X.table.longest, Y.table.longest), X.table.features,
-          sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 3 * (X.table.longest + 1)), threads)
+          sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 4 * (X.table.longest + 1)), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, index.wide, narrow,

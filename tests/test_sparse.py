@@ -307,5 +307,11 @@ def test_paired(name):
     assert_same_bits(getattr(unitdot, name)(csr(X), csr(Y)[:1]), full[:, 0].copy())
     with pytest.raises(ValueError, match=r"\bY\b.*\brows\b"):
         getattr(unitdot, name)(csr(X), csr(Y)[:5])
-    with pytest.raises(ValueError, match="axis"):
+    with pytest.raises(ValueError, match="axis is 0; expected -1 or 1"):
         getattr(unitdot, name)(csr(X), csr(Y), axis=0)
+    with pytest.raises(TypeError, match=r"axis is 1\.5; expected an integer"):
+        getattr(unitdot, name)(csr(X), csr(Y), axis=1.5)
+    x, y = sparse.coo_array(X[0]), sparse.coo_array(Y[0])
+    assert getattr(unitdot, name)(x, y, axis=0) == getattr(unitdot, name)(x, y)
+    with pytest.raises(ValueError, match="axis is 1; expected -1 or 0"):
+        getattr(unitdot, name)(x, y, axis=1)

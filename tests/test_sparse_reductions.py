@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unitdot
+from unitdot import _sparse
 
 from .helpers import FLOATS, assert_same_bits
 from .sparse_data import brute_pairs, brute_top_k, csr, pairs, random_rows, sparse, top_k
@@ -90,6 +91,51 @@ def test_any_small_matrices(data, seed):
         assert_same_bits(a, b)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_top_k_reads_the_heaviest_entries_of_long_lists(dtype, signed):
+    """Features of more rows than LONG_LIST (sparse_index.pxi), and rows that have no others."""
+    rng = np.random.default_rng(3)
+    X = random_rows(1500, 40, 0.05, dtype=dtype, signed=signed)
+    for feature, share in ((3, 0.9), (17, 0.6), (30, 0.4)):
+        X[:, feature] = (rng.random(1500) < share) * rng.integers(1, 4, 1500)
+    X[::7, [k for k in range(40) if k not in (3, 30)]] = 0
+    X[5::50] *= rng.uniform(0.5, 2, X[5::50].shape)
+    queries = csr(X[:300])
+    S = unitdot.cosine_similarity(csr(X))
+    for k in (1, 10, 200):
+        for result, expected in zip(top_k(csr(X), None, k), brute_top_k(S, k, True), strict=True):
+            assert_same_bits(result, expected)
+        expected = brute_top_k(S[:300], k, False)
+        for result, wanted in zip(top_k(queries, csr(X), k), expected, strict=True):
+            assert_same_bits(result, wanted)
+
+
+@pytest.mark.parametrize("right", [None, "sparse", "dense"])
+def test_join_gives_way_to_products(monkeypatch, right):
+    """Rows that share many features: after some rows every product is computed instead."""
+    X = random_rows(400, 30, 0.6)
+    Y = {None: None, "sparse": csr(X[::-1]), "dense": X[::-1]}[right]
+    expected, asked = brute_pairs(unitdot.cosine_similarity(csr(X), Y), 0.3, right is None), []
+    timed = _sparse._products_are_faster
+
+    def from_the_third_time(*arguments):
+        asked.append(timed(*arguments))
+        return len(asked) == 3
+
+    monkeypatch.setattr(_sparse, "LONG", 0)
+    monkeypatch.setattr(_sparse, "_next_size", lambda size, seconds: size)
+    monkeypatch.setattr(_sparse, "_products_are_faster", from_the_third_time)
+    calls = []
+    found = pairs(csr(X), Y, 0.3, report=lambda *a: calls.append(a))
+    assert len(asked) == 3
+    for a, b in zip(found, expected, strict=True):
+        assert_same_bits(a, b)
+    done = [a for a, _ in calls]
+    assert done == sorted(done)
+    assert calls[-1] == (400, 400)
+
+
 def test_float32_results_are_compared_as_they_are_given():
     X = csr(clustered(np.float64, False))
     S = unitdot.cosine_similarity(X, dtype=np.float32)
@@ -127,6 +173,23 @@ def test_k_out_of_range():
         with pytest.raises(ValueError, match=r"\bk\b.*expected (1 to|an integer of at least 1)"):
             top_k(X, None, k, include_self)
     assert top_k(X, None, 5, True)[1].shape == (5, 5)
+
+
+def test_vectors():
+    """As for dense input: one query is fine, a corpus of one vector is not."""
+    X = random_rows(12, 6)
+    x = sparse.coo_array(X[0])
+    for query, corpus in ((x, csr(X)), (X[0], csr(X)), (x, X)):
+        for result, expected in zip(top_k(query, corpus), top_k(csr(X)[:1], csr(X)), strict=True):
+            assert_same_bits(result, expected[0])
+    for query in (csr(X), X[0], x):
+        with pytest.raises(ValueError, match=r"Y has 1 axes \(shape \(6,\)\); expected a matrix"):
+            top_k(query, sparse.coo_array(X[1]), 1)
+    with pytest.raises(ValueError, match="X is one vector without Y; expected a matrix"):
+        top_k(x, None, 1)
+    for left, right, name in ((x, csr(X), "X"), (csr(X), x, "Y"), (x, None, "X")):
+        with pytest.raises(ValueError, match=rf"{name} has 1 axes \(shape \(6,\)\)"):
+            pairs(left, right)
 
 
 def test_many_results_a_thread():

@@ -288,7 +288,9 @@ def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options
         Y = X.__class__(X)  # another matrix of the same arrays: two sets of rows, not one
     for name, side in zip("XY", sides, strict=True):
         if np.ndim(side) != 2:
-            raise ValueError(f"{name} has {np.ndim(side)} axes; expected a matrix")
+            raise ValueError(
+                f"{name} has {np.ndim(side)} axes (shape {np.shape(side)}); expected a matrix"
+            )
     with reporting(progress, "pairs") as report:
         found = _sparse.pairs(X, Y, _clipped(limit), report, options)
     n, m = (int(np.shape(side)[0]) for side in sides)

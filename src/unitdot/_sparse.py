@@ -22,8 +22,9 @@ BRUTE_FORCE = 1e-5
 # between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
 FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
 LONG, SHORT = 0.2, 0.05
-# where many pairs pass the bounds, a row of a join costs far more than its products
-FIRST_JOINED = 16
+# where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
+# with few, and now and then as many rows of products are timed
+FIRST_JOINED, TIMED_ROWS = 16, 64
 
 
 class Problem(NamedTuple):
@@ -89,10 +90,7 @@ def full(
 
 def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array:
     """Row i against row i; one row broadcasts."""
-    if operator.index(axis) not in (-1, 1):
-        raise ValueError(
-            f"axis is {axis}; expected -1 or 1, that of the features, for sparse input"
-        )
+    _check_axis(axis, 0 if _is_vector(X) and _is_vector(Y) else 1)
     problem = _prepare(X, Y, options, self_join=False)
     n_X, n_Y = problem.shape
     if n_X != n_Y and 1 not in (n_X, n_Y):
@@ -108,6 +106,10 @@ def top_k(
     X: Any, Y: Any, k: int, include_self: bool, report: Report, options: Options
 ) -> tuple[Array, Array]:
     """(similarities, indices) of the k rows of Y that are most similar to each row of X."""
+    if (Y is None or Y is X) and _is_vector(X):
+        raise ValueError("X is one vector without Y; expected a matrix")
+    if Y is not None and np.ndim(Y) != 2:
+        raise ValueError(f"Y has {np.ndim(Y)} axes (shape {np.shape(Y)}); expected a matrix")
     problem = _prepare(X, Y, options)
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
@@ -141,8 +143,8 @@ def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) ->
         if report is not None:
             report = _scaled(report, X.shape[0])
         columns, rows, similarities = _join(problem, threshold, report)
-        order = np.lexsort((columns, rows))
-        return rows[order], columns[order], similarities[order]
+        kernels.sort_pairs(rows, columns, similarities, X.shape[0])
+        return rows, columns, similarities
     problem = _prepare(X, Y, options)
     # as NumPy compares an array with a number
     threshold = float(problem.dtype.type(threshold))
@@ -164,6 +166,7 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
     )
     found = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype))
     length, row, size = 0, 0, min(FIRST_JOINED, problem.first_rows)
+    began, asked = perf_counter(), 0
     while row < n_X:
         start = perf_counter()
         done, new = index.run(row, min(size, n_X - row), problem.threads)
@@ -172,12 +175,40 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
             _grow(found, room)
         index.fetch(done, *(array[length : length + new] for array in found))
         length, row = length + new, row + done
-        size = _next_size(size, perf_counter() - start)
+        seconds = perf_counter() - start
+        size = _next_size(size, seconds)
         if report is not None:
             report(row, n_X)
+        if 2 * asked <= row < n_X and perf_counter() - began > LONG:
+            asked = row
+            if _products_are_faster(problem, threshold, row, seconds / done):
+                del index
+                rest = _every_pair(problem, threshold, report, row)
+                _grow(found, length + len(rest[0]))
+                for array, more in zip(found, rest, strict=True):
+                    array[length : length + len(more)] = more
+                return found
     for array in found:
         array.resize(length, refcheck=False)
     return found
+
+
+def _products_are_faster(problem: Problem, threshold: float, row: int, joined: float) -> bool:
+    """Whether every product of the rows from `row` on, twice, takes less than to join them.
+
+    Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
+    """
+    (first, rows), *_ = kernels.blocks_of(problem.Y)
+    index = kernels.Index(problem.Y, first, rows, False, problem.wide)
+    stop = min(row + TIMED_ROWS, problem.shape[0])
+    counts = np.zeros(problem.shape[0], np.int64)
+    start = perf_counter()
+    kernels.count_above(
+        problem.X, problem.Y, index, row, stop, problem.narrow, problem.same, threshold, counts,
+        problem.threads,
+    )  # fmt: skip
+    product = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
+    return 2 * product < (joined / 2 if problem.same else joined)
 
 
 def _grow(arrays: Triplet, length: int) -> None:
@@ -188,10 +219,11 @@ def _grow(arrays: Triplet, length: int) -> None:
         array.resize(length, refcheck=False)
 
 
-def _every_pair(problem: Problem, threshold: float, report: Report) -> Triplet:
+def _every_pair(problem: Problem, threshold: float, report: Report, first: int = 0) -> Triplet:
+    """Of rows from `first` on: every product is computed, once to be counted."""
     counts = np.zeros(problem.shape[0], np.int64)
     how = problem.narrow, problem.same, threshold
-    for block, rows in _blocks_and_chunks(problem, report, weights=False, passes=(0, 2)):
+    for block, rows in _blocks_and_chunks(problem, report, False, (0, 2), first=first):
         kernels.count_above(
             problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, problem.threads
         )
@@ -201,7 +233,7 @@ def _every_pair(problem: Problem, threshold: float, report: Report) -> Triplet:
     columns, similarities = np.zeros(total, np.int64), np.zeros(total, problem.dtype)
     row_numbers = np.repeat(np.arange(len(counts)), counts)
     position = np.cumsum(counts) - counts
-    for block, rows in _blocks_and_chunks(problem, report, weights=False, passes=(1, 2)):
+    for block, rows in _blocks_and_chunks(problem, report, False, (1, 2), first=first):
         kernels.fill_above(
             problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, position,
             columns, similarities, problem.threads,
@@ -299,6 +331,17 @@ def _prepare(
     )
 
 
+def _check_axis(axis: Any, last: int) -> None:
+    try:
+        if operator.index(axis) in (-1, last):
+            return
+    except TypeError as error:
+        raise TypeError(f"axis is {axis!r}; expected an integer") from error
+    raise ValueError(
+        f"axis is {axis}; expected -1 or {last}, that of the features, for sparse input"
+    )
+
+
 def _check_out_apart(out: Any, X: Any, Y: Any) -> None:
     """Raise where `out` lies in an array of a sparse argument."""
     if isinstance(out, np.ndarray):
@@ -317,7 +360,8 @@ def _side(argument: Any, name: str) -> Csr | Array:
     array = _inputs.as_array(argument, name)
     if array.ndim > 2:
         raise ValueError(
-            f"{name} has {array.ndim} axes; expected a matrix or a vector beside a sparse matrix"
+            f"{name} has {array.ndim} axes (shape {array.shape}); "
+            f"expected a matrix or a vector beside a sparse matrix"
         )
     return array[None] if array.ndim == 1 else array
 
@@ -354,22 +398,22 @@ def _blocks_and_chunks(
     weights: bool,
     passes: tuple[int, int] = (0, 1),
     reuse: Any = None,
+    first: int = 0,
 ) -> Iterator[tuple[Any, range]]:
-    """Every block of Y, indexed, with every chunk of rows of X; this is pass i of n."""
+    """Every block of Y, indexed, with every chunk of rows of X from `first` on; pass i of n."""
     blocks, n_X = kernels.blocks_of(problem.Y), problem.shape[0]
-    for number, (first, rows) in enumerate(blocks):
+    for number, (row, rows) in enumerate(blocks):
         if len(blocks) > 1 or reuse is None:
-            reuse = kernels.Index(problem.Y, first, rows, weights, problem.wide)
-        for chunk in _chunks(n_X, problem.first_rows):
+            reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide)
+        for chunk in _chunks(n_X, problem.first_rows, first):
             yield reuse, chunk
             if report is not None:
-                done = (passes[0] * len(blocks) + number) * n_X + chunk.stop
-                report(done // (passes[1] * len(blocks)), n_X)
+                done = (passes[0] * len(blocks) + number) * (n_X - first) + chunk.stop - first
+                report(first + done // (passes[1] * len(blocks)), n_X)
 
 
-def _chunks(n_rows: int, size: int) -> Iterator[range]:
-    """Rows, as many at a time as are done in a fraction of a second."""
-    row = 0
+def _chunks(n_rows: int, size: int, row: int = 0) -> Iterator[range]:
+    """Rows from `row` on, as many at a time as are done in a fraction of a second."""
     while row < n_rows:
         start = perf_counter()
         yield range(row, min(row + size, n_rows))

@@ -40,8 +40,9 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
     if argument.ndim > 2:
         raise ValueError(f"{name} is a sparse {argument.ndim}-D array; expected 1-D or 2-D")
     if argument.dtype.kind not in "buif":
+        what = "complex numbers" if argument.dtype.kind == "c" else "elements"
         raise TypeError(
-            f"{name} holds elements of dtype {argument.dtype}; expected real numbers: "
+            f"{name} holds {what} (dtype {argument.dtype}); expected real numbers: "
             f"bool, integers, float16, float32 or float64"
         )
     n_features = argument.shape[-1]
