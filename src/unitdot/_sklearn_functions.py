@@ -5,12 +5,13 @@ Imported by the switch alone. Whatever is not one of the cases here is left to t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy.cluster import hierarchy
 from scipy.sparse import coo_array
-from sklearn import get_config, utils
+from sklearn import config_context, get_config, utils
 from sklearn.metrics.pairwise import check_paired_arrays, check_pairwise_arrays
 from sklearn.neighbors._base import KNeighborsMixin, RadiusNeighborsMixin
 
@@ -24,33 +25,51 @@ BLOCK_ROWS = 256
 _aligned = getattr(utils, "_align_api_if_sparse", lambda result: result)
 
 
+def _check_finite() -> bool:
+    return not get_config()["assume_finite"]
+
+
+def _computed(function: Any, check: Any, X: Any, Y: Any, *args: Any, **keywords: Any) -> Any:
+    """`function` of what `check`, scikit-learn's, makes of X and Y; with both as it read them.
+
+    The function sees NaN and infinity while it reads; a scan before would take as long as a query.
+    """
+    check_finite = _check_finite()
+    with config_context(assume_finite=True):
+        x, y = check(X, Y)
+    try:
+        return function(x, y, *args, check_finite=check_finite, **keywords), x, y
+    except ValueError:
+        check(X, Y)  # says it in scikit-learn's words
+        raise
+
+
 def similarity(original: Any, X: Any, Y: Any = None, dense_output: bool = True) -> Any:
     """For cosine_similarity."""
     if get_config()["array_api_dispatch"]:
         return original(X, Y, dense_output)
-    X, Y = check_pairwise_arrays(X, Y)
-    return _aligned(cosine_similarity(X, Y, dense_output, check_finite=False))
+    result, _, _ = _computed(cosine_similarity, check_pairwise_arrays, X, Y, dense_output)
+    return _aligned(result)
 
 
 def distances(original: Any, X: Any, Y: Any = None) -> Any:
     """For cosine_distances."""
     if get_config()["array_api_dispatch"]:
         return original(X, Y)
-    X, Y = check_pairwise_arrays(X, Y)
-    return cosine_distances(X, Y, check_finite=False)
+    result, _, _ = _computed(cosine_distances, check_pairwise_arrays, X, Y)
+    return result
 
 
 def paired_distances(original: Any, X: Any, Y: Any) -> Any:
     """For paired_cosine_distances, where zero rows have a convention of scikit-learn's own."""
     if get_config()["array_api_dispatch"]:
         return original(X, Y)
-    X, Y = check_paired_arrays(X, Y)
-    distances = paired_cosine_distances(X, Y, zero="nan", check_finite=False)
-    undefined = np.flatnonzero(np.isnan(distances))
+    result, X, Y = _computed(paired_cosine_distances, check_paired_arrays, X, Y, zero="nan")
+    undefined = np.flatnonzero(np.isnan(result))
     if undefined.size:
         X, Y = (side.tocsr() if hasattr(side, "tocsr") else side for side in (X, Y))
-        distances[undefined] = original(X[undefined], Y[undefined])
-    return distances
+        result[undefined] = original(X[undefined], Y[undefined])
+    return result
 
 
 def distances_chunked(
@@ -60,7 +79,14 @@ def distances_chunked(
     """For pairwise_distances_chunked: the neighbours that it would reduce from chunks, at once."""
     method = getattr(reduce_func, "func", None)  # a partial of a bound method
     reduction = REDUCTIONS.get(getattr(method, "__func__", None))
-    if reduction is not None and metric == "cosine" and not kwds and _plain(X) and _plain(Y):
+    if (
+        reduction is not None
+        and metric == "cosine"
+        and not kwds
+        and _plain(X)
+        and _plain(Y)
+        and np.ndim(reduce_func.keywords.get("radius", 0)) == 0
+    ):
         return iter([reduction(X, Y, **reduce_func.keywords)])
     return original(
         X, Y, reduce_func=reduce_func, metric=metric, n_jobs=n_jobs,
@@ -107,8 +133,8 @@ def _within(X: Any, Y: Any, radius: Any, return_distance: bool) -> Any:
     if own:  # each pair was found once; the diagonal is 0, of zero rows too
         diagonal = np.arange(X.shape[0])
         rows, columns = (
-            np.concatenate([first, second, diagonal]).astype(np.uint32)
-            for first, second in ((rows, columns), (columns, rows))
+            np.concatenate([rows, columns, diagonal]),
+            np.concatenate([columns, rows, diagonal]),
         )
         distances = np.concatenate([distances, distances, np.zeros(len(diagonal), distances.dtype)])
     matrix = coo_array((distances, (rows, columns)), shape=(X.shape[0], Y.shape[0])).tocsr()
@@ -117,12 +143,8 @@ def _within(X: Any, Y: Any, radius: Any, return_distance: bool) -> Any:
     return (np.split(matrix.data, ends), indices) if return_distance else indices
 
 
-def _check_finite() -> bool:
-    return not get_config()["assume_finite"]
-
-
-#: scikit-learn's reductions of chunks, and what gives the same without them
-REDUCTIONS = {
+# scikit-learn's reductions of chunks, and what gives the same without them
+REDUCTIONS: dict[Any, Callable[..., Any]] = {
     KNeighborsMixin._kneighbors_reduce_func: _nearest,
     RadiusNeighborsMixin._radius_neighbors_reduce_func: _within,
 }
