@@ -124,12 +124,13 @@ def _within(X: Any, Y: Any, radius: Any, return_distance: bool) -> Any:
     own = X is Y
     # a little more than enough: it is distances that are compared, as in scikit-learn
     least = 1 - radius - 4 * float(np.finfo(_result_dtype(X, Y)).eps)
-    rows, columns, similarities = cosine_pairs(
+    rows, columns, distances = cosine_pairs(
         X, None if own else Y, threshold=least, check_finite=_check_finite()
     )
-    distances = 1 - similarities
+    np.subtract(1, distances, out=distances)
     near = distances <= radius
-    rows, columns, distances = rows[near], columns[near], distances[near]
+    if not near.all():
+        rows, columns, distances = rows[near], columns[near], distances[near]
     if own:  # each pair was found once; the diagonal is 0, of zero rows too
         diagonal = np.arange(X.shape[0])
         rows, columns = (
@@ -137,10 +138,12 @@ def _within(X: Any, Y: Any, radius: Any, return_distance: bool) -> Any:
             np.concatenate([columns, rows, diagonal]),
         )
         distances = np.concatenate([distances, distances, np.zeros(len(diagonal), distances.dtype)])
-    matrix = coo_array((distances, (rows, columns)), shape=(X.shape[0], Y.shape[0])).tocsr()
-    ends = matrix.indptr[1:-1]
-    indices = np.split(matrix.indices.astype(np.intp, copy=False), ends)
-    return (np.split(matrix.data, ends), indices) if return_distance else indices
+        matrix = coo_array((distances, (rows, columns)), shape=(X.shape[0], X.shape[0])).tocsr()
+        columns, distances, ends = matrix.indices, matrix.data, matrix.indptr[1:-1]
+    else:
+        ends = np.searchsorted(rows, np.arange(1, X.shape[0]))
+    indices = np.split(columns.astype(np.intp, copy=False), ends)
+    return (np.split(distances, ends), indices) if return_distance else indices
 
 
 # scikit-learn's reductions of chunks, and what gives the same without them
