@@ -94,6 +94,19 @@ def test_neighbours_are_those_of_top_k_and_pairs(corpus, make, backend, monkeypa
         assert_same_bits(columns, np.flatnonzero(row <= 0.3))
 
 
+@pytest.mark.parametrize("own", [False, True])
+def test_radius_is_inclusive_to_the_bit(corpus, own, backend):
+    X, Q = corpus
+    Q = X if own else Q
+    matrix = unitdot.cosine_distances(Q, None if own else X)
+    neighbours = NearestNeighbors(metric="cosine").fit(X)
+    for distance in matrix[3, 4:12]:
+        for radius in (distance, np.nextafter(distance, matrix.dtype.type(0))):
+            found = neighbours.radius_neighbors(Q, radius=float(radius), return_distance=False)
+            for columns, row in zip(found, matrix, strict=True):
+                assert_same_bits(columns, np.flatnonzero(row <= radius))
+
+
 # What it keeps: the same calls without the switch and with it
 
 
