@@ -116,6 +116,13 @@ LAYOUTS = {
 }
 
 
+def without_and_with_backend(call):
+    """What `call` gives with scikit-learn as it is, and under the switch."""
+    without = call()
+    with unitdot.sklearn_backend():
+        return without, call()
+
+
 def run_python(code, timeout=60, **environment):
     """Run code in a new interpreter, with these environment variables; None removes one."""
     names = {

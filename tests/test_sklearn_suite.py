@@ -1,11 +1,14 @@
-"""scikit-learn's own tests of cosines, run with these functions in place of its own."""
+"""scikit-learn's own tests, run with these functions in place of its own."""
 
 import inspect
+import os
 
 import numpy as np
 import pytest
 
 import unitdot
+
+from .helpers import run_python
 
 suite = pytest.importorskip("sklearn.metrics.tests.test_pairwise")
 pairwise = pytest.importorskip("sklearn.metrics.pairwise")
@@ -144,3 +147,50 @@ def test_chunked_distances(replaced):
     assert len(chunks) > 3
     assert np.array_equal(np.vstack(chunks), whole)
     assert replaced
+
+
+# in a process of its own, where scikit-learn is switched before its tests are read
+SWITCHED = """
+import sys
+from collections import Counter
+
+import pytest
+import unitdot
+
+unitdot.patch_sklearn()
+from unitdot import _sklearn_functions as functions
+
+calls = Counter()
+for name in ("cosine_similarity", "cosine_distances", "paired_cosine_distances", "cosine_top_k",
+             "cosine_pairs"):
+    def counting(*args, function=getattr(functions, name), name=name, **keywords):
+        calls[name] += 1
+        return function(*args, **keywords)
+    setattr(functions, name, counting)
+options = "-q -W default -p no:cacheprovider --import-mode=prepend --rootdir=. -c"
+status = pytest.main([*options.split(), {null!r}, *{arguments!r}])
+print("\\nreached:", *sorted(calls))
+sys.exit(status)
+"""
+MODULES = {
+    "sklearn.metrics.tests.test_pairwise": {
+        "cosine_distances", "cosine_similarity", "paired_cosine_distances"
+    },
+    "sklearn.metrics.tests.test_pairwise_distances_reduction": set(),
+    "sklearn.neighbors.tests.test_neighbors": {"cosine_pairs", "cosine_top_k"},
+    "sklearn.cluster.tests.test_dbscan": set(),
+    "sklearn.cluster.tests.test_hierarchical": {"cosine_distances", "paired_cosine_distances"},
+    "sklearn.metrics.cluster.tests.test_unsupervised": set(),
+}  # fmt: skip
+WHOLE = bool(os.environ.get("UNITDOT_SKLEARN_SUITE"))
+PART = "cosine or test_dbscan or test_hierarchical"
+
+
+def test_modules_under_the_switch():
+    """Those of their tests that say "cosine", or all, with UNITDOT_SKLEARN_SUITE=1 (minutes)."""
+    part = [] if WHOLE else ["-k", PART]
+    code = SWITCHED.format(null=os.devnull, arguments=[*part, "--pyargs", *MODULES])
+    run = run_python(code, timeout=1200, OMP_NUM_THREADS="1")
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr
+    reached = run.stdout.splitlines()[-1].removeprefix("reached: ").split()
+    assert set(reached) == set().union(*MODULES.values())

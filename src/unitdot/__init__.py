@@ -13,6 +13,7 @@ from unitdot._similarity import (
     paired_cosine_distances,
     paired_cosine_similarity,
 )
+from unitdot._sklearn import patch_sklearn, sklearn_backend, unpatch_sklearn
 from unitdot._version import __version__
 
 __all__ = [
@@ -25,5 +26,8 @@ __all__ = [
     "cosine_top_k",
     "paired_cosine_distances",
     "paired_cosine_similarity",
+    "patch_sklearn",
     "show_config",
+    "sklearn_backend",
+    "unpatch_sklearn",
 ]
