@@ -1,0 +1,200 @@
+"""The charts: ``python -m benchmarks.charts FOLDER RESULTS.json ...`` draws them again.
+
+Colours are those of Okabe and Ito (and Tol), which colour-blind readers tell apart, and every
+contender has a marker of its own; the background is white, on light pages and dark ones.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from . import work
+from .curves import CURVES
+from .report import curves, exponent
+
+GREY = "#767676"
+# colour and marker of every contender; grey are the yardsticks, which do a part of the work
+STYLES = {
+    work.UNITDOT: ("#D55E00", "o"),
+    work.SKLEARN: ("#0072B2", "s"),
+    work.NUMKONG: ("#009E73", "^"),
+    work.SIMSIMD: ("#CC79A7", "v"),
+    work.TORCH: ("#E69F00", "D"),
+    work.SCIPY: ("#56B4E9", "P"),
+    work.FAISS: ("#000000", "*"),
+    work.FAISS_INDEX: ("#000000", "1"),
+    work.USEARCH: ("#882255", "X"),
+    work.TOPN: ("#999933", "h"),
+    work.MATMUL: (GREY, "x"),
+    work.MATMUL_COPY: (GREY, "x"),
+    work.MATMUL_WIDENED: (GREY, "x"),
+    work.ROW_BLOCKS: (GREY, "x"),
+    work.SYRK: (GREY, "+"),
+    work.PARTITION: (GREY, "2"),
+    work.READ: (GREY, "|"),
+}
+WIDTH = 9.5  # inches
+CONFIG = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "legend.frameon": False,
+    "svg.fonttype": "none",  # letters are letters: small files
+    "svg.hashsalt": "unitdot",  # the same results give the same file
+}
+# A line of a chart: its title, and every contender's value.
+Line = tuple[str, dict[str, float]]
+
+
+def draw(records: Iterable[dict[str, Any]], folder: Path) -> str:
+    """Draw what records of ``python -m benchmarks`` hold into the folder; say what was drawn."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        return "charts: none, matplotlib is missing"
+    results = [result for record in records for result in record["cases"]]
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    with matplotlib.rc_context(CONFIG):
+        for name, chart in CHARTS.items():
+            figure = chart(results)
+            if figure is not None:
+                path = folder / f"benchmark-{name}.svg"
+                figure.savefig(path, metadata={"Date": None, "Creator": None})
+                written.append(path.name)
+    return f"charts: {', '.join(written) or 'none'}, in {folder}"
+
+
+def values(result: dict[str, Any]) -> dict[str, float]:
+    """Of all rows that were measured and are right."""
+    return {
+        row["label"]: row["value"]
+        for row in result["rows"]
+        if "value" in row and "wrong" not in row
+    }
+
+
+def peers(results: list[dict[str, Any]]) -> list[Line]:
+    """Times, as multiples of unitdot's."""
+    lines = []
+    for result in results:
+        found = values(result)
+        own = found.pop(work.UNITDOT, None)
+        others = {label: value / own for label, value in found.items() if own and label in STYLES}
+        if others and result["unit"] == "s" and result["curve"] is None:
+            lines.append((result["title"], {work.UNITDOT: 1.0} | others))
+    return lines
+
+
+def limits(results: list[dict[str, Any]]) -> list[Line]:
+    """Fractions of the multiply-add peak and of the speed of reading the inputs once."""
+    lines = []
+    for result in results:
+        found = values(result)
+        peak, read = found.pop(work.PEAK, None), found.pop(work.READ, None)
+        if peak:
+            found = {work.UNITDOT if k == "tile" else k: v / peak for k, v in found.items()}
+            lines.append((f"{result['title'].partition(', against')[0]}: of the peak", found))
+        elif read:
+            fractions = {label: read / value for label, value in found.items()}
+            lines.append((f"{result['title']}: of reading", fractions))
+    return lines
+
+
+def _dots(lines: list[Line], title: str, scale: str):
+    """One line of markers for each of the lines."""
+    from matplotlib import pyplot as plt
+
+    if not lines:
+        return None
+    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.27 * len(lines)), layout="constrained")
+    for label, (colour, marker) in STYLES.items():
+        points = [(found[label], place) for place, (_, found) in enumerate(lines) if label in found]
+        if points:
+            front = 3 if label == work.UNITDOT else 2
+            axes.scatter(
+                *zip(*points, strict=True), c=colour, marker=marker, label=label, zorder=front
+            )
+    axes.set_yticks(range(len(lines)), [title for title, _ in lines])
+    axes.invert_yaxis()
+    axes.set(title=title, xscale=scale)
+    if scale == "log":
+        axes.xaxis.set_major_formatter("{x:g}")
+    else:
+        axes.set_xlim(left=0)
+    figure.legend(loc="outside lower center", ncols=5)
+    return figure
+
+
+def _growth(results: list[dict[str, Any]]):
+    """A panel for each curve."""
+    from matplotlib import pyplot as plt
+
+    found = curves(results)
+    if not found:
+        return None
+    n_rows = -(-len(found) // 2)
+    figure, grid = plt.subplots(
+        n_rows, 2, figsize=(WIDTH, 0.6 + 2.5 * n_rows), layout="constrained", squeeze=False
+    )
+    for axes in grid.flat[len(found) :]:
+        axes.remove()
+    for axes, (name, points) in zip(grid.flat, found.items(), strict=False):
+        _curve(axes, CURVES[name], points)
+    handles = {
+        label: handle
+        for axes in grid.flat[: len(found)]
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    shown = [label for label in STYLES if label in handles]
+    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=5)
+    return figure
+
+
+def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
+    found = {point["x"]: values(point) for point in points}
+    for label, (colour, marker) in STYLES.items():
+        line = [(x, times[label]) for x, times in sorted(found.items()) if label in times]
+        if line:
+            own = label == work.UNITDOT
+            axes.plot(
+                *zip(*line, strict=True),
+                color=colour,
+                marker=marker,
+                markersize=5,
+                linewidth=2 if own else 1,
+                zorder=3 if own else 2,
+                label=label,
+            )
+    axes.set(title=curve.what.replace("{x}", curve.axis), ylabel="seconds", yscale="log")
+    if curve.powers:
+        axes.set(xscale="log")
+        slope = exponent(points)
+        if slope is not None:
+            text = f"unitdot: {curve.axis}^{slope:.2f}"
+            axes.text(0.98, 0.04, text, transform=axes.transAxes, ha="right")
+    else:
+        axes.set_xticks(sorted(found))
+
+
+CHARTS = {
+    "peers": lambda results: _dots(
+        peers(results), "Time as a multiple of unitdot's: further right is slower", "log"
+    ),
+    "growth": _growth,
+    "limits": lambda results: _dots(
+        limits(results), "Fraction of what the machine can do: further right is faster", "linear"
+    ),
+}
+
+
+if __name__ == "__main__":
+    print(draw([json.loads(Path(file).read_text()) for file in sys.argv[2:]], Path(sys.argv[1])))
