@@ -115,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
         _tell("")
         print(report.table(results[-1]), flush=True)
         record = {"machine": machine, "options": asdict(options), "cases": results}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(record, indent=1) + "\n")
 
     counts = report.verdicts(results)
@@ -127,9 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
         left_out = [case.name for case in all_cases(args.threads) if case.name not in measured]
         print(report.wrapped(f"left out by --quick (--cases names them): {', '.join(left_out)}"))
     print(charts.draw([record], args.charts))
-    failed = any("failed" in row for result in results for row in result["rows"])
-    wrong = any("wrong" in result["rows"][0] for result in results)
-    return int(failed or wrong or counts["MISS"] > 0)
+    return report.status(results)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def table(result: dict[str, Any]) -> str:
     for row, ratio, verdict in judged(result):
         if "value" in row:
             spread = f"{50 * (row['high'] - row['low']) / abs(row['value'] or 1):.0f} %"
-            spread = "one round" if len(row["rounds"]) == 1 else spread
+            spread = "1 round" if len(row["rounds"]) == 1 else spread
             median, rate = _quantity(row["value"], result["unit"]), _rate(row["value"], result)
         else:
             median, spread, rate = ("missing" if "missing" in row else "failed"), "", ""
@@ -151,6 +151,13 @@ def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, s
 def verdicts(results: list[dict[str, Any]]) -> Counter[str]:
     """How often each verdict was given."""
     return Counter(verdict for result in results for _, _, verdict in judged(result) if verdict)
+
+
+def status(results: list[dict[str, Any]]) -> int:
+    """The exit status: 1 if a target is missed, a contender fails, or the first row is wrong."""
+    failed = any("failed" in row for result in results for row in result["rows"])
+    wrong = any("wrong" in result["rows"][0] for result in results)
+    return int(failed or wrong or verdicts(results)["MISS"] > 0)
 
 
 def _quantity(value: float, unit: str) -> str:
