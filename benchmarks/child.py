@@ -104,10 +104,10 @@ def _time(call, calls=1):
 
 
 def _repeat(sample, budget):
-    """Samples for `budget` seconds; at least `MIN_SAMPLES`, or as many as ten times that allows."""
+    """Samples for `budget` seconds; at least `MIN_SAMPLES`, if five times that is enough."""
     samples, start = [], perf_counter()
     while (elapsed := perf_counter() - start) < budget or (
-        len(samples) < MIN_SAMPLES and elapsed < 10 * budget
+        len(samples) < MIN_SAMPLES and elapsed < 5 * budget
     ):
         samples.append(sample())
     return samples
