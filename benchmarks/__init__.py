@@ -14,8 +14,8 @@ How it is measured
 - Every contender's answer is compared with unitdot's, once, on 32 of the rows, after measuring. One
   that is off by more than twice unitdot's own bound, 2 (sqrt(d) + 4) eps, leaves a neighbour or a
   pair out, or gives one too many, is listed as WRONG, with its time but without a verdict.
-- Growth curves (time against rows, features, threads, k, threshold and lines of text) are cases, one
-  for each point.
+- Growth curves (time against rows, features, threads, k, threshold and lines of text) are made of
+  cases, one for each point.
 - ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;
   with ``--cases`` it measures the named ones, in 3 short rounds. A contender that needs more than
   4 seconds for a round has one round then (60 seconds in the full run).

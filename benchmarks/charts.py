@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from . import work
+from . import report, work
 from .curves import CURVES
-from .report import curves, exponent
 
 GREY = "#767676"
 # colour and marker of every contender; grey are the yardsticks, which do a part of the work
@@ -67,10 +66,29 @@ def draw(records: Iterable[dict[str, Any]], folder: Path) -> str:
         for name, chart in CHARTS.items():
             figure = chart(results)
             if figure is not None:
+                _legend(figure, report.faults(results))
                 path = folder / f"benchmark-{name}.svg"
                 figure.savefig(path, metadata={"Date": None, "Creator": None})
                 written.append(path.name)
     return f"charts: {', '.join(written) or 'none'}, in {folder}"
+
+
+def _legend(figure, note: str) -> None:
+    """One for all panels, in the order of STYLES; the note says who is not shown."""
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    shown = [label for label in STYLES if label in handles]
+    figure.legend(
+        [handles[label] for label in shown],
+        shown,
+        loc="outside lower center",
+        ncols=5,
+        title=note,
+        title_fontsize=7,
+    )
 
 
 def values(result: dict[str, Any]) -> dict[str, float]:
@@ -90,7 +108,8 @@ def peers(results: list[dict[str, Any]]) -> list[Line]:
         own = found.pop(work.UNITDOT, None)
         others = {label: value / own for label, value in found.items() if own and label in STYLES}
         if others and result["unit"] == "s" and result["curve"] is None:
-            lines.append((result["title"], {work.UNITDOT: 1.0} | others))
+            title = f"{result['title']} ({report.quantity(own, 's')})"
+            lines.append((title, {work.UNITDOT: 1.0} | others))
     return lines
 
 
@@ -111,11 +130,12 @@ def limits(results: list[dict[str, Any]]) -> list[Line]:
 
 def _dots(lines: list[Line], title: str, scale: str):
     """One line of markers for each of the lines."""
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
     if not lines:
         return None
-    figure, axes = plt.subplots(figsize=(WIDTH, 1.3 + 0.27 * len(lines)), layout="constrained")
+    figure = Figure((WIDTH, 1.3 + 0.27 * len(lines)), layout="constrained")
+    axes = figure.subplots()
     for label, (colour, marker) in STYLES.items():
         points = [(found[label], place) for place, (_, found) in enumerate(lines) if label in found]
         if points:
@@ -124,38 +144,29 @@ def _dots(lines: list[Line], title: str, scale: str):
                 *zip(*points, strict=True), c=colour, marker=marker, label=label, zorder=front
             )
     axes.set_yticks(range(len(lines)), [title for title, _ in lines])
-    axes.invert_yaxis()
-    axes.set(title=title, xscale=scale)
+    axes.axvline(1, color=GREY, linewidth=1)
+    axes.set(title=title, xscale=scale, ylim=(len(lines) - 0.5, -0.5))
     if scale == "log":
         axes.xaxis.set_major_formatter("{x:g}")
     else:
-        axes.set_xlim(left=0)
-    figure.legend(loc="outside lower center", ncols=5)
+        axes.set_xlim(0, 1.02 * max(1, *(max(found.values()) for _, found in lines)))
     return figure
 
 
 def _growth(results: list[dict[str, Any]]):
     """A panel for each curve."""
-    from matplotlib import pyplot as plt
+    from matplotlib.figure import Figure
 
-    found = curves(results)
+    found = report.curves(results)
     if not found:
         return None
     n_rows = -(-len(found) // 2)
-    figure, grid = plt.subplots(
-        n_rows, 2, figsize=(WIDTH, 0.6 + 2.5 * n_rows), layout="constrained", squeeze=False
-    )
+    figure = Figure((WIDTH, 0.6 + 2.5 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, 2, squeeze=False)
     for axes in grid.flat[len(found) :]:
         axes.remove()
     for axes, (name, points) in zip(grid.flat, found.items(), strict=False):
         _curve(axes, CURVES[name], points)
-    handles = {
-        label: handle
-        for axes in grid.flat[: len(found)]
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    shown = [label for label in STYLES if label in handles]
-    figure.legend([handles[label] for label in shown], shown, loc="outside lower center", ncols=5)
     return figure
 
 
@@ -177,7 +188,7 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
     axes.set(title=curve.what.replace("{x}", curve.axis), ylabel="seconds", yscale="log")
     if curve.powers:
         axes.set(xscale="log")
-        slope = exponent(points)
+        slope = report.exponent(points)
         if slope is not None:
             text = f"unitdot: {curve.axis}^{slope:.2f}"
             axes.text(0.98, 0.04, text, transform=axes.transAxes, ha="right")
@@ -187,7 +198,7 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
 
 CHARTS = {
     "peers": lambda results: _dots(
-        peers(results), "Time as a multiple of unitdot's: further right is slower", "log"
+        peers(results), "Time as a multiple of unitdot's, which stands behind each title", "log"
     ),
     "growth": _growth,
     "limits": lambda results: _dots(

@@ -64,7 +64,7 @@ def table(result: dict[str, Any]) -> str:
         if "value" in row:
             spread = f"{50 * (row['high'] - row['low']) / abs(row['value'] or 1):.0f} %"
             spread = "1 round" if len(row["rounds"]) == 1 else spread
-            median, rate = _quantity(row["value"], result["unit"]), _rate(row["value"], result)
+            median, rate = quantity(row["value"], result["unit"]), _rate(row["value"], result)
         else:
             median, spread, rate = ("missing" if "missing" in row else "failed"), "", ""
         target = "" if row["target"] is None else f"{result['relation']} {row['target']:g}"
@@ -160,7 +160,8 @@ def status(results: list[dict[str, Any]]) -> int:
     return int(failed or wrong or verdicts(results)["MISS"] > 0)
 
 
-def _quantity(value: float, unit: str) -> str:
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit, as people write it."""
     if unit != "s":
         return f"{value:.1f} {unit}"
     for scale, prefix in ((1, ""), (1e3, "m")):
