@@ -18,7 +18,7 @@ from .runner import Options, launch, run_case
 from .work import Case, Run
 
 HERE = Path(__file__).parent
-QUICK_SECONDS = 100  # --quick alone starts no case after that
+QUICK_SECONDS = 90  # --quick alone starts no case after that
 
 
 def _positive(text: str) -> int:
@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(f"{case.name:<24}{case.title}" for case in cases))
         return 0
     hurried = args.quick and args.cases is None
-    options = Options(args.threads, *((3, 0.2, 4.0) if args.quick else (7, 0.5, 60.0)))
+    options = Options(args.threads, *((3, 0.2, 2.0) if args.quick else (7, 0.5, 60.0)))
     start = monotonic()
 
     (answer,) = launch(Run("machine", "machine", {}), options)

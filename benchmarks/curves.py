@@ -90,7 +90,6 @@ def _curves() -> list[Curve]:
             (1000, 3000, 10_000, 30_000, 100_000),
             lambda x: Work((100, 384), (int(x), 384)),
             EVERYBODY,
-            quick=(1000, 10_000),
         ),
         Curve(
             "features",
