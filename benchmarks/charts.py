@@ -59,7 +59,8 @@ def draw(records: Iterable[dict[str, Any]], folder: Path) -> str:
         import matplotlib
     except ModuleNotFoundError:
         return "charts: none, matplotlib is missing"
-    results = [result for record in records for result in record["cases"]]
+    # a case that was measured again counts as it was last
+    results = list({case["name"]: case for record in records for case in record["cases"]}.values())
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with matplotlib.rc_context(CONFIG):
@@ -154,10 +155,10 @@ def _dots(lines: list[Line], title: str, scale: str):
 
 
 def _growth(results: list[dict[str, Any]]):
-    """A panel for each curve."""
+    """A panel for each curve of which there is more than a point."""
     from matplotlib.figure import Figure
 
-    found = report.curves(results)
+    found = {name: points for name, points in report.curves(results).items() if len(points) > 1}
     if not found:
         return None
     n_rows = -(-len(found) // 2)

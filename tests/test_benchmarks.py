@@ -216,22 +216,23 @@ def test_cases_are_well_formed():
 
 def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    texts, others = "pairs >= 0.8 of few rows", {work.MATMUL: 1e9, work.READ: None}
+    others = {work.MATMUL: 1e9, work.READ: None}
     tiny = [
-        MATRIX.contest("one", "a case", others, quick=True),
-        MATRIX.contest("two", texts, others, quick=True, curve="rows", x=40),
-        MATRIX.contest("three", "left out", others),
+        MATRIX.contest("one", "pairs >= 0.8 & more", others, quick=True),
+        MATRIX.contest("two", "a point", {}, quick=True, curve="rows", x=40),
+        MATRIX.contest("three", "another", {}, quick=True, curve="rows", x=80),
+        MATRIX.contest("four", "left out", others),
     ]
     monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
     monkeypatch.setattr(command, "Options", lambda *given: ONCE)
     file, folder = tmp_path / "new" / "results.json", tmp_path / "charts"
     assert command.main(["--quick", "--json", str(file), "--charts", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert "left out by --quick (--cases names them): three" in said
-    assert "targets: 2 ok, 0 MISS" in said
+    assert "left out by --quick (--cases names them): four" in said
+    assert "targets: 1 ok, 0 MISS" in said
     record = json.loads(file.read_text())
     assert record["machine"]["cores"]["usable"] >= 1
-    assert [case["name"] for case in record["cases"]] == ["one", "two"]
+    assert [case["name"] for case in record["cases"]] == ["one", "two", "three"]
     assert all(report.table(case) in said for case in record["cases"])
 
     drawn = sorted(folder.iterdir())
