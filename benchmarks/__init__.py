@@ -18,7 +18,7 @@ How it is measured
   cases, one for each point.
 - ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;
   with ``--cases`` it measures the named ones, in 3 short rounds. A contender that needs more than
-  2 seconds for a round has one round then (60 seconds in the full run).
+  20 seconds for a round sits out the others; with ``--quick`` alone, more than 2.
 
 What the less usual figures mean
 --------------------------------

@@ -98,7 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
         print("\n".join(f"{case.name:<24}{case.title}" for case in cases))
         return 0
     hurried = args.quick and args.cases is None
-    options = Options(args.threads, *((3, 0.2, 2.0) if args.quick else (7, 0.5, 60.0)))
+    rounds, seconds = (3, 0.2) if args.quick else (7, 0.5)
+    options = Options(args.threads, rounds, seconds, patience=2.0 if hurried else 20.0)
     start = monotonic()
 
     (answer,) = launch(Run("machine", "machine", {}), options)
@@ -107,14 +108,14 @@ def main(arguments: list[str] | None = None) -> int:
     (machine,) = answer["samples"]
     print(report.header(machine, asdict(options)), report.table_head(), sep="\n\n", flush=True)
 
-    results = []
+    results: list[dict] = []
+    record = {"machine": machine, "options": asdict(options), "cases": results}
     for case in cases:
-        if hurried and monotonic() - start > QUICK_SECONDS:
+        if hurried and results and monotonic() - start > QUICK_SECONDS:
             break
         results.append(run_case(case, options, _tell))
         _tell("")
         print(report.table(results[-1]), flush=True)
-        record = {"machine": machine, "options": asdict(options), "cases": results}
         args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(record, indent=1) + "\n")
 

@@ -162,7 +162,7 @@ def _growth(results: list[dict[str, Any]]):
     if not found:
         return None
     n_rows = -(-len(found) // 2)
-    figure = Figure((WIDTH, 0.6 + 2.5 * n_rows), layout="constrained")
+    figure = Figure((WIDTH, 0.6 + 2.7 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, 2, squeeze=False)
     for axes in grid.flat[len(found) :]:
         axes.remove()
@@ -186,15 +186,17 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
                 zorder=3 if own else 2,
                 label=label,
             )
-    axes.set(title=curve.what.replace("{x}", curve.axis), ylabel="seconds", yscale="log")
+    title = curve.what.replace("{x}", "n")
+    axes.set(title=title, xlabel=f"n: {curve.axis}", ylabel="seconds", yscale="log")
     if curve.powers:
         axes.set(xscale="log")
         slope = report.exponent(points)
         if slope is not None:
-            text = f"unitdot: {curve.axis}^{slope:.2f}"
-            axes.text(0.98, 0.04, text, transform=axes.transAxes, ha="right")
+            axes.text(0.98, 0.04, f"unitdot: n^{slope:.2f}", transform=axes.transAxes, ha="right")
     else:
         axes.set_xticks(sorted(found))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
 
 
 CHARTS = {

@@ -103,9 +103,12 @@ def _time(call, calls=1):
     return perf_counter() - start
 
 
-def _repeat(sample, budget):
-    """Samples for `budget` seconds; at least `MIN_SAMPLES`, if five times that is enough."""
-    samples, start = [], perf_counter()
+def _repeat(sample, budget, samples=(), spent=0.0):
+    """Samples for `budget` seconds; at least `MIN_SAMPLES`, if five times that is enough.
+
+    There may be some already, for which so many seconds were spent.
+    """
+    samples, start = list(samples), perf_counter() - spent
     while (elapsed := perf_counter() - start) < budget or (
         len(samples) < MIN_SAMPLES and elapsed < 5 * budget
     ):
@@ -114,7 +117,7 @@ def _repeat(sample, budget):
 
 
 def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
-    """Time per call. Doubling the batch until it is long enough is the warm-up.
+    """Time per call. The first call, and doubling the batch until it is long enough, warm up.
 
     Some rows of the first result are kept, to be checked after measuring: unitdot is not to be in
     the process of another contender before.
@@ -131,9 +134,12 @@ def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurem
         fault = partial(checks.fault, claimed, rows, function, X, Y, **options)
     del first
     calls = 1
-    while _time(call, calls) < BATCH_SECONDS:
+    while (elapsed := _time(call, calls)) < BATCH_SECONDS:
         calls *= 2
-    return Measurement(lambda: _repeat(lambda: _time(call, calls) / calls, budget), fault)
+    return Measurement(
+        lambda: _repeat(lambda: _time(call, calls) / calls, budget, [elapsed / calls], elapsed),
+        fault,
+    )
 
 
 def gflops(budget, X, Y, **work) -> Measurement:

@@ -34,7 +34,7 @@ class Curve:
     Parameters
     ----------
     name : of the curve; a point's case is called name-x.
-    what : the work; it holds "{x}", where a point's title has the number.
+    what : the work; it holds "{x}" where a point's title has the number, and a chart's an n.
     axis : what x is.
     points : the numbers.
     work : the work at x.
