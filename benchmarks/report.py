@@ -40,7 +40,7 @@ def header(machine: dict[str, Any], options: dict[str, Any]) -> str:
 
 def wrapped(text: str) -> str:
     """In lines of the table's width."""
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _pairs(mapping: dict[str, Any]) -> str:

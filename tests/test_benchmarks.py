@@ -224,7 +224,7 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
         MATRIX.contest("four", "left out", others),
     ]
     monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
-    monkeypatch.setattr(command, "Options", lambda *given: ONCE)
+    monkeypatch.setattr(command, "Options", lambda *_, **__: ONCE)
     file, folder = tmp_path / "new" / "results.json", tmp_path / "charts"
     assert command.main(["--quick", "--json", str(file), "--charts", str(folder)]) == 0
     said = capsys.readouterr().out
