@@ -149,6 +149,7 @@ def _dots(lines: list[Line], title: str, scale: str):
     axes.set(title=title, xscale=scale, ylim=(len(lines) - 0.5, -0.5))
     if scale == "log":
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.minorticks_off()
     else:
         axes.set_xlim(0, 1.02 * max(1, *(max(found.values()) for _, found in lines)))
     return figure
@@ -188,14 +189,16 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
             )
     title = curve.what.replace("{x}", "n")
     axes.set(title=title, xlabel=f"n: {curve.axis}", ylabel="seconds", yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")
     if curve.powers:
         axes.set(xscale="log")
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.minorticks_off()
         slope = report.exponent(points)
         if slope is not None:
             axes.text(0.98, 0.04, f"unitdot: n^{slope:.2f}", transform=axes.transAxes, ha="right")
     else:
         axes.set_xticks(sorted(found))
-        axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
 
 
