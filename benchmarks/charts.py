@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,8 @@ def _growth(results: list[dict[str, Any]]):
     """A panel for each curve of which there is more than a point."""
     from matplotlib.figure import Figure
 
-    found = {name: points for name, points in report.curves(results).items() if len(points) > 1}
+    measured = [result for result in results if values(result)]
+    found = {name: points for name, points in report.curves(measured).items() if len(points) > 1}
     if not found:
         return None
     n_rows = -(-len(found) // 2)
@@ -189,17 +191,19 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
             )
     title = curve.what.replace("{x}", "n")
     axes.set(title=title, xlabel=f"n: {curve.axis}", ylabel="seconds", yscale="log")
+    seconds = [value for times in found.values() for value in times.values()]
+    axes.set_ylim(10 ** floor(log10(min(seconds))), 10 ** ceil(log10(max(seconds))))
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     if curve.powers:
         axes.set(xscale="log")
         axes.xaxis.set_major_formatter("{x:,.0f}")
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
         slope = report.exponent(points)
         if slope is not None:
             axes.text(0.98, 0.04, f"unitdot: n^{slope:.2f}", transform=axes.transAxes, ha="right")
     else:
         axes.set_xticks(sorted(found))
-        axes.yaxis.set_minor_formatter("{x:g}")
 
 
 CHARTS = {
