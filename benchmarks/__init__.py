@@ -11,6 +11,14 @@ How it is measured
 - A round's value is the median of its samples, a contender's value the median of its rounds, and
   ratios are ratios of those. The spread is half the range of the rounds.
 - A contender that is not installed is listed as missing, one that fails as failed, with the reason.
+- Every contender's answer is compared with unitdot's, once, on 32 of the rows, after measuring. One
+  that is off by more than twice unitdot's own bound, 2 (sqrt(d) + 4) eps, leaves a neighbour or a
+  pair out, or gives one too many, is listed as WRONG, with its time but without a verdict.
+- Growth curves (time against rows, features, threads, k, threshold and lines of text) are made of
+  cases, one for each point.
+- ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;
+  with ``--cases`` it measures the named ones, in 3 short rounds. A contender that needs more than
+  20 seconds for a round sits out the others; with ``--quick`` alone, more than 2.
 
 What the less usual figures mean
 --------------------------------
@@ -26,6 +34,13 @@ What the less usual figures mean
   in the same levels of the memory.
 - *Memory beyond inputs and output* is the growth of the resident set's peak during the first full
   call, less the bytes of its result. The peak is reset just before the call (Linux only).
+- *Contenders* are called as their own documentation recommends, with the same number of threads:
+  scikit-learn's functions of the same name, or ``NearestNeighbors(metric="cosine")`` and
+  ``radius_neighbors_graph``; SciPy's ``cdist(X, Y, "cosine")``, on one thread and in float64 as it
+  always is; ``cdist`` of NumKong and SimSIMD, and their ``angular`` and ``cosine`` of one pair or
+  of paired rows; ``normalize`` and a product in torch, with ``topk`` by blocks; usearch's
+  ``search(exact=True)``; sparse_dot_topn on rows that scikit-learn normalises.
+- *NumPy's* rows are yardsticks: products of rows that are not normalised, parts of the work.
 - *faiss* finds inner products: rows are copied and normalised first, which is counted, as is the
   building of an index. With a matrix itself it counts each row as its own neighbour.
 - *Import* is the time of the statement alone; the start of the interpreter, which would flatter the

@@ -5,14 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from fnmatch import fnmatch
 from pathlib import Path
+from time import monotonic
 
 from . import __doc__ as description
-from . import report
-from .cases import Case, Run, all_cases
+from . import charts, report
+from .cases import all_cases
 from .machine import usable_cores
-from .runner import launch, run_case
+from .runner import Options, launch, run_case
+from .work import Case, Run
+
+HERE = Path(__file__).parent
+QUICK_SECONDS = 90  # --quick alone starts no case after that
 
 
 def _positive(text: str) -> int:
@@ -27,17 +33,20 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="Exit status: 1 if a target is missed or a contender fails, else 0.",
+        epilog="Exit status: 1 if a target is missed, a contender fails, or unitdot's answer is "
+        "wrong; else 0.",
     )
     parser.add_argument(
         "--cases",
         nargs="+",
-        default=["*"],
         metavar="NAME",
-        help="names or patterns, such as memory-*",
+        help="names or patterns, such as memory-* (default: all; with --quick the most telling)",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="3 short rounds; the targets deserve the full 7"
+        "--quick",
+        action="store_true",
+        help="3 short rounds, under 2 minutes in all unless --cases asks for more; the targets "
+        "deserve the full 7",
     )
     parser.add_argument(
         "--threads",
@@ -49,20 +58,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--json",
         type=Path,
-        default=Path(__file__).with_name("results.json"),
+        default=HERE / "results.json",
         metavar="FILE",
         help="where every sample goes (default: benchmarks/results.json)",
+    )
+    parser.add_argument(
+        "--charts",
+        type=Path,
+        default=HERE / "charts",
+        metavar="FOLDER",
+        help="where the charts go (default: benchmarks/charts)",
     )
     parser.add_argument("--list", action="store_true", help="name the cases and do nothing")
     return parser
 
 
-def _chosen(parser: argparse.ArgumentParser, patterns: list[str], threads: int) -> list[Case]:
-    cases = all_cases(threads)
-    for pattern in patterns:
+def _chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[Case]:
+    cases = all_cases(args.threads)
+    if args.cases is None:
+        return [case for case in cases if case.quick or not args.quick]
+    for pattern in args.cases:
         if not any(fnmatch(case.name, pattern) for case in cases):
             parser.error(f"--cases {pattern}: no such case; --list names them")
-    return [case for case in cases if any(fnmatch(case.name, pattern) for pattern in patterns)]
+    return [case for case in cases if any(fnmatch(case.name, pattern) for pattern in args.cases)]
 
 
 def _tell(line: str) -> None:
@@ -71,37 +89,47 @@ def _tell(line: str) -> None:
         print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, and give the exit status."""
     parser = _parser()
-    args = parser.parse_args()
-    cases = _chosen(parser, args.cases, args.threads)
+    args = parser.parse_args(arguments)
+    cases = _chosen(parser, args)
     if args.list:
         print("\n".join(f"{case.name:<24}{case.title}" for case in cases))
         return 0
-    rounds, budget = (3, 0.2) if args.quick else (7, 0.5)
+    hurried = args.quick and args.cases is None
+    rounds, seconds = (3, 0.2) if args.quick else (7, 0.5)
+    options = Options(args.threads, rounds, seconds, patience=2.0 if hurried else 20.0)
+    start = monotonic()
 
-    options = {"threads": args.threads, "rounds": rounds, "seconds": budget}
-    (answer,) = launch(Run("machine", "machine", {}), budget, args.threads)
+    (answer,) = launch(Run("machine", "machine", {}), options)
     if "samples" not in answer:
         parser.error(f"the machine could not be described: {answer}")
     (machine,) = answer["samples"]
-    print(report.header(machine, options), report.table_head(), sep="\n\n", flush=True)
+    print(report.header(machine, asdict(options)), report.table_head(), sep="\n\n", flush=True)
 
-    results = []
+    results: list[dict] = []
+    record = {"machine": machine, "options": asdict(options), "cases": results}
     for case in cases:
-        results.append(run_case(case, rounds, budget, args.threads, _tell))
+        if hurried and results and monotonic() - start > QUICK_SECONDS:
+            break
+        results.append(run_case(case, options, _tell))
         _tell("")
         print(report.table(results[-1]), flush=True)
-        record = {"machine": machine, "options": options, "cases": results}
+        args.json.parent.mkdir(parents=True, exist_ok=True)
         args.json.write_text(json.dumps(record, indent=1) + "\n")
 
     counts = report.verdicts(results)
-    print(
-        "\ntargets: "
-        + ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("ok", "MISS", "not measured"))
-    )
-    failed = any("failed" in row for result in results for row in result["rows"])
-    return int(failed or counts["MISS"] > 0)
+    print("\n" + report.growth(results))
+    if faults := report.faults(results):
+        print(faults)
+    print("targets: " + ", ".join(f"{counts[name]} {name}" for name in report.VERDICTS))
+    if hurried:
+        measured = {result["name"] for result in results}
+        left_out = [case.name for case in all_cases(args.threads) if case.name not in measured]
+        print(report.wrapped(f"left out by --quick (--cases names them): {', '.join(left_out)}"))
+    print(charts.draw([record], args.charts))
+    return report.status(results)
 
 
 if __name__ == "__main__":

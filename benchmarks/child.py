@@ -1,10 +1,11 @@
 """What runs in a contender's own process: ``python -m benchmarks.child SPEC``.
 
-SPEC is JSON: `probe`, the name of a function below, and `params`, its keywords. A probe does all
-that is not measured and returns the measurement, a call that gives a list of samples. The child
-then prints a line "ready", waits for a line on its standard input, so that several children can
-start together, and prints {"samples": [...]}. When something goes wrong it prints
-{"missing": reason} or {"failed": reason}, and no "ready" if that was before measuring.
+SPEC is JSON: `probe`, the name of a function below, `params`, its keywords, and `check`. A probe
+does all that is not measured and returns the measurement. The child then prints a line "ready",
+waits for a line on its standard input, so that several children can start together, and prints
+{"samples": [...]}; with `check` also "wrong" and the reason, if the contender's answer is wrong.
+When something goes wrong otherwise it prints {"missing": reason} or {"failed": reason}, and no
+"ready" if that was before measuring.
 """
 
 from __future__ import annotations
@@ -15,20 +16,39 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
 from .machine import describe
+from .work import TEXTS
 
 SEED = 20_240_229
 BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one call is
 MIN_SAMPLES = 3
 IMPORTS_PER_ROUND = 5
 # What a contender may lack; any other import that fails is a fault.
-PACKAGES = {"unitdot", "sklearn", "numpy", "faiss", "sparse_dot_topn"}
+PACKAGES = {
+    "unitdot",
+    "sklearn",
+    "numpy",
+    "scipy",
+    "faiss",
+    "numkong",
+    "simsimd",
+    "sparse_dot_topn",
+    "torch",
+    "usearch",
+}
 
-Measurement = Callable[[], list]
+
+@dataclass(frozen=True)
+class Measurement:
+    """`samples` measures; `fault`, called after that, says why the answer is wrong, if it is."""
+
+    samples: Callable[[], list]
+    fault: Callable[[], str | None] = lambda: None
 
 
 def _with_duplicates(A, rng):
@@ -48,9 +68,16 @@ DATA = {"normal": lambda A, rng: None, "duplicates": _with_duplicates, "clusters
 
 
 def _inputs(X, Y, dtype, data):
-    """Random arrays of the shapes X and Y, fixed seed; half precision is rounded from float32."""
+    """Arrays of the shapes X and Y, fixed seed; half precision is rounded from float32.
+
+    Or a TF-IDF matrix of X[0] lines of text.
+    """
     import numpy as np
 
+    if data in TEXTS:
+        from .texts import tfidf
+
+        return tfidf(X[0], TEXTS[data], dtype), None
     rng = np.random.default_rng(SEED)
     arrays = []
     for shape in (X, Y):
@@ -62,7 +89,8 @@ def _inputs(X, Y, dtype, data):
     return arrays
 
 
-def _call(contender, function, X, Y, options):
+def _contender(contender, function, X, Y, options):
+    """The call, and what makes an answer of its result."""
     from .contenders import CONTENDERS
 
     return CONTENDERS[contender](function, X, Y, **options)
@@ -75,38 +103,50 @@ def _time(call, calls=1):
     return perf_counter() - start
 
 
-def _repeat(sample, budget):
-    """Samples for `budget` seconds, and never fewer than `MIN_SAMPLES`."""
-    samples, end = [], perf_counter() + budget
-    while len(samples) < MIN_SAMPLES or perf_counter() < end:
+def _repeat(sample, budget, samples=(), spent=0.0):
+    """Samples for `budget` seconds; at least `MIN_SAMPLES`, if five times that is enough.
+
+    There may be some already, for which so many seconds were spent.
+    """
+    samples, start = list(samples), perf_counter() - spent
+    while (elapsed := perf_counter() - start) < budget or (
+        len(samples) < MIN_SAMPLES and elapsed < 5 * budget
+    ):
         samples.append(sample())
     return samples
 
 
 def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
-    """Time per call. Doubling the batch until it is long enough is the warm-up."""
-    call = _call(contender, function, *_inputs(X, Y, dtype, data), options)
-    call()
+    """Time per call. The first call, and doubling the batch until it is long enough, warm up.
+
+    Some rows of the first result are kept, to be checked after measuring: unitdot is not to be in
+    the process of another contender before.
+    """
+    from . import checks
+
+    X, Y = _inputs(X, Y, dtype, data)
+    call, answer = _contender(contender, function, X, Y, options)
+    first = call()
+    fault = Measurement.fault
+    if answer is not None:
+        rows = checks.checked_rows(X.shape[0])
+        claimed = checks.claims(answer(first), rows, (X if Y is None else Y).shape[0])
+        fault = partial(checks.fault, claimed, rows, function, X, Y, **options)
+    del first
     calls = 1
-    while _time(call, calls) < BATCH_SECONDS:
+    while (elapsed := _time(call, calls)) < BATCH_SECONDS:
         calls *= 2
-    return lambda: _repeat(lambda: _time(call, calls) / calls, budget)
-
-
-def text_seconds(budget, contender, n_lines, analyzer, **work) -> Measurement:
-    """Time per call on a TF-IDF matrix; the first call warms up."""
-    from .contenders import TEXT_CONTENDERS
-    from .texts import tfidf
-
-    call = TEXT_CONTENDERS[contender](tfidf(n_lines, analyzer, work.pop("dtype")), **work)
-    call()
-    return lambda: _repeat(lambda: _time(call), budget)
+    return Measurement(
+        lambda: _repeat(lambda: _time(call, calls) / calls, budget, [elapsed / calls], elapsed),
+        fault,
+    )
 
 
 def gflops(budget, X, Y, **work) -> Measurement:
     """Nominal rate of the full product: 2 n_samples_X n_samples_Y n_features operations."""
-    measure = seconds(budget, X=X, Y=Y, **work)
-    return lambda: [2e-9 * X[0] * Y[0] * X[1] / elapsed for elapsed in measure()]
+    timed = seconds(budget, X=X, Y=Y, **work)
+    operations = 2e-9 * X[0] * Y[0] * X[1]
+    return Measurement(lambda: [operations / elapsed for elapsed in timed.samples()], timed.fault)
 
 
 def kernel_gflops(budget, function, dtype) -> Measurement:
@@ -117,16 +157,16 @@ def kernel_gflops(budget, function, dtype) -> Measurement:
     reps = 1024
     while _time(partial(rate, reps)) < BATCH_SECONDS:
         reps *= 2
-    return lambda: _repeat(lambda: 2e-9 * rate(reps), budget)
+    return Measurement(lambda: _repeat(lambda: 2e-9 * rate(reps), budget))
 
 
 def memory_mib(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
     """Growth of the resident set's peak during one call, less the bytes of its result."""
     X, Y = _inputs(X, Y, dtype, data)
     few = 1 + options.get("k", 0)
-    first_call = _call(contender, function, X[:few], None if Y is None else Y[:few], options)
-    first_call()  # what it imports is not counted
-    call = _call(contender, function, X, Y, options)
+    first = _contender(contender, function, X[:few], None if Y is None else Y[:few], options)
+    first[0]()  # what it imports is not counted
+    call, _ = _contender(contender, function, X, Y, options)
     trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: None)
 
     def measure():
@@ -136,7 +176,7 @@ def memory_mib(budget, contender, function, X, Y, dtype, options, data) -> Measu
         result = call()
         return [(_peak_kib() - before) / 2**10 - _bytes(result) / 2**20]
 
-    return measure
+    return Measurement(measure)
 
 
 def _bytes(result):
@@ -164,17 +204,17 @@ def import_seconds(budget, module) -> Measurement:
         return float(run.stdout)
 
     sample()
-    return lambda: [sample() for _ in range(IMPORTS_PER_ROUND)]
+    return Measurement(lambda: [sample() for _ in range(IMPORTS_PER_ROUND)])
 
 
 def machine(budget) -> Measurement:
     """The machine's description, as the contenders see it: the same interpreter and environment."""
-    return lambda: [describe()]
+    return Measurement(lambda: [describe()])
 
 
 PROBES = {
     probe.__name__: probe
-    for probe in (seconds, text_seconds, gflops, kernel_gflops, memory_mib, import_seconds, machine)
+    for probe in (seconds, gflops, kernel_gflops, memory_mib, import_seconds, machine)
 }
 
 
@@ -182,10 +222,12 @@ def main() -> None:
     """Answer one SPEC."""
     spec = json.loads(sys.argv[1])
     try:
-        measure = PROBES[spec["probe"]](**spec["params"])
+        measurement = PROBES[spec["probe"]](**spec["params"])
         print("ready", flush=True)
         sys.stdin.readline()
-        answer = {"samples": measure()}
+        answer = {"samples": measurement.samples()}
+        if spec["check"] and (reason := measurement.fault()):
+            answer["wrong"] = reason
     except Exception as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name in PACKAGES
         answer = {"missing" if absent else "failed": f"{type(error).__name__}: {error}"}

@@ -1,6 +1,12 @@
-"""The contenders: each makes a call without arguments that does the case's work its own way.
+"""The contenders: each does a case's work the way its own documentation recommends.
 
-A contender is imported only in the child process that measures it.
+Each is a function of the work (`function`, `X`, `Y` and `options`) and gives a call without
+arguments, and what turns the call's result into an answer that ``benchmarks.checks`` can judge: a
+matrix of similarities, dense or CSR, or (similarities, indices) for top-k. Yardsticks, which do
+only a part of the work, have no answer.
+
+A contender is imported only in the child process that measures it. What it needs done to the rows
+first, such as normalising them, is part of its call. It may use `threads()` threads.
 """
 
 from __future__ import annotations
@@ -10,81 +16,179 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
-from .cases import (
-    FAISS,
-    FAISS_INDEX,
-    MATMUL,
-    MATMUL_COPY,
-    MATMUL_WIDENED,
-    PARTITION,
-    READ,
-    ROW_BLOCKS,
-    SYRK,
-    TOPN,
-)
+from . import work as names
 
-Call = Callable[[], object]
-
+Call = Callable[[], Any]
+Answer = Callable[[Any], Any]
+Contender = Callable[..., tuple[Call, Answer | None]]
 
 BLOCK_ROWS = 1000
+MOST_SIMILAR = 200  # what sparse_dot_topn keeps of a row's pairs; its checks say if that is too few
 
 
-def _unitdot(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
-    return partial(getattr(import_module("unitdot"), function), X, Y, **options)
+def threads() -> int:
+    """The number that everybody may use; OpenMP and BLAS read the same variable themselves."""
+    return int(os.environ["OMP_NUM_THREADS"])
 
 
-def _scikit_learn(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
+def _similar(distances: Any) -> np.ndarray:
+    return 1 - np.asarray(distances)
+
+
+def _similar_graph(distances: Any) -> Any:
+    distances.data = _similar(distances.data)
+    return distances
+
+
+def _unitdot(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer]:
+    call = partial(getattr(import_module("unitdot"), function), X, Y, **options)
+    if function == "cosine_pairs":
+        return call, lambda pairs: pairs.to_csr()
+    return call, _similar if function.endswith("distances") else lambda result: result
+
+
+def _scikit_learn(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer]:
     """Functions of unitdot's names, or what does their work."""
     if function == "cosine_top_k":
         model = import_module("sklearn.neighbors").NearestNeighbors
         fit = partial(model(metric="cosine", algorithm="brute").fit, X if Y is None else Y)
         queries = None if Y is None else X  # None: the rows that were fitted, without themselves
-        return lambda: fit().kneighbors(queries, int(options["k"]))
+        return (
+            lambda: fit().kneighbors(queries, options["k"]),
+            lambda result: (_similar(result[0]), result[1]),
+        )
     if function == "cosine_pairs":
         graph = import_module("sklearn.neighbors").radius_neighbors_graph
-        return partial(graph, X, 1 - options["threshold"], metric="cosine", mode="distance")
-    return partial(getattr(import_module("sklearn.metrics.pairwise"), function), X, Y)
+        radius = 1 - options["threshold"]
+        return partial(graph, X, radius, metric="cosine", mode="distance"), _similar_graph
+    call = partial(getattr(import_module("sklearn.metrics.pairwise"), function), X, Y, **options)
+    return call, _similar if function.endswith("distances") else lambda result: result
 
 
-def _faiss_knn(function: str, X: np.ndarray, Y: np.ndarray | None, k: int) -> Call:
+def _scipy(function: str, X: Any, Y: Any) -> tuple[Call, Answer]:
+    distance = import_module("scipy.spatial.distance")
+    if len(X) == len(Y) == 1:
+        return partial(distance.cosine, X[0], Y[0]), _similar
+    return partial(distance.cdist, X, Y, "cosine"), _similar
+
+
+def _simd(module: str, one: str, metric: str, function: str, X: Any, Y: Any) -> tuple[Call, Answer]:
+    """NumKong and SimSIMD: `one` is the function of two vectors, `metric` its name for `cdist`."""
+    library = import_module(module)
+    pairwise = getattr(library, one)
+    if Y is not None and len(X) == len(Y) == 1:
+        return partial(pairwise, X[0], Y[0]), _similar
+    if function.startswith("paired"):
+        pool, parts = ThreadPoolExecutor(threads()), _parts(X, Y)
+        return lambda: list(pool.map(pairwise, *parts)), lambda done: _similar(np.concatenate(done))
+    other = X if Y is None else Y
+    return partial(library.cdist, X, other, metric=metric, threads=threads()), _similar
+
+
+def _parts(X: np.ndarray, Y: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Shares of the rows, one a thread."""
+    return np.array_split(X, threads()), np.array_split(Y, threads())
+
+
+def _torch(function: str, X: Any, Y: Any, k: int = 0) -> tuple[Call, Answer]:
+    """Rows that were normalised, and a product; by blocks where the product is not the result."""
+    torch = import_module("torch")
+    functional = torch.nn.functional
+    torch.set_num_threads(threads())
+    X = torch.from_numpy(X)
+    Y = X if Y is None else torch.from_numpy(Y)
+    if function.startswith("paired"):
+        return lambda: 1 - functional.cosine_similarity(X, Y), _similar
+    if len(X) == len(Y) == 1:
+        return lambda: functional.cosine_similarity(X, Y), np.asarray
+
+    def units():
+        queries = functional.normalize(X)
+        return queries, queries if X is Y else functional.normalize(Y)
+
+    def matrix():
+        queries, corpus = units()
+        return queries @ corpus.T
+
+    def top_k():
+        queries, corpus = units()
+        found = [(block @ corpus.T).topk(k) for block in queries.split(BLOCK_ROWS)]
+        return [torch.cat(parts) for parts in zip(*found, strict=True)]
+
+    if function == "cosine_top_k":
+        return top_k, lambda result: tuple(np.asarray(part) for part in result)
+    return matrix, np.asarray
+
+
+def _faiss(indexed: bool, function: str, X: Any, Y: Any, k: int) -> tuple[Call, Answer]:
+    """Inner products of unit rows, which are copies: the user's arrays are not to change."""
     faiss = import_module("faiss")
 
     def call():
-        queries, corpus = _normalised(faiss, X, Y)
-        return faiss.knn(queries, corpus, k, metric=faiss.METRIC_INNER_PRODUCT)
-
-    return call
-
-
-def _faiss_index(function: str, X: np.ndarray, Y: np.ndarray | None, k: int) -> Call:
-    faiss = import_module("faiss")
-
-    def call():
-        queries, corpus = _normalised(faiss, X, Y)
+        copies = [X.copy()] if Y is None else [X.copy(), Y.copy()]
+        for rows in copies:
+            faiss.normalize_L2(rows)
+        queries, corpus = copies[0], copies[-1]
+        if not indexed:
+            return faiss.knn(queries, corpus, k, metric=faiss.METRIC_INNER_PRODUCT)
         index = faiss.IndexFlatIP(corpus.shape[1])
         index.add(corpus)
         return index.search(queries, k)
 
-    return call
+    return call, lambda result: result
 
 
-def _normalised(faiss, X: np.ndarray, Y: np.ndarray | None) -> list[np.ndarray]:
-    """Unit rows of X and of Y (or of X again), in copies: the user's arrays are not to change."""
-    copies = [X.copy()] if Y is None else [X.copy(), Y.copy()]
-    for rows in copies:
-        faiss.normalize_L2(rows)
-    return [copies[0], copies[-1]]
+def _usearch(function: str, X: Any, Y: Any, k: int) -> tuple[Call, Answer]:
+    index = import_module("usearch.index")
+    corpus, metric = X if Y is None else Y, index.MetricKind.Cos
+
+    def answer(matches):
+        return _similar(matches.distances), matches.keys.astype(np.int64)
+
+    return partial(index.search, corpus, X, k, metric, exact=True, threads=threads()), answer
 
 
-def _partition(function: str, X: np.ndarray, Y: np.ndarray, k: int) -> Call:
-    """Indices of the best k, in no order, of unnormalised rows: the least that NumPy must do."""
-    return lambda: np.argpartition(X @ Y.T, -k, axis=1)[:, -k:]
+def _sparse_dot_topn(
+    function: str, X: Any, Y: Any, k: int = MOST_SIMILAR, threshold: float | None = None, **_: Any
+) -> tuple[Call, Answer]:
+    """Rows that scikit-learn normalises, because it does not, with their transpose."""
+    topn = import_module("sparse_dot_topn")
+    normalize = import_module("sklearn.preprocessing").normalize
+
+    def call():
+        unit = normalize(X)
+        if function == "cosine_similarity":
+            return topn.sp_matmul(unit, unit.T, n_threads=threads())
+        return topn.sp_matmul_topn(unit, unit.T, top_n=k, threshold=threshold, n_threads=threads())
+
+    return call, lambda result: result
 
 
-def _row_blocks(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
+def _matmul(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    other = X.copy() if Y is None else Y
+    return lambda: X @ other.T, None
+
+
+def _syrk(function: str, X: Any, Y: Any) -> tuple[Call, None]:
+    """NumPy sees that both sides are one array, and asks BLAS for half of the product."""
+    return lambda: X @ X.T, None
+
+
+def _matmul_widened(function: str, X: Any, Y: Any) -> tuple[Call, None]:
+    """Half precision has no BLAS: widening is what a user of NumPy does."""
+    return lambda: X.astype(np.float32) @ Y.astype(np.float32).T, None
+
+
+def _partition(function: str, X: Any, Y: Any, k: int) -> tuple[Call, None]:
+    """Indices of the best k, in no order: the least that NumPy must do."""
+    return lambda: np.argpartition(X @ Y.T, -k, axis=1)[:, -k:], None
+
+
+def _row_blocks(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
     """The product alone, into one block's memory again and again."""
     other = X.copy() if Y is None else Y  # no syrk
     block = np.empty((BLOCK_ROWS, len(other)), X.dtype)
@@ -94,80 +198,34 @@ def _row_blocks(function: str, X: np.ndarray, Y: np.ndarray | None, **options: f
             rows = X[start : start + BLOCK_ROWS]
             np.matmul(rows, other.T, out=block[: len(rows)])
 
-    return call
+    return call, None
 
 
-def _matmul(function: str, X: np.ndarray, Y: np.ndarray | None, **options: float) -> Call:
-    other = X.copy() if Y is None else Y
-    return lambda: X @ other.T
+def _read(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    """Reads every byte once: reductions release the GIL."""
+    pool = ThreadPoolExecutor(threads())
+    parts = [
+        part for A in (X, Y) for part in np.array_split(A.reshape(-1).view(np.uint8), threads())
+    ]
+    return lambda: list(pool.map(np.max, parts)), None
 
 
-def _syrk(function: str, X: np.ndarray, Y: np.ndarray | None) -> Call:
-    """NumPy sees that both sides are one array, and asks BLAS for half of the product."""
-    return lambda: X @ X.T
-
-
-def _matmul_widened(function: str, X: np.ndarray, Y: np.ndarray) -> Call:
-    """Half precision has no BLAS: widening is what a user of NumPy does."""
-    return lambda: X.astype(np.float32) @ Y.astype(np.float32).T
-
-
-def _read(function: str, X: np.ndarray, Y: np.ndarray, **options: float) -> Call:
-    """Reads every byte once, on as many threads as OpenMP may use: reductions release the GIL."""
-    threads = int(os.environ["OMP_NUM_THREADS"])
-    parts = [part for A in (X, Y) for part in np.array_split(A.reshape(-1).view(np.uint8), threads)]
-    pool = ThreadPoolExecutor(threads)
-    return lambda: list(pool.map(np.max, parts))
-
-
-CONTENDERS: dict[str, Callable[..., Call]] = {
-    "unitdot": _unitdot,
-    "scikit-learn": _scikit_learn,
-    FAISS: _faiss_knn,
-    FAISS_INDEX: _faiss_index,
-    MATMUL: _matmul,
-    MATMUL_COPY: _matmul,
-    SYRK: _syrk,
-    MATMUL_WIDENED: _matmul_widened,
-    PARTITION: _partition,
-    ROW_BLOCKS: _row_blocks,
-    READ: _read,
-}
-
-
-def _text_unitdot(X, task: str, threshold: float | None) -> Call:
-    import unitdot
-
-    return {
-        "product": lambda: unitdot.cosine_similarity(X, dense_output=False),
-        "top-10": lambda: unitdot.cosine_top_k(X, k=10),
-        "pairs": lambda: unitdot.cosine_pairs(X, threshold=threshold),
-    }[task]
-
-
-def _text_sklearn(X, task: str, threshold: float | None) -> Call:
-    from sklearn.metrics.pairwise import cosine_similarity
-
-    return {"product": lambda: cosine_similarity(X, dense_output=False)}[task]
-
-
-def _text_topn(X, task: str, threshold: float | None) -> Call:
-    """Normalised, because it does not; 200 neighbours a row stand for all above a threshold."""
-    from sklearn.preprocessing import normalize
-    from sparse_dot_topn import sp_matmul_topn
-
-    threads = int(os.environ["OMP_NUM_THREADS"])
-    top_n = {"top-10": 10, "pairs": 200}[task]
-
-    def call():
-        unit = normalize(X)
-        return sp_matmul_topn(unit, unit.T, top_n=top_n, threshold=threshold, n_threads=threads)
-
-    return call
-
-
-TEXT_CONTENDERS: dict[str, Callable[..., Call]] = {
-    "unitdot": _text_unitdot,
-    "scikit-learn": _text_sklearn,
-    TOPN: _text_topn,
+CONTENDERS: dict[str, Contender] = {
+    names.UNITDOT: _unitdot,
+    names.SKLEARN: _scikit_learn,
+    names.SCIPY: _scipy,
+    names.NUMKONG: partial(_simd, "numkong", "angular", "angular"),
+    names.SIMSIMD: partial(_simd, "simsimd", "cosine", "cosine"),
+    names.TORCH: _torch,
+    names.FAISS: partial(_faiss, False),
+    names.FAISS_INDEX: partial(_faiss, True),
+    names.USEARCH: _usearch,
+    names.TOPN: _sparse_dot_topn,
+    names.MATMUL: _matmul,
+    names.MATMUL_COPY: _matmul,
+    names.SYRK: _syrk,
+    names.MATMUL_WIDENED: _matmul_widened,
+    names.PARTITION: _partition,
+    names.ROW_BLOCKS: _row_blocks,
+    names.READ: _read,
 }

@@ -16,7 +16,12 @@ DISTRIBUTIONS = (
     "scikit-learn",
     "scipy",
     "faiss-cpu",
+    "numkong",
+    "simsimd",
+    "usearch",
     "sparse_dot_topn",
+    "torch",
+    "matplotlib",
     "threadpoolctl",
 )
 
@@ -85,7 +90,7 @@ def _unitdot_config() -> dict[str, Any] | str:
 
 def _thread_pools() -> list[dict[str, Any]] | str:
     """BLAS and OpenMP libraries of a process that has imported every contender."""
-    for module in ("unitdot", "numpy", "sklearn", "faiss"):
+    for module in ("unitdot", "numpy", "sklearn", "faiss", "torch"):
         with suppress(ImportError):  # `versions` says that it is missing
             import_module(module)
     try:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
+from math import log
 from operator import ge, le
+from statistics import linear_regression
 from typing import Any
 
+from .curves import CURVES
+
 WIDTH = 110
+FAULTS = ("missing", "failed", "wrong")
+VERDICTS = ("ok", "MISS", "not measured", "WRONG")
 COLUMNS = "  {:<28}{:>13}{:>8}{:>16}{:>10}   {:<10}{}"
 RELATIONS = {"<=": le, ">=": ge}
 
@@ -32,6 +38,11 @@ def header(machine: dict[str, Any], options: dict[str, Any]) -> str:
     )
 
 
+def wrapped(text: str) -> str:
+    """In lines of the table's width."""
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
 def _pairs(mapping: dict[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in mapping.items())
 
@@ -52,24 +63,71 @@ def table(result: dict[str, Any]) -> str:
     for row, ratio, verdict in judged(result):
         if "value" in row:
             spread = f"{50 * (row['high'] - row['low']) / abs(row['value'] or 1):.0f} %"
-            median, rate = _quantity(row["value"], result["unit"]), _rate(row["value"], result)
+            spread = "1 round" if len(row["rounds"]) == 1 else spread
+            median, rate = quantity(row["value"], result["unit"]), _rate(row["value"], result)
         else:
             median, spread, rate = ("missing" if "missing" in row else "failed"), "", ""
         target = "" if row["target"] is None else f"{result['relation']} {row['target']:g}"
         shown_ratio = "" if ratio is None else f"{ratio:.3f}"
         cells = row["label"], median, spread, rate, shown_ratio, target, verdict
         lines.append(COLUMNS.format(*cells).rstrip())
-        reason = row.get("missing") or row.get("failed")
+        reason = _reason(row)
         if reason:
             lines += textwrap.wrap(reason, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
 
 
+def exponent(points: list[dict[str, Any]]) -> float | None:
+    """The b of time ~ x^b for the first row of a curve's cases, by least squares."""
+    measured = [(p["x"], p["rows"][0]["value"]) for p in points if "value" in p["rows"][0]]
+    if len(measured) < 2:
+        return None
+    x, times = (list(map(log, column)) for column in zip(*measured, strict=True))
+    return linear_regression(x, times).slope
+
+
+def curves(results: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Each growth curve's name and cases."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        if result["curve"] is not None:
+            found.setdefault(result["curve"], []).append(result)
+    return found
+
+
+def growth(results: list[dict[str, Any]]) -> str:
+    """How unitdot's time grows along the curves on which it is a power."""
+    slopes = {
+        name: exponent(points) for name, points in curves(results).items() if CURVES[name].powers
+    }
+    found = (f"{name} ^{slope:.2f}" for name, slope in slopes.items() if slope is not None)
+    return f"growth of unitdot's time: {', '.join(found) or 'not measured'}"
+
+
+def _reason(row: dict[str, Any]) -> str | None:
+    return next((row[fault] for fault in FAULTS if fault in row), None)
+
+
+def faults(results: list[dict[str, Any]]) -> str:
+    """Who was missing, failed, or gave a wrong answer, why and in which cases; a line for each."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for result in results:
+        for row in result["rows"]:
+            for fault in FAULTS:
+                if fault in row:
+                    key = fault, row["label"], row[fault]
+                    found.setdefault(key, []).append(result["name"])
+    return "\n".join(
+        wrapped(f"{fault}: {label}, {reason} ({', '.join(names)})")
+        for (fault, label, reason), names in found.items()
+    )
+
+
 def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, str]]:
     """Each row with its ratio and the verdict on its target.
 
-    The verdict is "ok", "MISS", "not measured", or "" where there is no target. The first row has
-    no ratio: its target is for its own value.
+    The verdict is "ok", "MISS", "not measured", or "" where there is no target; "WRONG" if the
+    answer is. The first row has no ratio: its target is for its own value.
     """
     first = result["rows"][0]
     meets = RELATIONS[result["relation"]]
@@ -78,7 +136,9 @@ def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, s
         comparable = row is not first and "value" in first and row.get("value", 0) > 0
         ratio = first["value"] / row["value"] if comparable else None
         judged_value = row.get("value") if row is first else ratio
-        if row["target"] is None:
+        if "wrong" in row:
+            verdict = "WRONG"
+        elif row["target"] is None:
             verdict = ""
         elif judged_value is None:
             verdict = "not measured"
@@ -93,7 +153,15 @@ def verdicts(results: list[dict[str, Any]]) -> Counter[str]:
     return Counter(verdict for result in results for _, _, verdict in judged(result) if verdict)
 
 
-def _quantity(value: float, unit: str) -> str:
+def status(results: list[dict[str, Any]]) -> int:
+    """The exit status: 1 if a target is missed, a contender fails, or the first row is wrong."""
+    failed = any("failed" in row for result in results for row in result["rows"])
+    wrong = any("wrong" in result["rows"][0] for result in results)
+    return int(failed or wrong or verdicts(results)["MISS"] > 0)
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value with its unit, as people write it."""
     if unit != "s":
         return f"{value:.1f} {unit}"
     for scale, prefix in ((1, ""), (1e3, "m")):

@@ -7,13 +7,15 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from subprocess import PIPE, Popen
 from threading import Timer
+from time import monotonic
 from typing import Any
 
-from .cases import Case, Run
+from .work import Case, Run
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMEOUT_SECONDS = 600
@@ -25,28 +27,48 @@ THREAD_VARIABLES = (
 )
 
 
-def run_case(
-    case: Case, rounds: int, budget: float, threads: int, tell: Callable[[str], None]
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Options:
+    """How thoroughly everything is measured.
+
+    Parameters
+    ----------
+    threads : that each contender may use.
+    rounds, seconds : how many, and how long each contender measures in each.
+    patience : seconds; a contender that needs longer than that for a round sits out the others.
+    """
+
+    threads: int
+    rounds: int
+    seconds: float
+    patience: float
+
+
+def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[str, Any]:
     """Every row's rounds and value, as JSON can hold them.
 
     A row has `label`, `target`, and either `value` (the median of its rounds), `low`, `high` and
     `rounds` (each a list of samples for each process), or `missing` or `failed` with the reason.
+    A row whose answer is not the right one has its value and `wrong`, with the reason.
     """
     rows: list[dict[str, Any]] = [
         {"label": run.label, "target": run.target, "rounds": []} for run in case.runs
     ]
-    for number in range(1, min(rounds, case.max_rounds or rounds) + 1):
-        tell(f"{case.name}: round {number}")
+    done = set()  # labels of rows that sit out what is left
+    for number in range(min(options.rounds, case.max_rounds or options.rounds)):
+        tell(f"{case.name}: round {number + 1}")
         for run, row in zip(case.runs, rows, strict=True):
-            if "missing" in row or "failed" in row:
+            if run.label in done:
                 continue
-            answers = launch(run, budget, threads)
-            faults = [answer for answer in answers if "samples" not in answer]
-            if faults:
-                row.update(faults[0])
-            else:
-                row["rounds"].append([answer["samples"] for answer in answers])
+            start = monotonic()
+            answers = launch(run, options, check=number == 0)
+            samples = [answer.pop("samples", None) for answer in answers]
+            if None not in samples:
+                row["rounds"].append(samples)
+            if None in samples or monotonic() - start > options.patience:
+                done.add(run.label)
+            for answer in answers:
+                row.update(answer)
     for row in rows:
         if row["rounds"]:
             values = [sum(median(samples) for samples in copies) for copies in row["rounds"]]
@@ -58,17 +80,21 @@ def run_case(
         "relation": case.relation,
         "work": case.work,
         "work_unit": case.work_unit,
+        "curve": case.curve,
+        "x": case.x,
         "rows": rows,
     }
 
 
-def launch(run: Run, budget: float, threads: int) -> list[dict[str, Any]]:
-    """Answers of the run's processes: {"samples"}, {"missing"} or {"failed"}.
+def launch(run: Run, options: Options, check: bool = False) -> list[dict[str, Any]]:
+    """Answers of the run's processes: "samples" and perhaps "wrong", or "missing" or "failed".
 
     They measure once all are ready.
     """
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(run.threads or threads))
-    spec = json.dumps({"probe": run.probe, "params": run.params | {"budget": budget}})
+    threads = str(run.threads or options.threads)
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, threads)
+    params = run.params | {"budget": options.seconds}
+    spec = json.dumps({"probe": run.probe, "params": params, "check": check})
     command = [sys.executable, "-m", "benchmarks.child", spec]
     with ExitStack() as stack:
         children = []

@@ -1,0 +1,126 @@
+"""What a case is made of: the rows of its table, and the work that their contenders do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# the contenders' names; benchmarks.contenders says what each of them does
+UNITDOT = "unitdot"
+SKLEARN = "scikit-learn"
+SCIPY = "SciPy cdist"
+NUMKONG = "NumKong"
+SIMSIMD = "SimSIMD"
+TORCH = "torch"
+FAISS = "faiss.knn"
+FAISS_INDEX = "faiss IndexFlatIP"
+USEARCH = "usearch exact"
+TOPN = "sparse_dot_topn"
+# yardsticks: parts of the work, on rows that are not normalised
+MATMUL = "numpy X @ Y.T"
+MATMUL_COPY = "numpy X @ Y.T, Y a copy"
+SYRK = "numpy X @ X.T (syrk)"
+MATMUL_WIDENED = "numpy X @ Y.T as float32"
+PARTITION = "numpy matmul, argpartition"
+ROW_BLOCKS = "numpy X @ Y.T in row blocks"
+READ = "read X and Y once"
+PEAK = "multiply-add peak"
+
+TEXTS = {"words": "word", "character 3-grams": "char"}  # as scikit-learn calls the analyzers
+
+# A table's rows: contenders (and yardsticks) with their targets.
+Targets = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of a case's table.
+
+    Parameters
+    ----------
+    label : what the row is called.
+    probe : the function of ``benchmarks.child`` that measures it.
+    params : the probe's keywords; they travel as JSON.
+    target : the limit of this row's ratio; for a case's first row, the limit of its own value.
+    threads : the threads that the child may use; None is what the user asked for.
+    copies : the number of processes that measure at once; their values are added.
+    """
+
+    label: str
+    probe: str
+    params: dict[str, Any]
+    target: float | None = None
+    threads: int | None = None
+    copies: int = 1
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows to be compared: a row's ratio is the first row's value over its own.
+
+    Parameters
+    ----------
+    name, title : for ``--cases``, and for readers.
+    unit : of the values: "s", "GFLOP/s" or "MiB".
+    runs : the rows.
+    relation : "<=" or ">=", how a ratio must stand to its target.
+    work, work_unit : the amount that one call gets through, for the rate's column.
+    max_rounds : fewer rounds where the value hardly varies.
+    quick : whether ``--quick`` alone measures it.
+    curve, x : the growth curve that the case is a point of (``benchmarks.curves``), and where.
+    """
+
+    name: str
+    title: str
+    unit: str
+    runs: tuple[Run, ...]
+    relation: str = "<="
+    work: float | None = None
+    work_unit: str = ""
+    max_rounds: int | None = None
+    quick: bool = False
+    curve: str | None = None
+    x: float | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """One call: a function's name, its inputs' shapes (Y None: X with itself) and their dtype.
+
+    `options` are the function's own keywords, such as `k` or `threshold`; `data` is a name of
+    ``benchmarks.child.DATA``, or one of `TEXTS`, whose rows are the TF-IDF of lines of text: then
+    X holds the number of lines alone.
+    """
+
+    X: tuple[int, ...]
+    Y: tuple[int, ...] | None
+    dtype: str = "float32"
+    function: str = "cosine_similarity"
+    options: dict[str, float] = field(default_factory=dict)
+    data: str = "normal"
+
+    def run(self, contender: str, probe: str, target: float | None = None, threads=None) -> Run:
+        """Row for `contender` doing this work."""
+        params = {"contender": contender, **asdict(self)}
+        return Run(contender, probe, params, target, threads)
+
+    def contest(
+        self, name: str, title: str, others: Targets, threads: int | None = None, **fields: Any
+    ) -> Case:
+        """The case in which unitdot and the others do this work; `fields` are the case's."""
+        if self.data not in TEXTS and not self.function.startswith("paired"):
+            fields = {"work": self.gflop(), "work_unit": "GFLOP"} | fields
+        runs = tuple(
+            self.run(label, "seconds", target, threads)
+            for label, target in ({UNITDOT: None} | others).items()
+        )
+        return Case(name, title, "s", runs, **fields)
+
+    def gflop(self) -> float:
+        """Operations of the full product; symmetry is not counted, so a rate is nominal."""
+        return 2e-9 * self.X[0] * (self.Y or self.X)[0] * self.X[1]
+
+    def input_gb(self) -> float:
+        """Bytes of the inputs."""
+        item_size = {"float16": 2, "float32": 4, "float64": 8}[self.dtype]
+        return 1e-9 * item_size * sum(rows * features for rows, features in (self.X, self.Y))
