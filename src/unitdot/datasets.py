@@ -8,7 +8,7 @@ import numpy as np
 __all__ = ["StdlibDocs", "load_stdlib_docs"]
 
 
-class StdlibDocs(NamedTuple):
+class StdlibDocs(NamedTuple):  # numpydoc ignore=PR01
     """Docstrings of Python's standard library and their embeddings, row by row.
 
     Attributes
@@ -19,6 +19,12 @@ class StdlibDocs(NamedTuple):
         Qualified names of what the texts document, without repeats.
     texts : ndarray of shape (4952,), str
         The first paragraph of each docstring on one line, without repeats.
+
+    Examples
+    --------
+    >>> from unitdot.datasets import load_stdlib_docs
+    >>> print(load_stdlib_docs().names[:3])
+    ['abc' 'abc.ABC' 'abc.ABCMeta']
     """
 
     embeddings: np.ndarray
