@@ -1,5 +1,7 @@
 """The public functions: validate, allocate, call a kernel. Sparse input goes to _sparse.py."""
 
+from __future__ import annotations  # so that help() shows `npt.ArrayLike`, not all it stands for
+
 from collections.abc import Iterable
 from typing import Any, Literal
 
