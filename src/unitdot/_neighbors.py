@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs, _memory, _system
-from unitdot._inputs import Array, Options, View
+from unitdot._inputs import Array, Input, Options, View
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._similarity import Zero, examine, react, threads_of, views
 
@@ -130,8 +130,8 @@ def _with_shape(pairs: Pairs, shape: tuple[int, int], self_join: bool) -> Pairs:
 
 
 def cosine_top_k(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = None,
     k: int = 10,
     *,
     include_self: bool = False,
@@ -241,8 +241,8 @@ def cosine_top_k(
 
 
 def cosine_pairs(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = None,
     *,
     threshold: float = 0.9,
     progress: bool | Report = False,

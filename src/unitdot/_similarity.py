@@ -1,15 +1,15 @@
 """The public functions: validate, allocate, call a kernel. Sparse input goes to _sparse.py."""
 
-from __future__ import annotations  # so that help() shows `npt.ArrayLike`, not all it stands for
+from __future__ import annotations  # so that help() shows names, not what they stand for
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs
-from unitdot._inputs import Array, Options, Shape, View
+from unitdot._inputs import Array, Input, Options, Shape, View
 from unitdot._threads import threads_for
 
 Zero = Literal["zero", "nan", "raise"]
@@ -18,9 +18,28 @@ Zero = Literal["zero", "nan", "raise"]
 READ = 10
 
 
+class _Keywords(TypedDict, total=False):
+    out: Array | None
+    dtype: npt.DTypeLike | None
+    zero: Zero
+    check_finite: bool
+    n_threads: int | None
+
+
+@overload
 def cosine_similarity(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = ...,
+    dense_output: Literal[True] = ...,
+    **keywords: Unpack[_Keywords],
+) -> Array: ...
+@overload
+def cosine_similarity(
+    X: Input, Y: Input | None = ..., dense_output: bool = ..., **keywords: Unpack[_Keywords]
+) -> Any: ...
+def cosine_similarity(
+    X: Input,
+    Y: Input | None = None,
     dense_output: bool = True,
     *,
     out: Array | None = None,
@@ -101,8 +120,8 @@ def cosine_similarity(
 
 
 def cosine_distances(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = None,
     *,
     out: Array | None = None,
     dtype: npt.DTypeLike | None = None,
@@ -161,8 +180,8 @@ def cosine_distances(
 
 
 def paired_cosine_similarity(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike,
+    X: Input,
+    Y: Input,
     *,
     axis: int = -1,
     dtype: npt.DTypeLike | None = None,
@@ -216,8 +235,8 @@ def paired_cosine_similarity(
 
 
 def paired_cosine_distances(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike,
+    X: Input,
+    Y: Input,
     *,
     axis: int = -1,
     dtype: npt.DTypeLike | None = None,

@@ -4,6 +4,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["StdlibDocs", "load_stdlib_docs"]
 
@@ -27,9 +28,9 @@ class StdlibDocs(NamedTuple):  # numpydoc ignore=PR01
     ['abc' 'abc.ABC' 'abc.ABCMeta']
     """
 
-    embeddings: np.ndarray
-    names: np.ndarray
-    texts: np.ndarray
+    embeddings: npt.NDArray[np.float16]
+    names: npt.NDArray[np.str_]
+    texts: npt.NDArray[np.str_]
 
 
 def load_stdlib_docs() -> StdlibDocs:
@@ -71,6 +72,6 @@ def load_stdlib_docs() -> StdlibDocs:
         )
 
 
-def _lines(utf8: np.ndarray) -> np.ndarray:
+def _lines(utf8: npt.NDArray[np.uint8]) -> npt.NDArray[np.str_]:
     """Lines of a text stored as UTF-8 bytes, as an array of str."""
     return np.array(utf8.tobytes().decode("utf-8").split("\n"))
