@@ -16,6 +16,15 @@ Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 View = tuple[Bytes, int]
 
+
+class Sparse(Protocol):
+    """A SciPy sparse matrix or array, as type checkers know it."""
+
+    def tocsr(self) -> Any: ...
+
+
+Input = npt.ArrayLike | Sparse
+
 # numbers are those of `Kind` in cython_kernels/source.pxi
 _NUMBERS = {
     "bool": 0, "uint8": 0, "uint16": 1, "uint32": 2, "uint64": 3,

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs, _memory, _system
-from unitdot._inputs import Array, Options, View
+from unitdot._inputs import Array, Input, Options, View
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._similarity import Zero, examine, react, threads_of, views
 
@@ -23,8 +23,25 @@ LOOK = 1 << 20
 LIST_BYTES = 12, 24
 
 
-class TopK(NamedTuple):
-    """The nearest rows: `similarities`, descending, and their `indices`, both (n_samples_X, k)."""
+class TopK(NamedTuple):  # numpydoc ignore=PR01
+    """The nearest rows of each row, as :func:`cosine_top_k` returns them.
+
+    Attributes
+    ----------
+    similarities : ndarray of shape (n_samples_X, k), float32 or float64
+        Descending.
+    indices : ndarray of shape (n_samples_X, k), int64
+        Rows of `Y`; of equal similarities, the smaller index first.
+
+    Examples
+    --------
+    >>> import unitdot
+    >>> similarities, indices = unitdot.cosine_top_k([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]], k=1)
+    >>> indices
+    array([[1],
+           [2],
+           [1]])
+    """
 
     similarities: Array
     indices: Integers
@@ -36,15 +53,28 @@ class _PairsFields(NamedTuple):
     similarities: Array
 
 
-class Pairs(_PairsFields):
-    """Pairs of rows, sorted: `rows`, `columns` and their `similarities`, each (n_pairs,).
+class Pairs(_PairsFields):  # numpydoc ignore=PR01
+    """Pairs of rows, sorted by (row, column), as :func:`cosine_pairs` returns them.
+
+    It unpacks into `rows`, `columns` and `similarities`.
 
     Attributes
     ----------
+    rows, columns : ndarray of shape (n_pairs,), int64
+        Rows of `X` and rows of `Y`.
+    similarities : ndarray of shape (n_pairs,), float32 or float64
+        Each at least the threshold.
     shape : tuple of int
         (n_samples_X, n_samples_Y), that of the full matrix.
     self_join : bool
         Whether the pairs are of one set of rows with itself, ``row < column``.
+
+    Examples
+    --------
+    >>> import unitdot
+    >>> pairs = unitdot.cosine_pairs([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], threshold=0.9)
+    >>> pairs.rows, pairs.columns, pairs.shape, pairs.self_join
+    (array([0]), array([2]), (3, 3), True)
     """
 
     shape: tuple[int, int]
@@ -54,7 +84,7 @@ class Pairs(_PairsFields):
         return _with_shape(super()._replace(**fields), self.shape, self.self_join)
 
     def to_csr(self, symmetric: bool = False) -> csr_array:
-        """Similarities as a sparse array of the full matrix's shape, by way of SciPy.
+        """Make a sparse array of the full matrix's shape, by way of SciPy.
 
         Parameters
         ----------
@@ -64,6 +94,7 @@ class Pairs(_PairsFields):
         Returns
         -------
         scipy.sparse.csr_array of shape (n_samples_X, n_samples_Y)
+            The similarities, in their places.
 
         Raises
         ------
@@ -99,8 +130,8 @@ def _with_shape(pairs: Pairs, shape: tuple[int, int], self_join: bool) -> Pairs:
 
 
 def cosine_top_k(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = None,
     k: int = 10,
     *,
     include_self: bool = False,
@@ -130,8 +161,14 @@ def cosine_top_k(
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).
-    dtype, zero, check_finite, n_threads
-        As in :func:`cosine_similarity`. NaN similarities come last.
+    dtype : {float32, float64}, optional
+        Dtype of the result; it and those below are as in :func:`cosine_similarity`.
+    zero : {"zero", "nan", "raise"}, default="zero"
+        What rows of norm 0 give. NaN similarities come last.
+    check_finite : bool, default=True
+        Refuse NaN and infinity.
+    n_threads : int, optional
+        Default: as many as are useful.
 
     Returns
     -------
@@ -146,6 +183,15 @@ def cosine_top_k(
     TypeError, MemoryError
         As :func:`cosine_similarity`.
 
+    Notes
+    -----
+    Each row keeps a list with room for half as many again; a list that is full is cut down to its
+    best `k` by introselect (Musser, *Software: Practice and Experience* 27, 1997), and what is
+    less than the worst of these is passed over from then on, a vector of outputs at a time.
+    Without `Y` half of the products is enough, unless the lists of all rows need too much memory.
+    Sparse rows are searched from their rarest feature on, and left when the norm of the rest cannot
+    change the answer (as Turtle and Flood, *Inf. Process. Manag.* 31, 1995, with other bounds).
+
     Examples
     --------
     >>> import unitdot
@@ -154,13 +200,6 @@ def cosine_top_k(
     TopK(similarities=array([[1. , 0.6]]), indices=array([[0, 2]]))
     >>> unitdot.cosine_top_k(corpus, k=1).indices.ravel()
     array([2, 2, 1, 1])
-
-    Notes
-    -----
-    Each row keeps a list with room for half as many again; a list that is full is cut down to its
-    best `k` by introselect (Musser, *Software: Practice and Experience* 27, 1997), and what is
-    less than the worst of these is passed over from then on, a vector of outputs at a time.
-    Without `Y` half of the products is enough, unless the lists of all rows need too much memory.
     """
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
@@ -202,8 +241,8 @@ def cosine_top_k(
 
 
 def cosine_pairs(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = None,
     *,
     threshold: float = 0.9,
     progress: bool | Report = False,
@@ -229,8 +268,14 @@ def cosine_pairs(
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).
-    dtype, zero, check_finite, n_threads
-        As in :func:`cosine_similarity`. No NaN reaches any threshold.
+    dtype : {float32, float64}, optional
+        Dtype of the result; it and those below are as in :func:`cosine_similarity`.
+    zero : {"zero", "nan", "raise"}, default="zero"
+        What rows of norm 0 give. No NaN reaches any threshold.
+    check_finite : bool, default=True
+        Refuse NaN and infinity.
+    n_threads : int, optional
+        Default: as many as are useful.
 
     Returns
     -------
@@ -244,6 +289,12 @@ def cosine_pairs(
         As :func:`cosine_similarity`.
     MemoryError
         Where the pairs cannot be held; it says how many were found so far.
+
+    Notes
+    -----
+    Products are those of :func:`cosine_similarity`, compared with the threshold in registers.
+    Sparse pairs are found by way of bounds, from the rarest feature on (Bayardo, Ma and Srikant,
+    *WWW* 2007; L2AP: Anastasiu and Karypis, *ICDE* 2014), and compared exactly.
 
     Examples
     --------

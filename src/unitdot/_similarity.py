@@ -1,13 +1,15 @@
 """The public functions: validate, allocate, call a kernel. Sparse input goes to _sparse.py."""
 
+from __future__ import annotations  # so that help() shows names, not what they stand for
+
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs
-from unitdot._inputs import Array, Options, Shape, View
+from unitdot._inputs import Array, Input, Options, Shape, View
 from unitdot._threads import threads_for
 
 Zero = Literal["zero", "nan", "raise"]
@@ -16,9 +18,28 @@ Zero = Literal["zero", "nan", "raise"]
 READ = 10
 
 
+class _Keywords(TypedDict, total=False):
+    out: Array | None
+    dtype: npt.DTypeLike | None
+    zero: Zero
+    check_finite: bool
+    n_threads: int | None
+
+
+@overload
 def cosine_similarity(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = ...,
+    dense_output: Literal[True] = ...,
+    **keywords: Unpack[_Keywords],
+) -> Array: ...
+@overload
+def cosine_similarity(
+    X: Input, Y: Input | None = ..., dense_output: bool = ..., **keywords: Unpack[_Keywords]
+) -> Any: ...
+def cosine_similarity(
+    X: Input,
+    Y: Input | None = None,
     dense_output: bool = True,
     *,
     out: Array | None = None,
@@ -76,6 +97,14 @@ def cosine_similarity(
     MemoryError
         Before work starts, where the result cannot be held.
 
+    Notes
+    -----
+    Dot products are accumulated with fused multiply-add in one fixed order, runs of 32 features
+    in blocks of 128, in register tiles as in BLIS (Van Zee and van de Geijn, *ACM Trans. Math.
+    Softw.* 41, 2015); ``1 / (‖x‖ ‖y‖)`` is kept in double-word arithmetic (Dekker, *Numer. Math.*
+    18, 1971) and rounded once. With sparse input dot products are accumulated in double over the
+    shared features in ascending order, row by row (Gustavson, *ACM Trans. Math. Softw.* 4, 1978).
+
     Examples
     --------
     >>> import unitdot
@@ -86,21 +115,13 @@ def cosine_similarity(
     array([[1., 0.]])
     >>> unitdot.cosine_similarity([3.0, 4.0], [4.0, 3.0])
     np.float64(0.96)
-
-    Notes
-    -----
-    Dot products are accumulated with fused multiply-add in one fixed order, runs of 32 features
-    in blocks of 128, in register tiles as in BLIS (Van Zee and van de Geijn, *ACM Trans. Math.
-    Softw.* 41, 2015); ``1 / (‖x‖ ‖y‖)`` is kept in double-word arithmetic (Dekker, *Numer. Math.*
-    18, 1971) and rounded once. With sparse input dot products are accumulated in double over the
-    shared features in ascending order, row by row (Gustavson, *ACM Trans. Math. Softw.* 4, 1978).
     """
     return _full(X, Y, dense_output, out, False, dtype, zero, check_finite, n_threads)
 
 
 def cosine_distances(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike | None = None,
+    X: Input,
+    Y: Input | None = None,
     *,
     out: Array | None = None,
     dtype: npt.DTypeLike | None = None,
@@ -108,23 +129,43 @@ def cosine_distances(
     check_finite: bool = True,
     n_threads: int | None = None,
 ) -> Array:
-    """Cosine distance, ``1 - cosine_similarity``, of every row of `X` from every row of `Y`.
+    """Cosine distance of every row of `X` from every row of `Y`.
+
+    ``1 - cosine_similarity(X, Y)``, what scikit-learn's function of this name gives.
 
     Parameters
     ----------
-    X, Y, out, dtype, zero, check_finite, n_threads
-        As in :func:`cosine_similarity`. With ``zero="zero"`` a zero row is at distance 1 from
-        every other row; without `Y`, at distance 0 from itself.
+    X : array-like or sparse, of shape (..., n_samples_X, n_features) or (n_features,)
+        Rows of numbers, as in :func:`cosine_similarity`.
+    Y : array-like or sparse, of shape (..., n_samples_Y, n_features) or (n_features,), optional
+        Default: `X` itself, with half the work.
+    out : ndarray of the result's shape and dtype, optional
+        Written in place and returned.
+    dtype : {float32, float64}, optional
+        Dtype of the result; it and those below are as in :func:`cosine_similarity`.
+    zero : {"zero", "nan", "raise"}, default="zero"
+        What rows of norm 0 give. By default they are at distance 1 from every other row; without
+        `Y`, at distance 0 from themselves.
+    check_finite : bool, default=True
+        Refuse NaN and infinity.
+    n_threads : int, optional
+        Default: as many as are useful.
 
     Returns
     -------
     ndarray of shape (..., n_samples_X, n_samples_Y)
-        Distances in [0, 2], float32 or float64, exactly 0 for equal nonzero rows.
+        Distances in [0, 2], float32 or float64, exactly 0 for equal nonzero rows; a NumPy scalar
+        for two vectors.
 
     Raises
     ------
     ValueError, TypeError, MemoryError
         As :func:`cosine_similarity`.
+
+    Notes
+    -----
+    The method is that of :func:`cosine_similarity`; 1 minus the rounded similarity is taken in
+    registers.
 
     Examples
     --------
@@ -139,8 +180,8 @@ def cosine_distances(
 
 
 def paired_cosine_similarity(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike,
+    X: Input,
+    Y: Input,
     *,
     axis: int = -1,
     dtype: npt.DTypeLike | None = None,
@@ -154,12 +195,18 @@ def paired_cosine_similarity(
 
     Parameters
     ----------
-    X, Y : array-like of shape (..., n_features)
-        They broadcast as in NumPy, but for the axis of the features, which must agree.
+    X, Y : array-like or sparse, of shape (..., n_features)
+        Dense ones broadcast as in NumPy, but for the axis of the features, which must agree.
     axis : int, default=-1
         The axis of the features, in the broadcast shape.
-    dtype, zero, check_finite, n_threads
-        As in :func:`cosine_similarity`.
+    dtype : {float32, float64}, optional
+        Dtype of the result; it and those below are as in :func:`cosine_similarity`.
+    zero : {"zero", "nan", "raise"}, default="zero"
+        What rows of norm 0 give.
+    check_finite : bool, default=True
+        Refuse NaN and infinity.
+    n_threads : int, optional
+        Default: as many as are useful.
 
     Returns
     -------
@@ -172,6 +219,11 @@ def paired_cosine_similarity(
     ValueError, TypeError, MemoryError
         As :func:`cosine_similarity`.
 
+    Notes
+    -----
+    A lane of a vector holds a block of 128 features of one row, so that a single long pair fills a
+    vector too; the order of the additions is that of :func:`cosine_similarity`.
+
     Examples
     --------
     >>> import unitdot
@@ -183,8 +235,8 @@ def paired_cosine_similarity(
 
 
 def paired_cosine_distances(
-    X: npt.ArrayLike,
-    Y: npt.ArrayLike,
+    X: Input,
+    Y: Input,
     *,
     axis: int = -1,
     dtype: npt.DTypeLike | None = None,
@@ -192,22 +244,40 @@ def paired_cosine_distances(
     check_finite: bool = True,
     n_threads: int | None = None,
 ) -> Array:
-    """Cosine distance, ``1 - paired_cosine_similarity``, of rows in the same place.
+    """Cosine distance of each row of `X` from the row of `Y` in the same place.
+
+    ``1 - paired_cosine_similarity(X, Y)``.
 
     Parameters
     ----------
-    X, Y, axis, dtype, zero, check_finite, n_threads
-        As in :func:`paired_cosine_similarity`.
+    X, Y : array-like or sparse, of shape (..., n_features)
+        Dense ones broadcast as in NumPy, but for the axis of the features, which must agree.
+    axis : int, default=-1
+        The axis of the features, in the broadcast shape.
+    dtype : {float32, float64}, optional
+        Dtype of the result; it and those below are as in :func:`cosine_similarity`.
+    zero : {"zero", "nan", "raise"}, default="zero"
+        What rows of norm 0 give: by default distance 1.
+    check_finite : bool, default=True
+        Refuse NaN and infinity.
+    n_threads : int, optional
+        Default: as many as are useful.
 
     Returns
     -------
     ndarray
-        Distances in [0, 2], float32 or float64, of the broadcast shape without `axis`.
+        Distances in [0, 2], float32 or float64, of the broadcast shape without `axis`; a NumPy
+        scalar for two vectors.
 
     Raises
     ------
     ValueError, TypeError, MemoryError
         As :func:`cosine_similarity`.
+
+    Notes
+    -----
+    scikit-learn's function of this name takes half the squared distance of the normalised rows
+    instead, which is closer for small distances, but not what its matrix function gives.
 
     Examples
     --------

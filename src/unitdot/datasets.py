@@ -4,11 +4,12 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 __all__ = ["StdlibDocs", "load_stdlib_docs"]
 
 
-class StdlibDocs(NamedTuple):
+class StdlibDocs(NamedTuple):  # numpydoc ignore=PR01
     """Docstrings of Python's standard library and their embeddings, row by row.
 
     Attributes
@@ -19,11 +20,17 @@ class StdlibDocs(NamedTuple):
         Qualified names of what the texts document, without repeats.
     texts : ndarray of shape (4952,), str
         The first paragraph of each docstring on one line, without repeats.
+
+    Examples
+    --------
+    >>> from unitdot.datasets import load_stdlib_docs
+    >>> print(load_stdlib_docs().names[:3])
+    ['abc' 'abc.ABC' 'abc.ABCMeta']
     """
 
-    embeddings: np.ndarray
-    names: np.ndarray
-    texts: np.ndarray
+    embeddings: npt.NDArray[np.float16]
+    names: npt.NDArray[np.str_]
+    texts: npt.NDArray[np.str_]
 
 
 def load_stdlib_docs() -> StdlibDocs:
@@ -65,6 +72,6 @@ def load_stdlib_docs() -> StdlibDocs:
         )
 
 
-def _lines(utf8: np.ndarray) -> np.ndarray:
+def _lines(utf8: npt.NDArray[np.uint8]) -> npt.NDArray[np.str_]:
     """Lines of a text stored as UTF-8 bytes, as an array of str."""
     return np.array(utf8.tobytes().decode("utf-8").split("\n"))

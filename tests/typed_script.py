@@ -1,0 +1,62 @@
+"""A user's script with every public name; `mypy` and `pyright` check it in .ci/run."""
+
+from typing import Any, assert_type
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+import unitdot
+from unitdot import datasets
+
+Floats = npt.NDArray[Any]
+Indices = npt.NDArray[np.int64]
+
+docs = datasets.load_stdlib_docs()
+assert_type(docs, datasets.StdlibDocs)
+embeddings, names, texts = docs
+assert_type(embeddings, npt.NDArray[np.float16])
+print(names[0], texts[0])
+
+X = np.asarray(embeddings[:50], dtype=np.float32)
+counts = csr_array(np.eye(4))
+
+similarities = unitdot.cosine_similarity(X, embeddings, zero="nan", n_threads=2)
+assert_type(similarities, Floats)
+assert_type(unitdot.cosine_similarity([[1.0, 2.0]]), Floats)
+sparse_similarities = unitdot.cosine_similarity(counts, dense_output=False)
+print(sparse_similarities.nnz)
+
+distances = unitdot.cosine_distances(X, out=np.empty((50, 50), np.float32), check_finite=False)
+assert_type(distances, Floats)
+assert_type(unitdot.cosine_distances(counts, [[1, 2, 3, 4]]), Floats)
+
+assert_type(unitdot.paired_cosine_similarity(X, X[::-1], axis=-1), Floats)
+assert_type(unitdot.paired_cosine_distances(counts, counts, dtype=np.float32), Floats)
+
+
+def show(done: int, total: int) -> None:
+    """Take what the long functions report."""
+    print(f"{done / total:.0%}")
+
+
+found = unitdot.cosine_top_k(X, embeddings, k=3, progress=show)
+assert_type(found, unitdot.TopK)
+assert_type(found.similarities, Floats)
+assert_type(found.indices, Indices)
+best, indices = unitdot.cosine_top_k(counts, k=1, include_self=True, progress=False)
+assert_type(indices, Indices)
+
+pairs = unitdot.cosine_pairs(X, threshold=0.5)
+assert_type(pairs, unitdot.Pairs)
+rows, columns, values = pairs
+assert_type(rows, Indices)
+assert_type(pairs.columns, Indices)
+assert_type(values, Floats)
+assert_type(pairs.shape, tuple[int, int])
+assert_type(pairs.self_join, bool)
+print(pairs.to_csr(symmetric=True).shape, unitdot.cosine_pairs(counts, counts).rows)
+
+assert_type(unitdot.__version__, str)
+assert_type(unitdot.show_config(mode="dicts"), dict[str, Any])
+unitdot.show_config()
