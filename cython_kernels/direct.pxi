@@ -63,7 +63,7 @@ cdef int direct_superblocks(Job* job) noexcept nogil:
             needed = plan(job, NULL)
             if held == NULL or needed > held.size:
                 block_release(held)
-                held, job.X_packed = block_new(needed), False
+                held, job.X_packed = block_new(needed, FOR_PANELS), False
                 if held == NULL:
                     return -1
             plan(job, held.memory)
