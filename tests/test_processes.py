@@ -279,13 +279,15 @@ def control_group(quota):
 def test_a_real_control_group_is_honoured():
     """As `docker run --cpus=1` makes it; as root, on machines that let it be made."""
     with control_group(1) as folder:
-        join = f'echo $$ > {folder}/cgroup.procs && exec "$@"'
+        join = f'echo $$ > {folder}/cgroup.procs || exit 77; exec "$@"'
         run = subprocess.run(
             ["sh", "-c", join, "sh", sys.executable, "-c", THREADS],
             capture_output=True,
             text=True,
             check=False,
         )
+    if run.returncode == 77:  # one of a real-time class may not
+        pytest.skip(f"this process cannot join a control group: {run.stderr.strip()}")
     assert run.stdout == "1\n", run.stderr
 
 
