@@ -78,6 +78,12 @@ def unpatch_sklearn() -> None:
     """Undo :func:`patch_sklearn`; harmless without it.
 
     Within ``with sklearn_backend():`` it takes effect at the end of the block.
+
+    Examples
+    --------
+    >>> import unitdot
+    >>> unitdot.patch_sklearn()
+    >>> unitdot.unpatch_sklearn()
     """
     _switch.want(patched=False)
 
