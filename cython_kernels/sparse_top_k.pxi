@@ -8,8 +8,8 @@
 # the canonical order, and only these count.
 #
 # Where only frequent features are left, their heaviest entries are compared exactly first, as in
-# the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row that has not
-# been seen can have no greater weights, so most long lists need never be read.
+# the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row not yet
+# seen can have no greater weights, so most long lists need never be read.
 
 cdef double FLOAT_SLACK = 2.0 ** -23
 
