@@ -433,7 +433,8 @@ def count_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, 
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] += above_row[double](&X.table, &Y.table, lists, i, index.wide, narrow, same,
-                                       threshold, lists.rows, NULL, NULL, team.of + omp_get_thread_num())
+                                       threshold, lists.rows, NULL, NULL,
+                                       team.of + omp_get_thread_num())
     end(&team)
 
 

@@ -6,7 +6,7 @@
 
 cdef enum:
     AT_ONCE = 256                    # results finished together
-    AHEAD = 128                      # entries of a result that are brought near before they are written
+    AHEAD = 128                      # entries of a result are brought near so long before
 
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
                           double* sums) noexcept nogil:

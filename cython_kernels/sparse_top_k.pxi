@@ -8,8 +8,8 @@
 # the canonical order, and only these count.
 #
 # Where only frequent features are left, their heaviest entries are compared exactly first, as in
-# the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row that has not
-# been seen can have no greater weights, so most long lists need never be read.
+# the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row not yet
+# seen can have no greater weights, so most long lists need never be read.
 
 cdef double FLOAT_SLACK = 2.0 ** -23
 
@@ -193,13 +193,13 @@ cdef void raise_top(float* top, int32_t* row, Py_ssize_t k, float s, int32_t j) 
     top[at], row[at] = s, j
 
 
-cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i,
+cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i, float least,
                               Best* best) noexcept nogil:
-    """The rows with the k best scores so far, exactly: that raises the bar."""
+    """The rows with the k best scores so far, `least` or more, exactly: that raises the bar."""
     cdef Py_ssize_t n, c, k = best.k
     cdef int32_t j
     # scores have grown since this was the k-th best of them; a guess: nothing depends on it
-    n = select(w, w.bar if w.bar > 0 else <float> 1e-30)
+    n = select(w, max(w.bar, least) if w.bar > 0 or least > 0 else <float> 1e-30)
     for c in range(k):
         w.top[c], w.top_row[c] = 0, -1
     for c in range(n):
@@ -284,11 +284,12 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             spent, left, budget = spent + length, left - length, budget - length
             used += 1
         if used == n or (left > spent + best.k * mean and w.rest[used] < 0.5 * looked_at):
-            compare_best_scores(w, s, i, best)
+            bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
+            compare_best_scores(w, s, i, <float> bar, best)
             looked_at = w.rest[used]
     bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
     if bar > 0 or not w.scan:
-        if used == s.x.count and bar > w.selected_from:
+        if used == s.x.count and bar >= w.selected_from:
             n = w.n_selected         # scores have not changed since
         else:
             n = select(w, <float> bar if bar > 0 else -4)

@@ -150,7 +150,7 @@ def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) ->
     threshold = float(problem.dtype.type(threshold))
     if threshold > BRUTE_FORCE:
         return _join(problem, threshold, report)
-    return _every_pair(problem, threshold, report)
+    return _every_pair(problem, threshold, report, _no_pairs(problem))
 
 
 def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int], object]:
@@ -164,7 +164,7 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
     index = kernels.PairIndex(
         problem.X, problem.Y, threshold, problem.same, problem.wide, problem.narrow, problem.threads
     )
-    found = (np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype))
+    found = _no_pairs(problem)
     length, row, size = 0, 0, min(FIRST_JOINED, problem.first_rows)
     began, asked = perf_counter(), 0
     while row < n_X:
@@ -183,11 +183,9 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
             asked = row
             if _products_are_faster(problem, threshold, row, seconds / done):
                 del index
-                rest = _every_pair(problem, threshold, report, row)
-                _grow(found, length + len(rest[0]))
-                for array, more in zip(found, rest, strict=True):
-                    array[length : length + len(more)] = more
-                return found
+                for array in found:
+                    array.resize(length, refcheck=False)
+                return _every_pair(problem, threshold, report, found, row)
     for array in found:
         array.resize(length, refcheck=False)
     return found
@@ -219,26 +217,36 @@ def _grow(arrays: Triplet, length: int) -> None:
         array.resize(length, refcheck=False)
 
 
-def _every_pair(problem: Problem, threshold: float, report: Report, first: int = 0) -> Triplet:
-    """Of rows from `first` on: every product is computed, once to be counted."""
+def _no_pairs(problem: Problem) -> Triplet:
+    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype)
+
+
+def _every_pair(
+    problem: Problem, threshold: float, report: Report, found: Triplet, first: int = 0
+) -> Triplet:
+    """`found`, and the pairs of rows from `first` on: every product, once to be counted."""
     counts = np.zeros(problem.shape[0], np.int64)
     how = problem.narrow, problem.same, threshold
     for block, rows in _blocks_and_chunks(problem, report, False, (0, 2), first=first):
         kernels.count_above(
             problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, problem.threads
         )
-    total = int(counts.sum())
-    _memory.check(total * (16 + problem.dtype.itemsize), f"the result of {total} pairs")
-    # zeros: should another thread write to the input meanwhile, not all of it may be filled
-    columns, similarities = np.zeros(total, np.int64), np.zeros(total, problem.dtype)
-    row_numbers = np.repeat(np.arange(len(counts)), counts)
-    position = np.cumsum(counts) - counts
+    length, ends = len(found[0]), np.cumsum(counts)
+    # the new part is zeros: should another thread write to the input meanwhile, not all of it
+    # may be filled
+    _grow(found, length + int(counts.sum()))
+    row_numbers, columns, similarities = (array[length:] for array in found)
+    position = ends - counts
+    for row in range(first, len(counts), FIRST_ROWS):
+        rows_at_once = np.arange(row, min(row + FIRST_ROWS, len(counts)))
+        here = slice(position[row], ends[rows_at_once[-1]])
+        row_numbers[here] = np.repeat(rows_at_once, counts[rows_at_once])
     for block, rows in _blocks_and_chunks(problem, report, False, (1, 2), first=first):
         kernels.fill_above(
             problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, position,
             columns, similarities, problem.threads,
         )  # fmt: skip
-    return row_numbers, columns, similarities
+    return found
 
 
 def _csr(problem: Problem, X: Any, Y: Any) -> Any:
