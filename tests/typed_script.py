@@ -60,3 +60,8 @@ print(pairs.to_csr(symmetric=True).shape, unitdot.cosine_pairs(counts, counts).r
 assert_type(unitdot.__version__, str)
 assert_type(unitdot.show_config(mode="dicts"), dict[str, Any])
 unitdot.show_config()
+
+with unitdot.sklearn_backend():
+    unitdot.cosine_similarity(X)
+unitdot.patch_sklearn()
+unitdot.unpatch_sklearn()
