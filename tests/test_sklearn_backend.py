@@ -132,6 +132,7 @@ def assert_same_error(call):
             call()
         errors.append(caught.value)
     assert type(errors[0]) is type(errors[1])
+    assert not isinstance(errors[0], Warning)
     assert str(errors[0]) == str(errors[1])
     return errors[0]
 
@@ -273,10 +274,17 @@ def test_errors(corpus):
         lambda: neighbours.kneighbors(Q[:, 1:]),
         lambda: neighbours.kneighbors(with_nan),
         lambda: neighbours.radius_neighbors(with_nan, 0.5),
-        lambda: NearestNeighbors(metric="cosine", metric_params={"p": 3}).fit(X).kneighbors(Q),
         lambda: cluster.linkage_tree(X, affinity="cosine", linkage="other"),
     ):
         assert_same_error(call)
+
+
+def test_unknown_keywords_of_the_metric_are_refused(corpus):
+    X, Q = corpus
+    neighbours = NearestNeighbors(metric="cosine", metric_params={"nonsense": 3}).fit(X)
+    for switch in (ExitStack, unitdot.sklearn_backend):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"), switch():
+            neighbours.kneighbors(Q)
 
 
 def test_assume_finite():

@@ -18,6 +18,6 @@ def test_typed_script_uses_every_public_name():
 
 
 def test_typed_script_runs(capsys):
-    pytest.importorskip("scipy")
+    pytest.importorskip("sklearn")
     runpy.run_path(str(SCRIPT))
     assert unitdot.__version__ in capsys.readouterr().out

@@ -62,6 +62,6 @@ assert_type(unitdot.show_config(mode="dicts"), dict[str, Any])
 unitdot.show_config()
 
 with unitdot.sklearn_backend():
-    pass
+    unitdot.cosine_similarity(X)
 unitdot.patch_sklearn()
 unitdot.unpatch_sklearn()
