@@ -22,7 +22,17 @@ cdef extern from *:
     #else
     enum { HAS_NEON = 0 };
     #endif
+    #if defined(_OPENMP) && defined(__linux__) && __GNUC__ >= 9 && !defined(__clang__)
+    #include <omp.h>
+    #pragma weak omp_pause_resource_all   /* the library at hand may be older than the compiler */
+    static int end_idle_threads(void) {
+        return omp_pause_resource_all && omp_pause_resource_all(omp_pause_soft) == 0;
+    }
+    #else
+    static int end_idle_threads(void) { return 0; }
+    #endif
     """
+    bint end_idle_threads()
     bint has_avx2()
     bint has_avx512()
     enum:
@@ -40,6 +50,15 @@ def machine_isas():
     """The names of the instruction sets that this machine runs, best first."""
     supported = {"avx512": has_avx512(), "avx2": has_avx2(), "neon": HAS_NEON, "baseline": True}
     return [name for name, runs in supported.items() if runs]
+
+
+def before_fork():
+    """End the calling thread's idle OpenMP threads: a forked child would wait for them for ever.
+
+    They may be another library's that shares the OpenMP library (PyTorch's wheels bring one under
+    the system's name); who computes next in this process starts new ones.
+    """
+    return end_idle_threads()
 
 
 def max_threads():

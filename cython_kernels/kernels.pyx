@@ -264,8 +264,8 @@ def survey(const unsigned char[:, :, :] X, int kind, int threads):
     """What `full` would find in the rows of X, nothing computed."""
     cdef Source source = source_of(X, kind)
     cdef Py_ssize_t p, first = 0, stop, panels = ceil_div(source.rows, PANEL)
-    # between looks for Ctrl-C
-    cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * threads // source.features)
+    # panels between looks for Ctrl-C; reading an element is some ten multiply-adds
+    cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * threads // (10 * source.features))
     cdef int status = 0, process = process_id()
     while first < panels:
         stop = at_most(panels, first + most)

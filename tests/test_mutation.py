@@ -113,7 +113,7 @@ def test_input_that_another_thread_writes_to(what):
     if "sparse" in what:
         pytest.importorskip("scipy.sparse")
     arrays = "\n    ".join(line.strip() for line in arrays.splitlines())
-    code = WRITER.format(arrays=arrays, broken=broken, more_calls=more_calls, repeats=3)
+    code = WRITER.format(arrays=arrays, broken=broken, more_calls=more_calls, repeats=10)
     run = run_python(code, OMP_WAIT_POLICY="passive", timeout=600)
     assert run.returncode == 0, run.stderr
     refused, wrong = map(int, run.stdout.split())

@@ -113,6 +113,31 @@ def test_a_child_forked_by_a_signal_handler_finishes_the_call(call):
     assert run.stdout == "done\n", run.stderr
 
 
+@linux
+@openmp
+def test_a_child_does_not_wait_for_threads_of_another_library():
+    """One that shares the OpenMP library ran in parallel before the fork; unitdot did not."""
+    code = """
+        import os, signal, warnings
+        import numpy as np, unitdot
+        from unitdot import _threads
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        X = np.random.default_rng(0).standard_normal((900, 800))
+        expected = unitdot.cosine_similarity(X, n_threads=2)
+        _threads._ran_parallel = False  # it was the other library
+        child = os.fork()
+        if child == 0:
+            signal.alarm(100)
+            right = np.array_equal(unitdot.cosine_similarity(X, n_threads=2), expected)
+            os._exit(42 if right else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+        assert np.array_equal(unitdot.cosine_similarity(X, n_threads=2), expected)
+        """
+    run = run_python(code, timeout=200)
+    assert run.returncode == 0, run.stderr
+
+
 # ---- pools
 
 POOL = """

@@ -22,7 +22,7 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(before=cpu.before_fork, after_in_child=_after_fork_in_child)
 
 
 def available_threads() -> int:
