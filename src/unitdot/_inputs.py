@@ -186,12 +186,13 @@ class Shaped(Protocol):
 
 def check_features(X: Shaped, Y: Shaped) -> None:
     """Raise unless both have the same number of features, at least one, on their last axis."""
-    if X.shape[-1] != Y.shape[-1]:
+    features = X.shape[-1]  # a shape is a new tuple each time, which a single pair would feel
+    if Y.shape[-1] != features:
         raise ValueError(
-            f"Y has {Y.shape[-1]} features (shape {Y.shape}) where X has {X.shape[-1]} "
+            f"Y has {Y.shape[-1]} features (shape {Y.shape}) where X has {features} "
             f"(shape {X.shape}); expected the same number"
         )
-    if X.shape[-1] == 0:
+    if features == 0:
         raise ValueError(f"X has 0 features (shape {X.shape}); expected at least 1")
 
 

@@ -428,6 +428,6 @@ def views(X: Array, Y: Array, same: bool) -> tuple[View, View]:
 
 
 def threads_of(X: Array, Y: Array, outputs: int, options: Options) -> int:
-    features = X.shape[1]
-    work = outputs * features + READ * features * (X.shape[0] + Y.shape[0])
+    rows_X, features = X.shape
+    work = features * (outputs + READ * (rows_X + len(Y)))
     return threads_for(options.n_threads, work)
