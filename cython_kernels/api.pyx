@@ -33,6 +33,10 @@ cdef bytes isa = _dispatch.active_isa().encode()
 cdef const char* chosen_isa = isa
 
 
+cdef int no_memory() except -1 with gil:
+    raise MemoryError("no memory for the working space of a block")
+
+
 cdef float pair_float(const float* x, const float* y, Py_ssize_t n_features) noexcept nogil:
     return chosen_pair_float(x, y, n_features)
 
@@ -45,8 +49,7 @@ cdef int block_float(const float* X, Py_ssize_t n_X, Py_ssize_t stride_X,
                      const float* Y, Py_ssize_t n_Y, Py_ssize_t stride_Y, Py_ssize_t n_features,
                      float* out, Py_ssize_t stride_out) except -1 nogil:
     if chosen_block_float(X, n_X, stride_X, Y, n_Y, stride_Y, n_features, out, stride_out):
-        with gil:
-            raise MemoryError("no memory for the working space of a block")
+        no_memory()
     return 0
 
 
@@ -54,8 +57,7 @@ cdef int block_double(const double* X, Py_ssize_t n_X, Py_ssize_t stride_X,
                       const double* Y, Py_ssize_t n_Y, Py_ssize_t stride_Y, Py_ssize_t n_features,
                       double* out, Py_ssize_t stride_out) except -1 nogil:
     if chosen_block_double(X, n_X, stride_X, Y, n_Y, stride_Y, n_features, out, stride_out):
-        with gil:
-            raise MemoryError("no memory for the working space of a block")
+        no_memory()
     return 0
 
 

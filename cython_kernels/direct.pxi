@@ -54,6 +54,8 @@ cdef int direct_superblocks(Job* job) noexcept nogil:
     cdef Block* held = NULL
     cdef size_t needed
     cdef int status
+    if n == 0 or m == 0:
+        return 0
     choose_rows(job, &rows_X, &rows_Y)
     while i < n:
         job.PX.first, job.PX.count, job.X_packed = i, at_most(rows_X, n - i), False

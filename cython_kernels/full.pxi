@@ -280,11 +280,11 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     job.chunk = at_least(1, CACHE // panel_bytes)
     if job.best != NULL:
         job.best.shared = job.threads > 1
-        if (not (job.streamed or job.same)
+        if (not (job.streamed or job.same) and panels >= 4 * job.threads
                 and panels * PANEL * bytes_of_list(job.best) > OWN_LISTS * <size_t> job.threads):
             # long lists: a task's rows are its own, and their lists stay in its cache
             job.best.shared = False
-            job.chunk = at_most(job.chunk, OWN_ROWS)
+            job.chunk = at_most(job.chunk, at_most(OWN_ROWS, panels // (4 * job.threads)))
     elif not (job.streamed or job.same or job.pairs != NULL):
         # few rows: their pages of the output are written soon after the system has cleared them
         job.chunk = at_most(job.chunk, WRITTEN)
@@ -346,7 +346,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads
                                  / PANEL_SUMS * PANEL * GROUP)
         rows_X[0] = at_most(rows_X[0], side)
-        rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // rows_X[0]))
+        rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side
+                                                 // (ceil_div(rows_X[0], PANEL) * PANEL)))
     # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
     # that, whole rows of the output touch fewer new pages than columns
     outputs = at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads

@@ -15,6 +15,7 @@ of any processor. The files, in the order in which data flows through them:
     sparse_pairs.pxi     pairs above a threshold, with bounds
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport prange
 from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,

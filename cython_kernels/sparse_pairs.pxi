@@ -20,6 +20,7 @@ cdef enum:
     RUN = 16                         # bounds looked at together
     BUCKETS = 64                     # a row's sketch is a cache line of bytes
     SKETCH_ONE = 250                 # the norm 1 in a sketch
+    LOOK = 1 << 22                   # pairs sorted between looks for Ctrl-C
 
 
 cdef struct Pairs:
@@ -373,7 +374,7 @@ def sort_pairs(int64_t[::1] rows, int64_t[::1] columns, value_t[::1] similaritie
     Computing Systems 6, 1993), and each part sorted."""
     cdef int64_t[::1] first = np.zeros(n_rows + 1, dtype=np.int64), filled
     cdef Py_ssize_t i, count = rows.shape[0]
-    cdef int64_t k, to
+    cdef int64_t k, to, looked = 0
     for k in range(count):
         first[rows[k] + 1] += 1
     for i in range(n_rows):
@@ -390,6 +391,10 @@ def sort_pairs(int64_t[::1] rows, int64_t[::1] columns, value_t[::1] similaritie
                     similarities[k], similarities[to] = similarities[to], similarities[k]
             if first[i] < first[i + 1]:
                 sort_columns(&columns[first[i]], &similarities[first[i]], first[i + 1] - first[i])
+            if first[i + 1] - looked > LOOK:
+                looked = first[i + 1]
+                with gil:
+                    PyErr_CheckSignals()
 
 
 # Thresholds that zeros reach, or rows for which bounds do not pay: every pair is computed, a first

@@ -214,7 +214,8 @@ cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i, float least,
 
 cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py_ssize_t limit,
                         Best* best, double slack) noexcept nogil:
-    """Whether no row can enter that has no score yet, after `limit` comparisons at most.
+    """Whether no row can enter that has no score yet, after `limit` comparisons at most, each of
+    which has the bound summed up again.
 
     The lists of features from `used` on are all long. Lowers `rest`, too.
     """
@@ -268,7 +269,7 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     while used < n:
         if not met and lists.heaviest_of[w.feature[used]] >= 0:
             met = True
-            closed = meet_heaviest(w, s, i, used, left // (2 * mean), best, slack)
+            closed = meet_heaviest(w, s, i, used, left // (2 * mean + 4 * (n - used)), best, slack)
         bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
         if bar > 0 or (closed and not w.scan):
             # no new row can enter; is it cheaper to compare the old ones, or to go on?

@@ -154,6 +154,12 @@ def test_same_bits(client, shape, dtype):
     assert_same_as_python(client, normal((n, features), dtype), normal((m, features), dtype, 1))
 
 
+@pytest.mark.parametrize("features", [128, 4096, 4097])
+@pytest.mark.parametrize(("n", "m"), [(0, 5), (5, 0), (0, 0)])
+def test_no_rows(client, n, m, features):
+    assert block(client, normal((n, features)), normal((m, features))).shape == (n, m)
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_every_scale_zero_rows_and_nan(client, dtype):
     X, Y = normal((40, 200), dtype), normal((60, 200), dtype, 1)

@@ -136,6 +136,13 @@ def test_join_gives_way_to_products(monkeypatch, right):
     assert calls[-1] == (400, 400)
 
 
+def test_long_join_with_no_rows(monkeypatch):
+    monkeypatch.setattr(_sparse, "LONG", -1)
+    for Y in (csr(np.empty((0, 30))), np.empty((0, 30))):
+        found = pairs(csr(random_rows(40, 30, 0.6)), Y, 0.3)
+        assert [len(part) for part in found] == [0, 0, 0]
+
+
 def test_float32_results_are_compared_as_they_are_given():
     X = csr(clustered(np.float64, False))
     S = unitdot.cosine_similarity(X, dtype=np.float32)

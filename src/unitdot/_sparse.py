@@ -161,6 +161,8 @@ def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int]
 def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
     threshold = float(problem.dtype.type(threshold))
     n_X = problem.shape[0]
+    if 0 in problem.shape:
+        return _no_pairs(problem)
     index = kernels.PairIndex(
         problem.X, problem.Y, threshold, problem.same, problem.wide, problem.narrow, problem.threads
     )
@@ -197,7 +199,10 @@ def _products_are_faster(problem: Problem, threshold: float, row: int, joined: f
     Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
     """
     (first, rows), *_ = kernels.blocks_of(problem.Y)
-    index = kernels.Index(problem.Y, first, rows, False, problem.wide)
+    try:
+        index = kernels.Index(problem.Y, first, rows, False, problem.wide)
+    except MemoryError:  # joins go on with what they have
+        return False
     stop = min(row + TIMED_ROWS, problem.shape[0])
     counts = np.zeros(problem.shape[0], np.int64)
     start = perf_counter()
