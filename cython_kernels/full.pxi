@@ -332,7 +332,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
-    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, outputs, most = n
+    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, padded, outputs, most = n
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
@@ -346,8 +346,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads
                                  / PANEL_SUMS * PANEL * GROUP)
         rows_X[0] = at_most(rows_X[0], side)
-        rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side
-                                                 // (ceil_div(rows_X[0], PANEL) * PANEL)))
+        padded = ceil_div(rows_X[0], PANEL) * PANEL
+        rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // padded))
     # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
     # that, whole rows of the output touch fewer new pages than columns
     outputs = at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
