@@ -24,7 +24,9 @@ cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
     cdef Source s
     s.rows, s.features, s.itemsize = array.shape[0], array.shape[1], array.shape[2]
     s.row_stride, s.feature_stride = array.strides[0], array.strides[1]
-    s.data = <const char*> &array[0, 0, 0]
+    s.data = NULL                    # without rows there is no first element
+    if s.rows > 0:
+        s.data = <const char*> &array[0, 0, 0]
     s.kind = kind & (SWAPPED - 1)
     s.swapped = kind >= SWAPPED
     s.native = (s.kind == REAL_KIND and not s.swapped
