@@ -1,4 +1,4 @@
-"""How many threads a call may use. Nothing process-wide is ever changed."""
+"""How many threads a call may use. No call changes anything process-wide; a fork ends idle ones."""
 
 import os
 
