@@ -270,7 +270,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     cdef Pack* Y = &job.PY
     cdef char* start = memory
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
-    cdef Py_ssize_t groups = groups_in(Y), panel_bytes
+    cdef Py_ssize_t groups = groups_in(Y), panel_bytes, tasks
     X.source, Y.source = &job.X, &job.Y
     X.blocks = Y.blocks = at_most(blocks, SEGMENT)
     X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
@@ -285,6 +285,9 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
             # long lists: a task's rows are its own, and their lists stay in its cache
             job.best.shared = False
             job.chunk = at_most(job.chunk, at_most(OWN_ROWS, panels // (4 * job.threads)))
+            # all threads end together
+            tasks = ceil_div(panels, job.chunk)
+            job.chunk = ceil_div(panels, ceil_div(tasks, job.threads) * job.threads)
     elif not (job.streamed or job.same or job.pairs != NULL):
         # few rows: their pages of the output are written soon after the system has cleared them
         job.chunk = at_most(job.chunk, WRITTEN)

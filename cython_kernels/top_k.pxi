@@ -6,6 +6,7 @@
 cdef enum:
     SPARE = 16                   # the least room beyond k
     SHORT = 16                   # entries that are sorted by insertion
+    SAMPLE = 128                 # entries that tell of a list
     LISTS = 6 << 20              # bytes of lists, a thread
 
 cdef struct Entry:
@@ -60,24 +61,28 @@ cdef void heap_sort(Entry* e, Py_ssize_t n) noexcept nogil:
         sift(e, 0, i)
 
 
-cdef Py_ssize_t partition(Entry* e, Py_ssize_t n, Entry* spare) noexcept nogil:
-    """p: every entry of e[:p] is better than e[p], which is better than those of e[p + 1:]."""
-    cdef Py_ssize_t i, p = 0
-    cdef Entry pivot, entry
-    # the median of three, to the end
+cdef inline void median_to_end(Entry* e, Py_ssize_t n) noexcept nogil:
+    # of three
     if better(e[n // 2], e[0]):
         swap(&e[n // 2], &e[0])
     if better(e[n - 1], e[0]):
         swap(&e[n - 1], &e[0])
     if better(e[n // 2], e[n - 1]):
         swap(&e[n // 2], &e[n - 1])
-    pivot = e[n - 1]
+
+
+cdef Py_ssize_t partition(Entry* e, Py_ssize_t n, Entry* spare) noexcept nogil:
+    """p: every entry of e[:p] is better than e[p], the last one until now, and that is better than
+    those of e[p + 1:]."""
+    cdef Py_ssize_t i, p = 0
+    cdef Entry pivot = e[n - 1]
+    cdef bint is_better
     for i in range(n - 1):
         # to both sides: a branch would be guessed wrong every other time
-        entry = e[i]
-        e[p] = entry
-        spare[i - p] = entry
-        p += better(entry, pivot)
+        is_better = better(e[i], pivot)
+        memcpy(spare + i - p, e + i, sizeof(Entry))
+        memcpy(e + p, spare + i - p, sizeof(Entry))
+        p += is_better
     e[p] = pivot
     memcpy(e + p + 1, spare, (n - 1 - p) * sizeof(Entry))
     return p
@@ -95,6 +100,7 @@ cdef void bring_forward(Entry* e, Py_ssize_t n, Py_ssize_t k, bint in_order, int
             heap_sort(e, n)
             return
         depth -= 1
+        median_to_end(e, n)
         p = partition(e, n, spare)
         if k <= p:
             n = p
@@ -119,17 +125,43 @@ cdef inline int depth_for(Py_ssize_t n) noexcept nogil:
     return depth
 
 
+cdef Py_ssize_t cut(Entry* e, Py_ssize_t n, Py_ssize_t k, Py_ssize_t most,
+                    Entry* spare) noexcept nogil:
+    """How many of e[:n] are kept, k to `most`: the best, the worst of them last."""
+    cdef Py_ssize_t i, p, wanted, step = n // SAMPLE
+    if step >= 4:
+        # about the k-th, from a sample, and one pass; after Floyd and Rivest (1975)
+        wanted = k * SAMPLE // n + SAMPLE // 20
+        if wanted < SAMPLE:
+            for i in range(SAMPLE):
+                # those that stand first in `e` are the best of an earlier time
+                spare[i] = e[i * step]
+                spare[i].index = <uint32_t> (i * step)
+            bring_forward(spare, SAMPLE, wanted, False, depth_for(SAMPLE), spare + SAMPLE)
+            swap(e + spare[wanted - 1].index, e + n - 1)
+            p = partition(e, n, spare)
+            if p + 1 < k:
+                bring_forward(e + p + 1, n - p - 1, k - p - 1, False, depth_for(n), spare)
+                return k
+            n = p + 1
+            if n <= most:
+                return n
+    bring_forward(e, n, k, False, depth_for(n), spare)
+    return k
+
+
 cdef inline Entry* spare_of(const Best* best) noexcept nogil:
     return best.spare + omp_get_thread_num() * best.room
 
 
 cdef inline void keep_best(Best* best, Py_ssize_t row) noexcept nogil:
     cdef Entry* e = best.entries + row * best.room
-    bring_forward(e, best.count[row], best.k, False, depth_for(best.room), spare_of(best))
-    best.count[row] = best.k
+    cdef Py_ssize_t n = cut(e, best.count[row], best.k, best.k + (best.room - best.k) // 4,
+                            spare_of(best))
+    best.count[row] = <uint32_t> n
     # who reads the new limit without the lock must not see the worst of an earlier one
-    store_relaxed(&best.worst[row], e[best.k - 1].index)
-    store_release(&best.limit[row], e[best.k - 1].similarity)
+    store_relaxed(&best.worst[row], e[n - 1].index)
+    store_release(&best.limit[row], e[n - 1].similarity)
 
 
 cdef inline bint counts(const Best* best, Py_ssize_t row, real similarity,
@@ -151,14 +183,25 @@ cdef inline void add_entry(Best* best, Py_ssize_t row, real similarity,
 cdef void add_entries(Best* best, Py_ssize_t row, uint64_t bits, const real* line,
                       int64_t first, int64_t own) noexcept nogil:
     """Columns first + (the place of a bit), with their similarities, but not `own`."""
+    cdef Entry* e = best.entries + row * best.room
+    cdef real limit
+    cdef uint32_t worst, n
+    cdef int64_t index
     cdef int c
     if best.shared:
         lock(&best.locks[row])
+    n, limit, worst = best.count[row], best.limit[row], best.worst[row]
     while bits:
         c = first_bit(bits)
         bits &= bits - 1
-        if first + c != own and counts(best, row, line[c], first + c):
-            add_entry(best, row, line[c], first + c)
+        index = first + c
+        e[n].similarity, e[n].index = line[c], <uint32_t> index
+        n += ((line[c] > limit) | ((line[c] == limit) & (index < worst))) & (index != own)
+        if n == best.room:
+            best.count[row] = n
+            keep_best(best, row)
+            n, limit, worst = best.count[row], best.limit[row], best.worst[row]
+    best.count[row] = n
     if best.shared:
         unlock(&best.locks[row])
 

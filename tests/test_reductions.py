@@ -315,6 +315,29 @@ def test_lists_of_some_rows_at_a_time(dtype, isa):
     check_top_k(normal((300, 3), dtype, 1), normal((3000, 3), dtype, 2), ks=(2500, 3000))
 
 
+# angles of the corpus to a query, in the order of its rows: what a list is cut down by a sample of
+ORDERS = {
+    "random": lambda m: np.random.default_rng(0).permutation(m),
+    "ever nearer": lambda m: np.arange(m)[::-1],
+    "ever farther": np.arange,
+    "one angle": np.zeros,
+    "few angles": lambda m: np.arange(m) % 7,
+    "every 12th near": lambda m: np.where(np.arange(m) % 12 == 0, 0, 1 + np.arange(m)),
+}
+
+
+@by_dtype
+@pytest.mark.parametrize("order", ORDERS)
+def test_long_lists(order, dtype, isa):
+    m = 6000
+    angles = ORDERS[order](m) / m
+    Y = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(dtype)
+    X = normal((70, 2), dtype)
+    X[0] = 1, 0
+    check_top_k(X, Y, ks=(350, 700, 1500), threads=(1, 2, 2))
+    check_top_k(Y[:2500], ks=(350, 700), threads=(2,))
+
+
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 7])
 @pytest.mark.parametrize("shape", [(5, 700, 40), (200, 190, 300), (3, 3, 20_000)])
 @by_name
