@@ -10,6 +10,7 @@ which data flows through them:
     source.pxi  reads a block of a row of the user's matrix, any dtype and layout
     pack.pxi    transposes rows into panels; norms fall out of the same pass
     tile.pxi    the micro-kernel, and from dot products to similarities in the user's array
+    plan.pxi    what is done at a time, and where it lies in memory
     full.pxi    every row against every row
     reduce.pxi  what the two reductions share, in which the matrix is never made:
     top_k.pxi   the best columns of every row
@@ -127,6 +128,7 @@ include "tile.pxi"
 include "reduce.pxi"
 include "top_k.pxi"
 include "pairs.pxi"
+include "plan.pxi"
 include "full.pxi"
 include "queries.pxi"
 include "few.pxi"

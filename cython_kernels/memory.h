@@ -2,7 +2,7 @@
  *
  * A load waits for a store just before it whose address has the same low 12 bits, so every array
  * starts a page of its own, and what is stored between loads of panels is kept at other places of
- * its page (full.pxi).
+ * its page (plan.pxi).
  *
  * Pages fresh from the system cost more than the arithmetic of a small call, and a tenth of a
  * large one's. So one block of KEPT bytes at most for each use is kept from call to call, handed

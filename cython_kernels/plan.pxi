@@ -1,0 +1,191 @@
+# What is done at a time: superblocks of outputs whose packed rows stay in bounded memory; their
+# tasks; and where everything lies in that memory.
+
+cdef enum:
+    SEGMENT = 32                     # blocks of features packed at a time
+    CACHE = 3 << 18                  # bytes of packed X that a task keeps in its cache
+    PACKED = 8 << 20                 # bytes of packed rows, a thread
+    TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
+    TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
+    WRITTEN = 16                     # panels of X a task, where the matrix is written
+    OWN_LISTS = 1 << 20              # bytes of lists, a thread, from which on a task has rows of
+    OWN_ROWS = 8                     # its own, so many panels of them
+    TASKS = 64                       # of a superblock, a thread, where there are that many
+    LONGEST = 1 << 15                # rows of a superblock
+    PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
+    FINISHING = 128                  # what an output costs besides, in multiply-adds
+
+cdef struct Job:
+    Source X, Y
+    Output out
+    Best* best                       # top-k instead of the matrix
+    Pairs* pairs                     # pairs above a threshold instead of the matrix
+    bint same                        # Y is X: half the work, mirrored
+    bint careful                     # pack every row times its own power of two
+    real zero_inverse                # 1 / ‖0‖: 0 or NaN
+    int threads
+    int process                      # whose threads these are
+    # the superblock at hand
+    Pack PX, PY
+    bint diagonal, streamed, first_segment, last_segment
+    bint X_packed                    # by the superblock before
+    Py_ssize_t chunk                 # panels of X a task
+    Py_ssize_t span                  # groups of Y a task
+    vec* patterns                    # queries.pxi: X's runs in the lanes of Y's; or NULL
+    char* totals                     # unfinished dot products, where there are several segments
+    char* scratch                    # a thread's own: one group's panels, a task's dot products
+    Py_ssize_t scratch_bytes
+    int* status                      # one cache line a thread
+
+cdef enum:
+    LINE = 16                        # ints in a cache line
+    PANEL_SUMS = (PANEL * GROUP * sizeof(real) + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    # a tile reads its panels from the start of a page on: sums are stored further on in theirs
+    BLOCK_SUMS_AT = ALIGNMENT // 8
+    SUMS_AT = ALIGNMENT // 4
+
+
+cdef inline Py_ssize_t panels_in(const Pack* p) noexcept nogil:
+    return ceil_div(p.count, PANEL)
+
+
+cdef inline Py_ssize_t groups_in(const Pack* p) noexcept nogil:
+    return ceil_div(p.count, GROUP)
+
+
+cdef char* carve(char** memory, size_t size) noexcept nogil:
+    # the next `size` bytes of the arena, in pages of their own
+    cdef char* taken = memory[0]
+    memory[0] = taken + ceil_div(size + GAP, ALIGNMENT) * ALIGNMENT
+    allow_only(taken, size, memory[0] - taken)
+    return taken
+
+
+cdef void carve_rows(Pack* p, char** memory, bint careful, bint streamed) noexcept nogil:
+    cdef Py_ssize_t groups = groups_in(p)
+    p.norm2 = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.inverse = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.rest = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.exponent = NULL
+    p.panels = NULL
+    if careful:
+        p.exponent = <int*> carve(memory, groups * GROUP * sizeof(int))
+    if not streamed:
+        p.panels = <real*> carve(memory, groups * p.blocks * p.depth * GROUP * sizeof(real))
+
+
+cdef bint can_stream(const Job* job) noexcept nogil:
+    """Whether all of X is one chunk, so that Y need not be kept packed."""
+    cdef Py_ssize_t blocks = at_most(ceil_div(job.X.features, BLOCK), SEGMENT)
+    cdef Py_ssize_t panels = ceil_div(job.X.rows, PANEL)
+    return (panels * blocks * BLOCK * PANEL * sizeof(real) <= CACHE
+            and (blocks == 1 or panels * PANEL_SUMS <= TASK_TOTALS)
+            and (blocks > 1 or panels <= 4))
+
+
+cdef size_t plan(Job* job, char* memory) noexcept nogil:
+    """Share out `memory` for the superblock of job.PX by job.PY and choose its tasks.
+
+    Returns the bytes needed; with memory NULL nothing is kept.
+    """
+    cdef Pack* X = &job.PX
+    cdef Pack* Y = &job.PY
+    cdef char* start = memory
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
+    cdef Py_ssize_t groups = groups_in(Y), panel_bytes, tasks
+    X.source, Y.source = &job.X, &job.Y
+    X.blocks = Y.blocks = at_most(blocks, SEGMENT)
+    X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
+    panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
+    job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
+    # chunks: packed X in the cache, sums in the cache, enough tasks to share out
+    job.chunk = at_least(1, CACHE // panel_bytes)
+    if job.best != NULL:
+        job.best.shared = job.threads > 1
+        if (not (job.streamed or job.same) and panels >= 4 * job.threads
+                and panels * PANEL * bytes_of_list(job.best) > OWN_LISTS * <size_t> job.threads):
+            # long lists: a task's rows are its own, and their lists stay in its cache
+            job.best.shared = False
+            job.chunk = at_most(job.chunk, at_most(OWN_ROWS, panels // (4 * job.threads)))
+            # all threads end together
+            tasks = ceil_div(panels, job.chunk)
+            job.chunk = ceil_div(panels, ceil_div(tasks, job.threads) * job.threads)
+    elif not (job.streamed or job.same or job.pairs != NULL):
+        # few rows: their pages of the output are written soon after the system has cleared them
+        job.chunk = at_most(job.chunk, WRITTEN)
+    if X.blocks > 1:
+        job.chunk = at_least(1, at_most(job.chunk,
+                                        TASK_TOTALS // PANEL_SUMS))
+    if not job.streamed:
+        while job.chunk > 1 and ceil_div(panels, job.chunk) * groups < 8 * job.threads:
+            job.chunk = ceil_div(job.chunk, 2)
+    job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
+    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (TASKS * job.threads))
+    if job.best != NULL and not job.best.shared:
+        job.span = groups
+    carve_rows(X, &memory, job.careful, False)
+    if job.diagonal:
+        Y[0] = X[0]
+    else:
+        carve_rows(Y, &memory, job.careful, job.streamed)
+    job.patterns = NULL
+    if job.streamed and can_read_in_place(job):
+        job.patterns = <vec*> carve(&memory, PATTERNS)
+    job.totals = NULL
+    if blocks > SEGMENT:
+        job.totals = carve(&memory, panels * groups * PANEL_SUMS + SUMS_AT)
+    job.scratch_bytes = (ALIGNMENT + SUMS_AT + (job.chunk if X.blocks > 1 else 1) * PANEL_SUMS
+                         + GROUP * BLOCK * sizeof(real))
+    job.scratch_bytes = ceil_div(job.scratch_bytes, ALIGNMENT) * ALIGNMENT
+    job.scratch = carve(&memory, job.scratch_bytes * job.threads)
+    job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
+    if start != NULL:
+        memset(job.status, 0, LINE * sizeof(int) * job.threads)
+    return memory - start
+
+
+cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept nogil:
+    """The largest superblock within the limits above."""
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
+    cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
+    cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
+    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, padded, outputs, most = n
+    if job.same:
+        side = n if n <= rows else rows // 2
+        rows_X[0] = rows_Y[0] = side
+    elif can_stream(job):
+        rows_X[0], rows_Y[0] = n, LONGEST
+    else:
+        # X is packed once where it fits, Y once for each superblock of X
+        rows_X[0] = at_most(n, rows - at_most(m, rows // 4))
+        rows_Y[0] = at_most(m, rows - rows_X[0])
+    if blocks > SEGMENT:
+        side = <Py_ssize_t> sqrt(<double> TOTALS * job.threads
+                                 / PANEL_SUMS * PANEL * GROUP)
+        rows_X[0] = at_most(rows_X[0], side)
+        padded = ceil_div(rows_X[0], PANEL) * PANEL
+        rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // padded))
+    # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
+    # that, whole rows of the output touch fewer new pages than columns
+    outputs = at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
+                                        / (job.X.features + FINISHING)))
+    if rows_X[0] * rows_Y[0] > outputs:
+        if job.same:
+            rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
+        elif can_stream(job):
+            rows_Y[0] = outputs // rows_X[0] + 1
+        else:
+            rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
+            rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
+    if job.best != NULL and not job.same:
+        most = at_least(1, most_lists(job))
+    rows_X[0] = at_most(at_most(n, most), rounded(at_least(1, at_most(rows_X[0], LONGEST))))
+    rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], LONGEST))))
+
+
+cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
+    return ceil_div(rows, GROUP) * GROUP
+
+
+cdef inline Py_ssize_t most_lists(const Job* job) noexcept nogil:
+    return <Py_ssize_t> LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
