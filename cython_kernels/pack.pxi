@@ -240,30 +240,31 @@ cdef int pack_block(const Pack* p, Py_ssize_t group, Py_ssize_t block, bint firs
 cdef inline int invert_norm(real norm2, bint careful, real zero_inverse, real* inverse,
                             real* rest) noexcept nogil:
     """1 / sqrt(norm2) = inverse * (1 + rest), in double-word precision."""
-    cdef real h, product, low
-    inverse[0] = zero_inverse
-    rest[0] = 0
-    if norm2 == 0:
-        return ZERO_ROW
+    cdef bint zero = norm2 == 0, in_range = (NORM2_LOW <= norm2) & (norm2 <= NORM2_HIGH)
+    cdef real n = 1 if zero else norm2
     # 1/sqrt(n) = h * (1 + (1 - n h^2) / 2), the residual without rounding
-    h = <real> (1.0 / sqrt(<double> norm2))
-    product = norm2 * h
-    low = REAL_FMA(norm2, h, -product)
-    inverse[0] = h
-    rest[0] = <real> 0.5 * (REAL_FMA(-product, h, 1) - low * h)
-    return 0 if careful or NORM2_LOW <= norm2 <= NORM2_HIGH else CARE
+    cdef real h = <real> (1.0 / sqrt(<double> n)), product = n * h
+    cdef real low = REAL_FMA(n, h, -product)
+    cdef real residual = <real> 0.5 * (REAL_FMA(-product, h, 1) - low * h)
+    inverse[0] = zero_inverse if zero else h
+    rest[0] = 0 if zero else residual
+    return zero * ZERO_ROW | (not (zero | careful | in_range)) * CARE
 
 
 cdef int invert_norms(const Pack* p, Py_ssize_t first, Py_ssize_t rows,
                       real zero_inverse) noexcept nogil:
     """The inverse norms of rows [first, first + rows) of the pack, padding included."""
-    cdef Py_ssize_t i
-    cdef int status = 0, found
-    for i in range(first, at_most(first + rows, ceil_div(p.count, PANEL) * PANEL)):
-        found = invert_norm(p.norm2[i], p.exponent != NULL, zero_inverse,
-                            p.inverse + i, p.rest + i)
-        if i < p.count:
-            status |= found
+    cdef real* norm2 = p.norm2
+    cdef real* inverse = p.inverse
+    cdef real* rest = p.rest
+    cdef bint careful = p.exponent != NULL
+    cdef Py_ssize_t i, stop = at_most(first + rows, p.count)
+    cdef int status = 0
+    for i in range(first, stop):
+        status |= invert_norm(norm2[i], careful, zero_inverse, inverse + i, rest + i)
+    for i in range(at_least(first, stop),
+                   at_most(first + rows, ceil_div(p.count, PANEL) * PANEL)):
+        invert_norm(norm2[i], careful, zero_inverse, inverse + i, rest + i)
     return status
 
 
