@@ -2,8 +2,11 @@
 #
 # A lane holds one block of features of one row, so that one long pair fills a vector as well as
 # many short ones do; block sums are added in order, which makes the bits those of the full matrix.
+# Where LANES rows of X and of Y stand one after the other in memory, a lane holds a run instead, as
+# in queries.pxi: both are read in order.
 
 cdef enum:
+    WHOLE_RUNS = 64                  # runs of a row, at most, where lanes are runs
     BATCH = 1 << 15                  # block sums kept at a time
     TASK_VECTORS = 8                 # vectors of lanes a task
 
@@ -15,6 +18,7 @@ cdef struct Paired:
     int threads, process
     # the batch at hand: blocks [block0, block0 + blocks) of rows [row0, row0 + rows)
     Py_ssize_t row0, rows, block0, blocks
+    bint whole_rows                  # all blocks of a number of rows that LANES divides
     Py_ssize_t whole                 # how many of its blocks are BLOCK long
     real* sums                       # [dot, norm2 of X, norm2 of Y][row][block]
     real* totals                     # [dot, norm2 of X, norm2 of Y][row], over batches of blocks
@@ -85,6 +89,54 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
     return tiny_lanes(small_X, lane_X, lanes, count) | tiny_lanes(small_Y, lane_Y, lanes, count)
 
 
+cdef inline bint in_order(const Source* s) noexcept nogil:
+    return (s.native and s.features % RUN == 0 and s.features <= WHOLE_RUNS * RUN
+            and s.row_stride == <Py_ssize_t> (s.features * sizeof(real)))
+
+
+cdef inline void transposed_runs(const real* runs, Py_ssize_t k, vec* t) noexcept nogil:
+    # t[j][i] = element k + j of the i-th run
+    cdef const real* lane[LANES]
+    cdef int i
+    for i in range(LANES):
+        lane[i] = runs + i * RUN
+        prefetch_second(<const char*> (lane[i] + k) + AHEAD)
+    load_transposed(lane, k, t)
+
+
+cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
+    """The totals of LANES rows from the first-th on, lanes being runs."""
+    cdef const real* X = <const real*> (job.X.data + (job.row0 + first) * job.X.row_stride)
+    cdef const real* Y = <const real*> (job.Y.data + (job.row0 + first) * job.Y.row_stride)
+    cdef Py_ssize_t features = job.X.features, vectors = features // RUN, v
+    cdef real sums[3][LANES * WHOLE_RUNS]
+    cdef vec x[LANES]
+    cdef vec y[LANES]
+    cdef vec part[3]
+    cdef vec small_X = splat(REAL_MAX), small_Y = splat(REAL_MAX)
+    cdef int k, i, q
+    for v in range(vectors):
+        for q in range(3):
+            part[q] = splat(0)
+        for k in range(RUN // LANES):
+            transposed_runs(X + v * LANES * RUN, k * LANES, x)
+            transposed_runs(Y + v * LANES * RUN, k * LANES, y)
+            for i in range(LANES):
+                part[0] = madd(x[i], y[i], part[0])
+                part[1] = madd(x[i], x[i], part[1])
+                part[2] = madd(y[i], y[i], part[2])
+                small_X = min_magnitude(x[i], small_X)
+                small_Y = min_magnitude(y[i], small_Y)
+        for q in range(3):
+            store(sums[q] + v * LANES, part[q])
+    for q in range(3):
+        store(job.totals + q * job.rows + first, totals_of(sums[q], vectors))
+    if small_lanes(small_X) and has_tiny(X, LANES * features):
+        job.status[thread * LINE] |= CARE
+    if small_lanes(small_Y) and has_tiny(Y, LANES * features):
+        job.status[thread * LINE] |= CARE
+
+
 cdef inline Py_ssize_t runs(Py_ssize_t lanes) noexcept nogil:
     return ceil_div(lanes, TASK_VECTORS * LANES)
 
@@ -135,6 +187,7 @@ cdef void finish_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
 
 
 cdef enum:                           # a batch, stage by stage
+    WHOLE_ROWS                       # this one alone, or all others
     FIND_EXPONENTS
     SUM_BLOCKS
     ADD_BLOCKS
@@ -143,6 +196,8 @@ cdef enum:                           # a batch, stage by stage
 
 
 cdef Py_ssize_t tasks_in(const Paired* job, int stage, bint last) noexcept nogil:
+    if job.whole_rows or stage == WHOLE_ROWS:
+        return job.rows // LANES if job.whole_rows and stage == WHOLE_ROWS else 0
     if stage == FIND_EXPONENTS:
         return job.rows if job.careful and job.block0 == 0 else 0
     if stage == SUM_BLOCKS:
@@ -153,7 +208,10 @@ cdef Py_ssize_t tasks_in(const Paired* job, int stage, bint last) noexcept nogil
 
 
 cdef void paired_task(Paired* job, int stage, Py_ssize_t task, int thread) noexcept nogil:
-    if stage == FIND_EXPONENTS:
+    if stage == WHOLE_ROWS:
+        sum_whole_rows(job, task * LANES, thread)
+        finish_rows(job, task * LANES, thread)
+    elif stage == FIND_EXPONENTS:
         job.exponent[task] = row_exponent(&job.X, job.row0 + task)
         job.exponent[job.rows + task] = row_exponent(&job.Y, job.row0 + task)
     elif stage == SUM_BLOCKS:
@@ -200,9 +258,11 @@ cdef void next_blocks(Paired* job, Py_ssize_t blocks, Py_ssize_t most) noexcept 
 
 cdef int run_paired(Paired* job) except -1:
     cdef Py_ssize_t n = job.X.rows, blocks = ceil_div(job.X.features, BLOCK)
+    cdef Py_ssize_t rows = at_most(n, at_least(1, BATCH // blocks))
+    cdef bint whole_rows = in_order(&job.X) and in_order(&job.Y) and not job.careful
     cdef int thread, status = 0
     cdef Block* held
-    job.rows = at_most(n, at_least(1, BATCH // blocks))
+    job.rows = rows
     job.blocks = at_most(blocks, BATCH)
     held = allocate(plan_paired(job, NULL), FOR_PANELS)
     try:
@@ -210,7 +270,10 @@ cdef int run_paired(Paired* job) except -1:
         memset(job.status, 0, LINE * sizeof(int) * job.threads)
         job.row0 = 0
         while job.row0 < n:
-            job.rows = at_most(job.rows, n - job.row0)
+            job.rows = at_most(rows, n - job.row0)
+            job.whole_rows = whole_rows and job.rows >= LANES
+            if job.whole_rows:
+                job.rows -= job.rows % LANES
             job.block0 = 0
             while job.block0 < blocks:
                 with nogil:
