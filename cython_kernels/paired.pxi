@@ -94,16 +94,6 @@ cdef inline bint in_order(const Source* s) noexcept nogil:
             and s.row_stride == <Py_ssize_t> (s.features * sizeof(real)))
 
 
-cdef inline void transposed_runs(const real* runs, Py_ssize_t k, vec* t) noexcept nogil:
-    # t[j][i] = element k + j of the i-th run
-    cdef const real* lane[LANES]
-    cdef int i
-    for i in range(LANES):
-        lane[i] = runs + i * RUN
-        prefetch_second(<const char*> (lane[i] + k) + AHEAD)
-    load_transposed(lane, k, t)
-
-
 cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
     """The totals of LANES rows from the first-th on, lanes being runs."""
     cdef const real* X = <const real*> (job.X.data + (job.row0 + first) * job.X.row_stride)

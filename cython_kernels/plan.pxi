@@ -11,6 +11,7 @@ cdef enum:
     OWN_LISTS = 1 << 20              # bytes of lists, a thread, from which on a task has rows of
     OWN_ROWS = 8                     # its own, so many panels of them
     TASKS = 64                       # of a superblock, a thread, where there are that many
+    LONG_TASKS = 4                   # the same where Y is read in place: the longer in order
     LONGEST = 1 << 15                # rows of a superblock
     PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
     FINISHING = 128                  # what an output costs besides, in multiply-adds
@@ -93,11 +94,13 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     cdef char* start = memory
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
     cdef Py_ssize_t groups = groups_in(Y), panel_bytes, tasks
+    cdef bint in_place
     X.source, Y.source = &job.X, &job.Y
     X.blocks = Y.blocks = at_most(blocks, SEGMENT)
     X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
     job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
+    in_place = job.streamed and can_read_in_place(job)
     # chunks: packed X in the cache, sums in the cache, enough tasks to share out
     job.chunk = at_least(1, CACHE // panel_bytes)
     if job.best != NULL:
@@ -120,7 +123,8 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
         while job.chunk > 1 and ceil_div(panels, job.chunk) * groups < 8 * job.threads:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
-    job.span = at_least(1, groups * ceil_div(panels, job.chunk) // (TASKS * job.threads))
+    job.span = at_least(1, groups * ceil_div(panels, job.chunk)
+                        // ((LONG_TASKS if in_place else TASKS) * job.threads))
     if job.best != NULL and not job.best.shared:
         job.span = groups
     carve_rows(X, &memory, job.careful, False)
@@ -129,7 +133,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     else:
         carve_rows(Y, &memory, job.careful, job.streamed)
     job.patterns = NULL
-    if job.streamed and can_read_in_place(job):
+    if in_place:
         job.patterns = <vec*> carve(&memory, PATTERNS)
     job.totals = NULL
     if blocks > SEGMENT:

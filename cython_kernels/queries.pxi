@@ -58,7 +58,17 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
     return block if runs <= BLOCK // RUN else total + block
 
 
-cdef inline vec run_sums(const int queries, const real** lane, const vec* pattern,
+cdef inline void transposed_runs(const real* runs, Py_ssize_t k, vec* t) noexcept nogil:
+    # t[j][i] = element k + j of the i-th run
+    cdef const real* lane[LANES]
+    cdef int i
+    for i in range(LANES):
+        lane[i] = runs + i * RUN
+        prefetch_second(<const char*> (lane[i] + k) + AHEAD)
+    load_transposed(lane, k, t)
+
+
+cdef inline vec run_sums(const int queries, const real* runs, const vec* pattern,
                          Py_ssize_t pattern_stride, real* sums, Py_ssize_t plane,
                          vec smallest) noexcept nogil:
     """sums[q * plane + lane]: X's q-th row by a run in every lane; the last plane: its square."""
@@ -69,9 +79,7 @@ cdef inline vec run_sums(const int queries, const real** lane, const vec* patter
     for q in range(queries):
         acc[q] = splat(0)
     for k in range(RUN // LANES):
-        for i in range(LANES):
-            prefetch_second(<const char*> (lane[i] + k * LANES) + AHEAD)
-        load_transposed(lane, k * LANES, t)
+        transposed_runs(runs, k * LANES, t)
         for i in range(LANES):
             for q in range(queries):
                 acc[q] = madd(pattern[q * pattern_stride + k * LANES + i], t[i], acc[q])
@@ -88,22 +96,24 @@ cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
     """The dot products of all of X with one group of Y, whose norms are found on the way."""
     cdef const Source* s = &job.Y
     cdef const real* start = <const real*> (s.data + (job.PY.first + group * GROUP) * s.row_stride)
-    cdef const real* lane[LANES]
+    cdef const real* at
+    cdef real tail[LANES * RUN]      # the last runs, and zeros
     cdef Py_ssize_t runs = s.features // RUN, all_runs = columns * runs, plane = GROUP * runs
     cdef Py_ssize_t phases = phases_of(runs), v, j, queries = job.PX.count, q
     cdef vec smallest = splat(REAL_MAX)
     cdef const vec* pattern
     cdef real* norm2 = job.PY.norm2 + group * GROUP
-    cdef int i
     for v in range(ceil_div(all_runs, LANES)):
-        for i in range(LANES):
-            j = v * LANES + i
-            lane[i] = start + j * RUN if j < all_runs else ZEROS
+        at = start + v * LANES * RUN
+        if (v + 1) * LANES > all_runs:
+            memset(tail, 0, sizeof(tail))
+            memcpy(tail, at, (all_runs - v * LANES) * RUN * sizeof(real))
+            at = tail
         pattern = job.patterns + v % phases * RUN
         if queries == 1:
-            smallest = run_sums(1, lane, pattern, 0, sums + v * LANES, plane, smallest)
+            smallest = run_sums(1, at, pattern, 0, sums + v * LANES, plane, smallest)
         else:
-            smallest = run_sums(QUERIES, lane, pattern, phases * RUN, sums + v * LANES, plane,
+            smallest = run_sums(QUERIES, at, pattern, phases * RUN, sums + v * LANES, plane,
                                 smallest)
     for v in range(ceil_div(columns, LANES)):
         for q in range(queries):

@@ -25,6 +25,7 @@ SIZES = (1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24, 25, 47, 48, 49, 95, 97)
 # around vectors, cache lines and blocks of features
 N_FEATURES = (1, 2, 7, 15, 16, 17, 127, 128, 129, 255, 257, 511, 513, 1025, 2049, 4095, 4096, 4097)
 MANY_FEATURES = (5000, 8193, 12_289)
+WHOLE_RUNS = (32, 96, 224, 384, 2048, 2080)  # rows that can be read in place, and one too long
 DTYPES = (*FLOATS, np.float16, np.bool_, np.int8, np.uint16, np.int64, np.uint64)
 
 
@@ -52,7 +53,7 @@ def test_slices_have_the_bits_of_the_whole(n_features, dtype, isa):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("n_features", N_FEATURES + MANY_FEATURES)
+@pytest.mark.parametrize("n_features", N_FEATURES + MANY_FEATURES + WHOLE_RUNS)
 @pytest.mark.parametrize("name", MATRIX)
 def test_paired_and_single_pairs_have_the_bits_of_the_matrix(name, n_features, dtype, isa):
     n = small_enough(n_features)[-1]
@@ -64,6 +65,31 @@ def test_paired_and_single_pairs_have_the_bits_of_the_matrix(name, n_features, d
         assert_same_bits(function(name)(X[i], Y[i]), diagonal[i])
         assert_same_bits(paired(X[i], Y[i]), diagonal[i])
         assert_same_bits(paired(X[i:], Y[i:]), diagonal[i:])
+
+
+# exponents: too small to stay unscaled; just not; of what else is in the rows. tiny * small has
+# lost bits, divided by rest^2 it would be a common number.
+TINY_SMALL_REST = {np.float32: (-90, -49, -18), np.float64: (-585, -484, -146)}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_features", WHOLE_RUNS)
+def test_a_tiny_element_anywhere_in_rows_read_in_place(n_features, dtype, isa):
+    """Its product would lose bits if its row were not scaled: it may be overlooked in no lane."""
+    n = 37
+    tiny, small, rest = np.ldexp(dtype(1.2345), TINY_SMALL_REST[dtype])
+    X, Y = np.zeros((n, n_features), dtype), np.zeros((n, n_features), dtype)
+    X[:, 0] = Y[:, 1] = rest
+    rng = np.random.default_rng(n_features)
+    for turn in range(12):
+        i, k = rng.integers(n), rng.integers(2, n_features)
+        A, B = X.copy(), Y.copy()
+        A[i, k], B[i, k] = (tiny, small) if turn % 2 else (small, tiny)
+        matrix = function("cosine_similarity")(A[:, ::-1][:, ::-1], B)
+        assert 0 < matrix[i, i] == pytest.approx(tiny / rest * (small / rest))
+        assert_same_bits(function("paired_cosine_similarity")(A, B), np.diagonal(matrix))
+        assert_same_bits(function("cosine_similarity")(A[i : i + 1], B), matrix[i : i + 1])
+        assert_same_bits(function("cosine_similarity")(A, B[i : i + 1]), matrix[:, i : i + 1])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
