@@ -64,7 +64,9 @@ cdef inline void transposed_runs(const real* runs, Py_ssize_t k, vec* t) noexcep
     cdef int i
     for i in range(LANES):
         lane[i] = runs + i * RUN
+        # twice, since a processor that waits for many lines drops what it is told of more
         prefetch_second(<const char*> (lane[i] + k) + AHEAD)
+        prefetch_second(<const char*> (lane[i] + k) + AHEAD * 3 // 4)
     load_transposed(lane, k, t)
 
 
