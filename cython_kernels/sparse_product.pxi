@@ -7,6 +7,7 @@
 cdef enum:
     AT_ONCE = 256                    # results finished together
     AHEAD = 128                      # entries of a result are brought near so long before
+    APART = 1 << 19                  # entries that a thread fills at a time: some huge pages
 
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
                           double* sums) noexcept nogil:
@@ -166,13 +167,17 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
     """The entries of rows [first, stop) in the block, from position[i] on, which moves."""
     cdef const Lists* lists = &index.lists
     cdef Team team
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, chunk
     if not values.shape[0]:
         return
+    # two threads that touch a fresh page at the same time both clear it, and one of these is thrown
+    # away: so they fill well apart
+    chunk = APART * X.table.rows // values.shape[0]
+    chunk = max(<Py_ssize_t> 16, min(chunk, (stop - first) // (8 * threads)))
     begin(&team, X.table.longest, 0,
           2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
-                    chunksize=16):
+                    chunksize=chunk):
         fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], &values[0], &indices[0],
                  team.of + omp_get_thread_num())
     end(&team)

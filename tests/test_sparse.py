@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
+from unitdot import _sparse
 
 from . import oracle
 from .helpers import FLOATS, INTEGERS, MATRIX, accuracy_bound, any_values, assert_same_bits, normal
@@ -315,3 +316,24 @@ def test_paired(name):
     assert getattr(unitdot, name)(x, y, axis=0) == getattr(unitdot, name)(x, y)
     with pytest.raises(ValueError, match="axis is 1; expected -1 or 0"):
         getattr(unitdot, name)(x, y, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["csr_array", "csr_matrix"])
+def test_indices_of_64_bits_where_32_would_overflow(kind, monkeypatch):
+    """With the limit lowered: a result of 2**31 entries takes 32 GiB."""
+    X = getattr(sparse, kind)(csr(random_rows(50, 30)))
+    narrow = unitdot.cosine_similarity(X, dense_output=False)
+    monkeypatch.setattr(_sparse, "MOST_FOR_INT32", narrow.nnz)
+    assert unitdot.cosine_similarity(X, dense_output=False).indices.dtype == np.int32
+    monkeypatch.setattr(_sparse, "MOST_FOR_INT32", narrow.nnz - 1)
+    wide = unitdot.cosine_similarity(X, dense_output=False)
+    assert isinstance(wide, getattr(sparse, kind))
+    assert narrow.indices.dtype == narrow.indptr.dtype == np.int32
+    if kind == "csr_array":  # of a csr_matrix SciPy itself narrows what would fit
+        assert wide.indices.dtype == wide.indptr.dtype == np.int64
+    wide.check_format(full_check=True)
+    for part in ("data", "indices", "indptr"):
+        assert np.array_equal(getattr(wide, part), getattr(narrow, part))
+    # and what was given is taken
+    again = unitdot.cosine_similarity(wide, dense_output=False)
+    assert_same_bits(again.toarray(), unitdot.cosine_similarity(narrow))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import _memory
+from unitdot import _memory, _sparse
 
 from .helpers import FLOATS, assert_same_bits, seconds_to_interrupt
 from .sparse_data import INDEX_DTYPES, csr, everything, pairs, random_rows, sparse, top_k
@@ -195,6 +195,40 @@ def test_too_large_a_result_is_refused(monkeypatch):
     ):
         with pytest.raises(MemoryError, match=rf"{re.escape(entries)}.*needs .* GiB"):
             call()
+
+
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+@pytest.mark.parametrize(("threshold", "negative"), [(0, False), (-0.5, False), (-1, True)])
+def test_pairs_that_all_count_are_refused_before_they_are_counted(
+    threshold, negative, zero, monkeypatch
+):
+    """20,000 million pairs: counting them would take minutes."""
+    monkeypatch.setattr(_sparse.kernels, "count_above", None)
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1 << 36)
+    X = csr(np.array([[1.0], [-1.0 if negative else 1.0]]))
+    arrays = np.tile(X.data, 10**5), np.zeros(2 * 10**5, np.int32), np.arange(2 * 10**5 + 1)
+    X = sparse.csr_array(arrays, shape=(2 * 10**5, 1))
+    for Y, entries in ((None, "19999900000 pairs"), (X[: 10**5], "20000000000 pairs")):
+        with pytest.raises(MemoryError, match=rf"{entries} needs .* GiB"):
+            unitdot.cosine_pairs(X, Y, threshold=threshold, zero=zero)
+
+
+@pytest.mark.parametrize(
+    ("rows", "threshold", "options"),
+    [
+        ([[1, 0], [-1, 0]], 0, {}),  # below the threshold
+        ([[1, 0], [0, 0]], -1, {"zero": "nan"}),
+        ([[1, 0], [np.nan, 0]], -1, {"check_finite": False}),
+    ],
+)
+def test_pairs_are_counted_where_some_may_not_reach_the_threshold(
+    rows, threshold, options, monkeypatch
+):
+    X = csr(np.repeat(np.array(rows, float), [1, 2999], axis=0))
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 1 << 15)
+    monkeypatch.setattr(_memory, "UNCHECKED", 1 << 14)
+    Y = csr(np.array(rows[:1], float))
+    assert len(pairs(X, Y, threshold, **options)[0]) == 1
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")

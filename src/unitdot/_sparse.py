@@ -19,6 +19,8 @@ Triplet = tuple[Array, Array, Array]
 
 # thresholds that a zero similarity reaches, or all but reaches, have every pair computed
 BRUTE_FORCE = 1e-5
+# results with more entries, rows or columns have indices of 64 bits
+MOST_FOR_INT32 = np.iinfo(np.int32).max
 # between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
 FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
 LONG, SHORT = 0.2, 0.05
@@ -150,6 +152,7 @@ def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) ->
     threshold = float(problem.dtype.type(threshold))
     if threshold > BRUTE_FORCE:
         return _join(problem, threshold, report)
+    _check_room_for_all(problem, threshold, options.zero == "nan")
     return _every_pair(problem, threshold, report, _no_pairs(problem))
 
 
@@ -222,6 +225,20 @@ def _grow(arrays: Triplet, length: int) -> None:
         array.resize(length, refcheck=False)
 
 
+def _check_room_for_all(problem: Problem, threshold: float, nan_for_zero: bool) -> None:
+    """Where every pair is certain to reach the threshold, refuse too many before they are counted.
+
+    Not certain: a similarity that may be NaN, or below a threshold above -1.
+    """
+    found = problem.X.found | problem.Y.found
+    perhaps_nan = found & Found.NOT_FINITE or (nan_for_zero and found & Found.ZERO_ROW)
+    if threshold <= (-1 if found & Found.NEGATIVE else 0) and not perhaps_nan:
+        n_X, n_Y = problem.shape
+        length = n_X * (n_X - 1) // 2 if problem.same else n_X * n_Y
+        size = length * (16 + problem.dtype.itemsize)
+        _memory.check(size, f"the result of {length} pairs")
+
+
 def _no_pairs(problem: Problem) -> Triplet:
     return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype)
 
@@ -264,7 +281,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
         kernels.count_entries(problem.X, block, rows.start, rows.stop, counts, problem.threads)
         last = block
     total = int(counts.sum())
-    small = max(total, *problem.shape) <= np.iinfo(np.int32).max
+    small = max(total, *problem.shape) <= MOST_FOR_INT32
     integer = np.dtype(np.int32 if small else np.int64)
     _memory.check(
         total * (problem.dtype.itemsize + integer.itemsize),
