@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import sys
 
 import numpy as np
@@ -246,3 +247,9 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
 def test_charts_without_matplotlib_are_named_as_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert charts.draw([], tmp_path) == "charts: none, matplotlib is missing"
+
+
+def test_charts_without_arguments_say_how_to_call_them(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["charts", "folder"])
+    with pytest.raises(SystemExit, match=r"^usage: .*FOLDER RESULTS"):
+        runpy.run_module("benchmarks.charts", run_name="__main__")

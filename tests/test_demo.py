@@ -154,6 +154,13 @@ def test_help_names_every_command(capsys):
     assert "info" in capsys.readouterr().out
 
 
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"unitdot {unitdot.__version__}\n"
+
+
 def test_main_returns_its_status(capsys):
     assert main(["info"]) == 0
     assert unitdot.show_config(mode="dicts")["instruction_set"] in capsys.readouterr().out
