@@ -118,7 +118,7 @@ def test_frames_of_nullable_columns_are_told_what_to_do(name):
     frame = pd.DataFrame(GOOD["X"]).convert_dtypes().astype("Float64")
     message = refused(name, TypeError, r"\bX\b", X=frame)
     assert 'X.to_numpy(dtype="float64", na_value=' in message
-    function(name)(frame.to_numpy(dtype="float64", na_value=0), GOOD["Y"])
+    function(name)(frame.to_numpy("float64", na_value=0), GOOD["Y"], **OWN.get(name, {}))
     assert "to_numpy" not in refused(name, TypeError, r"\bX\b", X=GOOD["X"].astype(object))
 
 
