@@ -2,8 +2,9 @@
 
 import json
 import os
-import runpy
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -249,7 +250,12 @@ def test_charts_without_matplotlib_are_named_as_missing(tmp_path, monkeypatch):
     assert charts.draw([], tmp_path) == "charts: none, matplotlib is missing"
 
 
-def test_charts_without_arguments_say_how_to_call_them(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["charts", "folder"])
-    with pytest.raises(SystemExit, match=r"^usage: .*FOLDER RESULTS"):
-        runpy.run_module("benchmarks.charts", run_name="__main__")
+def test_charts_without_arguments_say_how_to_call_them():
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.charts", "folder"],
+        cwd=Path(charts.__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("usage: python -m benchmarks.charts FOLDER RESULTS")
