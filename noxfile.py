@@ -26,6 +26,7 @@ KERNEL_TESTS = [
 ]
 KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]
 ARM = Path("build/arm").resolve()
+LARGEST_WHEEL = 3_000_000  # bytes
 
 
 @nox.session
@@ -39,6 +40,10 @@ def wheel(session):
         (plain,) = Path("dist").glob("*-linux_*.whl")
         session.run("auditwheel", "repair", "--wheel-dir", "dist", str(plain))
         plain.unlink()
+    (built,) = Path("dist").glob("*.whl")
+    session.log(f"{built.name}: {built.stat().st_size:,} bytes")
+    if built.stat().st_size >= LARGEST_WHEEL:
+        session.error(f"expected fewer than {LARGEST_WHEEL:,}")
 
 
 @nox.session(python=PYTHONS, requires=["wheel"])

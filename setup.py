@@ -63,6 +63,8 @@ ABI3 = (
     and not os.environ.get("UNITDOT_NO_ABI3")
 )
 LIMITED_API = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
+# Cython's own code for memoryviews and functions: in a module of its own, not in each
+SHARED = "unitdot._kernels._cyutility"
 # for the compiler and for the linker; Apple's Clang has OpenMP without its library
 OPENMP_FLAGS = {
     "gnu": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
@@ -118,6 +120,8 @@ class BuildKernels(build_ext):
             extension.include_dirs.append(str(SOURCES))
             extension.extra_link_args += DEBUG_FLAGS[DEBUG]
             extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
+            if gnu and extension.name == SHARED:  # a third smaller, and no call is slower
+                extension.extra_compile_args.append("-Os")
             extension.extra_compile_args += openmp
             extension.extra_link_args += link_openmp
         super().build_extensions()
@@ -127,6 +131,11 @@ class BuildKernels(build_ext):
         from Cython.Compiler.Main import compile as cython_compile
         from Cython.Compiler.Options import get_directive_defaults
 
+        own = self.generated / f"{extension.name.rpartition('.')[2]}.c"
+        if extension.name == SHARED:
+            command = [sys.executable, "-m", "cython", "generate-shared", str(own)]
+            subprocess.run([*command, "--module-name", SHARED], check=True)
+            return str(own)
         # of memoryviews; a comment in a .pyx would win over what is said here
         for check in ("boundscheck", "initializedcheck"):
             get_directive_defaults()[check] = DEBUG == "bounds"
@@ -142,10 +151,10 @@ class BuildKernels(build_ext):
                 full_module_name=name,
                 include_path=["src"],
                 output_file=str(c_file.resolve()),
+                shared_utility_qualified_name=SHARED,
             )
             if result.num_errors:
                 sys.exit(f"Cython found {result.num_errors} errors in {pyx}")
-        own = self.generated / f"{extension.name.rpartition('.')[2]}.c"
         if own != c_file:
             shutil.copy2(c_file, own)
         return str(own)
@@ -174,11 +183,11 @@ class BuildKernels(build_ext):
         return [], []
 
 
-def module(name, source, macros=(), flags=()):
-    """One of the compiled modules."""
+def module(name, source=None, macros=(), flags=()):
+    """One of the compiled modules; without a source, the one that Cython writes itself."""
     return Extension(
         f"unitdot._kernels.{name}",
-        [str(SOURCES / source)],
+        [str(SOURCES / source)] if source else [],
         depends=[str(path) for path in sorted(SOURCES.iterdir())],
         define_macros=[*LIMITED_API, *macros],
         extra_compile_args=list(flags),
@@ -197,6 +206,7 @@ def kernel_module(isa, flags, precision, macros):
 
 setup(
     ext_modules=[
+        module(SHARED.rpartition(".")[2]),
         module("cpu", "cpu.pyx"),
         module("api", "api.pyx"),
         module("sparse", "sparse.pyx"),

@@ -218,4 +218,6 @@ CHARTS = {
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: python -m benchmarks.charts FOLDER RESULTS.json ...")
     print(draw([json.loads(Path(file).read_text()) for file in sys.argv[2:]], Path(sys.argv[1])))

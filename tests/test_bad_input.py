@@ -59,7 +59,7 @@ def test_different_feature_counts(name, argument, shape):
 )
 @pytest.mark.parametrize("name", EVERY)
 def test_zero_features(name, empty):
-    refused(name, ValueError, r"\b[XY]\b.*(feature|axes|one vector)", X=empty, Y=empty)
+    refused(name, ValueError, r"\b[XY]\b.*(feature|axis|axes|one vector)", X=empty, Y=empty)
 
 
 @pytest.mark.parametrize("name", MATRIX)
@@ -110,6 +110,16 @@ def test_frames_with_text_or_missing_values(name, argument):
     for column in (["a", "b"], [1.0, None], pd.array([1, None], dtype="Int64")):
         frame = pd.DataFrame({"number": [1.0, 2.0], "other": column})
         refused(name, (TypeError, ValueError), rf"\b{argument}\b", **{argument: frame})
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_frames_of_nullable_columns_are_told_what_to_do(name):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(GOOD["X"]).convert_dtypes().astype("Float64")
+    message = refused(name, TypeError, r"\bX\b", X=frame)
+    assert 'X.to_numpy(dtype="float64", na_value=' in message
+    function(name)(frame.to_numpy("float64", na_value=0), GOOD["Y"], **OWN.get(name, {}))
+    assert "to_numpy" not in refused(name, TypeError, r"\bX\b", X=GOOD["X"].astype(object))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -252,7 +262,7 @@ def test_different_feature_counts_of_matrices(name, argument, shape):
     ],
 )
 def test_what_is_no_matrix(name, argument, shape):
-    message = refused(name, ValueError, rf"\b{argument}\b.*axes", **{argument: np.ones(shape)})
+    message = refused(name, ValueError, rf"\b{argument}\b.*ax[ei]s", **{argument: np.ones(shape)})
     assert str(shape) in message
 
 
@@ -293,10 +303,24 @@ def test_k_beyond_the_candidates(rows, k, include_self):
 @pytest.mark.parametrize("value", [None, 1, 0, "yes", [], np.nan])
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [("cosine_top_k", "include_self"), *((name, "check_finite") for name in EVERY)],
+    [
+        ("cosine_top_k", "include_self"),
+        ("cosine_similarity", "dense_output"),
+        *((name, "check_finite") for name in EVERY),
+    ],
 )
 def test_flags(name, argument, value):
     refused(name, TypeError, argument, **{argument: value})
+
+
+@pytest.mark.parametrize("Y_is", ["Y", "X"])
+def test_include_self_is_for_one_set_of_rows(Y_is):
+    refused("cosine_top_k", ValueError, "include_self", Y=GOOD[Y_is], include_self=True, k=1)
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_one_axis_is_not_called_axes(name):
+    refused(name, ValueError, r"\bY has 1 axis \(", Y=GOOD["Y"][0])
 
 
 @pytest.mark.parametrize(

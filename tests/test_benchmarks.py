@@ -2,7 +2,9 @@
 
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -246,3 +248,14 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
 def test_charts_without_matplotlib_are_named_as_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert charts.draw([], tmp_path) == "charts: none, matplotlib is missing"
+
+
+def test_charts_without_arguments_say_how_to_call_them():
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.charts", "folder"],
+        cwd=Path(charts.__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("usage: python -m benchmarks.charts FOLDER RESULTS")

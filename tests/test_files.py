@@ -342,7 +342,7 @@ class TestParquet:
 
 def test_parquet_without_pyarrow(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    Path("X.parquet").touch()
+    Path("X.parquet").write_bytes(b"PAR1")
     fails("X.parquet", "needs pyarrow", "pip install 'unitdot[parquet]'")
     with pytest.raises(InputError, match=r"^out.parquet: needs pyarrow"):
         _output.check(Path("out.parquet"), False, [])
@@ -362,6 +362,9 @@ class TestCsv:
     def test_numbers(self, text):
         assert_same_bits(_files.read(csv(text)), np.array([[1, 2], [3, 4.5]]))
 
+    def test_a_first_vector_that_counts_from_zero(self):
+        assert_same_bits(_files.read(csv("0.0,1,2\n")), np.array([[0.0, 1, 2]]))
+
     def test_bits_come_back(self):
         np.savetxt("X.csv", X, delimiter=",", fmt="%.9g")
         assert_same_bits(_files.read(Path("X.csv")).astype(np.float32), X)
@@ -377,9 +380,13 @@ class TestCsv:
             ("1,\n", ["line 1, field 2 is ''"]),
             ("1 2\n3 4\n", ["field 1 is '3 4'"]),
             ("# 1\n1\n#\n", ["line 3, field 1 is '#'"]),
-            ("0,1,2\n.5,.5,.5\n", ["line 1 counts", "header=False"]),
+            ("0,1,2\n.5,.5,.5\n", ["line 1 counts", "header=False", "0.0"]),
             (",a,b\n0,.5,.5\n", ["column 1", "index=False"]),
-            ("", ["shape"]),
+            ("0;1\n2;3\n", ["line 1 has ';'", "commas"]),
+            ("0,5;1,5\n2,5;3\n", ["line 1, field 2 is '5;1'", "decimal point"]),
+            ("a\tb\n0.5\t1\n", ["line 1 has '\\t'", "commas"]),
+            ("", ["is empty"]),
+            ("\n", ["shape"]),
             ("a,b\n", ["shape"]),
             ("1,2\n\0,3\n", []),
             ("1,2\n" + "x" * 1000 + ",3\n", ["line 2"]),

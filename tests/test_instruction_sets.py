@@ -1,6 +1,9 @@
 """The instruction set is chosen once, at import; it can be forced, and it is reported."""
 
+import os
 import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -38,6 +41,21 @@ def test_unknown_or_unsupported_is_an_import_error_that_lists_the_others(name):
     last_line = run.stderr.strip().splitlines()[-1]
     assert last_line.startswith("ImportError")
     assert all(word in last_line for word in ("UNITDOT_ISA", name, *ISAS))
+
+
+@pytest.mark.parametrize("command", ["-m unitdot", "-W error -m unitdot", "script"])
+def test_unknown_is_one_line_of_the_command_line(command, tmp_path):
+    script = tmp_path / "unitdot"  # as pip writes it
+    script.write_text("import sys\nfrom unitdot.__main__ import main\nsys.exit(main())\n")
+    command = [str(script)] if command == "script" else command.split()
+    environment = os.environ | {"UNITDOT_ISA": "sse9"}
+    run = subprocess.run(
+        [sys.executable, *command, "info"], env=environment, capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.startswith("unitdot: error: UNITDOT_ISA='sse9' is not")
+    assert run.stderr.count("\n") == 1
 
 
 def test_use_isa_switches_and_restores():

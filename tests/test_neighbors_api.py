@@ -1,5 +1,7 @@
 """What cosine_top_k and cosine_pairs take and give beside the values; scikit-learn agrees."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,13 @@ def test_sparse_array_of_pairs(threshold, symmetric):
     expected = np.triu(expected, 1)
     assert_same_bits(graph.toarray(), expected + expected.T if symmetric else expected)
     assert graph.has_canonical_format
+
+
+def test_sparse_array_without_scipy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.sparse", None)
+    pairs = unitdot.cosine_pairs(normal((5, 4)), threshold=0)
+    with pytest.raises(ImportError, match=r"to_csr\(\).*pip install scipy"):
+        pairs.to_csr()
 
 
 def test_sparse_array_of_two_matrices():

@@ -26,6 +26,17 @@ def test_error_names_argument_row_and_column(name, dtype, argument, bad, place, 
     assert re.findall(r"\b\d+\b", str(error.value)) == [str(i) for i in place]
 
 
+@pytest.mark.parametrize("place", [(1, 2), (4, 0), (3, 1, 2), (0, 4, 1), (1, 0, 3, 2)])
+@pytest.mark.parametrize("name", PAIRED)
+def test_error_names_the_place_in_the_caller_s_own_axes(name, place):
+    Y = normal([i + 2 for i in place])
+    Y[place] = np.nan
+    for axis in range(-Y.ndim, Y.ndim):
+        with pytest.raises(ValueError, match=r"\bY holds\b") as error:
+            function(name)(np.ones_like(Y), Y, axis=axis)
+        assert re.findall(r"\b\d+\b", str(error.value)) == [str(i) for i in place]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_first_in_row_order_is_named(name, order, isa):

@@ -124,6 +124,18 @@ def test_raise_in_a_self_join_names_its_argument(name, isa):
             function(name)(X, Y, zero="raise")
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("name", PAIRED)
+def test_raise_names_the_place_in_the_caller_s_own_axes(name, axis):
+    place = [1, 3, 2]
+    place[axis] = slice(None)
+    Y = normal((3, 5, 4))
+    Y[tuple(place)] = 0
+    words = {0: "row 3, column 2", 1: "matrix 1, row :, column 2", 2: "matrix 1, row 3,"}[axis]
+    with pytest.raises(ValueError, match=f"Y has a zero row, .*{words}"):
+        function(name)(np.ones_like(Y), Y, axis=axis, zero="raise")
+
+
 @pytest.mark.parametrize("name", MATRIX)
 @pytest.mark.parametrize("n_samples", [17, 900])
 def test_raise_comes_before_any_output(name, n_samples, isa):

@@ -79,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="unitdot",
         description="Cosine similarity. Without a command: a demonstration on real data.",
     )
+    parser.add_argument("--version", action="version", version=f"unitdot {unitdot.__version__}")
     parser.set_defaults(run=_run_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _commands.add_top_k(commands)

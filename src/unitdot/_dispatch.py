@@ -5,10 +5,12 @@ The best that this build and this machine share is taken; ``UNITDOT_ISA`` forces
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -52,11 +54,21 @@ def _choose() -> str:
     offered = available_isas()
     forced = os.environ.get("UNITDOT_ISA")
     if forced is not None and forced not in offered:
-        raise ImportError(
+        message = (
             f"UNITDOT_ISA={forced!r} is not an instruction set that this build and this machine "
             f"offer: {', '.join(offered)}"
         )
+        if _is_the_command():  # whose main() comes too late to catch it
+            print(f"unitdot: error: {message}", file=sys.stderr)
+            sys.exit(2)
+        raise ImportError(message)
     return forced if forced is not None else offered[0]
+
+
+def _is_the_command() -> bool:
+    """Whether this process is ``unitdot`` or ``python -m unitdot``."""
+    program = sys.argv[0] if sys.argv else ""  # "-m" while Python looks for the module
+    return Path(program).stem == "unitdot" or (program == "-m" and "unitdot" in sys.orig_argv)
 
 
 _isa = _choose()

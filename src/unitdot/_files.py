@@ -61,6 +61,8 @@ def read(path: Path, column: str | None = None) -> Any:
     suffix = known_suffix(path, FORMATS)
     vectors: Any
     with path.open("rb"), errors_name(path):  # opened for the system's own words, if it cannot be
+        if not path.stat().st_size:
+            raise InputError(f"is empty; expected {FORMATS[suffix]}")
         if suffix == ".npy":
             vectors = _read_npy(path)
         elif suffix == ".npz":
@@ -233,10 +235,13 @@ def _read_csv(path: Path) -> Array:
     with path.open(encoding="utf-8-sig", newline="") as file:
         first = next(csv.reader(file), [])
     header = bool(first) and not any(map(_is_numeral, first))
+    if len(first) == 1 and (mark := next((mark for mark in ";\t" if mark in first[0]), "")):
+        raise InputError(f"line 1 has {mark!r} and no comma; expected commas between numbers")
     if len(first) > 1 and first == [str(i) for i in range(len(first))]:
         raise InputError(
             f"line 1 counts from 0 to {len(first) - 1}, as pandas numbers columns; expected "
-            f"names of columns, or vectors only (DataFrame.to_csv: header=False, index=False)"
+            f"names of columns, or vectors only (DataFrame.to_csv: header=False, index=False); "
+            f"if it is a vector, write its zero as 0.0"
         )
     if header and not first[0]:
         raise InputError(
@@ -268,8 +273,10 @@ def _bad_line(path: Path, header: bool) -> InputError | None:
                 )
             for place, field in enumerate(fields, 1):
                 if not _is_numeral(field):
+                    hint = ", with a decimal point, and commas between numbers" * (";" in field)
                     return InputError(
-                        f"line {lines.line_num}, field {place} is {field[:40]!r}; expected a number"
+                        f"line {lines.line_num}, field {place} is {field[:40]!r}; "
+                        f"expected a number{hint}"
                     )
     return None
 

@@ -135,7 +135,7 @@ def as_array(argument: Any, name: str) -> Array:
     """`argument` as an ndarray of a dtype in KINDS, not copied."""
     array = argument if type(argument) is np.ndarray else _convert(argument, name)
     if array.dtype not in KINDS:
-        array = _with_known_dtype(array, name)
+        array = _with_known_dtype(array, name, hasattr(argument, "to_numpy"))
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar; expected a vector, a matrix or a stack of matrices")
     return array
@@ -146,8 +146,14 @@ def as_matrix(argument: Any, name: str, vector: bool) -> Array:
     array = as_array(argument, name)
     if array.ndim != 2 and not (vector and array.ndim == 1):
         expected = "a vector or a matrix" if vector else "a matrix"
-        raise ValueError(f"{name} has {array.ndim} axes (shape {array.shape}); expected {expected}")
+        raise axes_error(name, array.shape, expected)
     return array
+
+
+def axes_error(name: str, shape: Shape, expected: str) -> ValueError:
+    """The error for an argument with too many axes, or too few."""
+    axes = f"{len(shape)} {'axis' if len(shape) == 1 else 'axes'}"
+    return ValueError(f"{name} has {axes} (shape {shape}); expected {expected}")
 
 
 def _convert(argument: Any, name: str) -> Array:
@@ -163,7 +169,7 @@ def _convert(argument: Any, name: str) -> Array:
         ) from error
 
 
-def _with_known_dtype(array: Array, name: str) -> Array:
+def _with_known_dtype(array: Array, name: str, frame: bool) -> Array:
     dtype = array.dtype
     if dtype.name == "bfloat16":
         return array.view(_BFLOAT16)
@@ -174,6 +180,8 @@ def _with_known_dtype(array: Array, name: str) -> Array:
     raise TypeError(
         f"{name} holds {what.get(dtype.kind, 'elements')} (dtype {dtype}); expected real numbers: "
         f"bool, integers, float16, bfloat16, float32 or float64"
+        + f'; try {name}.to_numpy(dtype="float64", na_value=...)'
+        * frame
     )
 
 
@@ -196,20 +204,20 @@ def check_features(X: Shaped, Y: Shaped) -> None:
         raise ValueError(f"X has 0 features (shape {X.shape}); expected at least 1")
 
 
-def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array]:
-    """Both with as many axes as their broadcast has, and `axis` of that moved to the end."""
+def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array, int]:
+    """Both with all axes of their broadcast, `axis` moved to the end; and `axis` below 0."""
     try:
         axis = operator.index(axis)
     except TypeError as error:
         raise TypeError(f"axis is {axis!r}; expected an integer") from error
     if axis == -1 and X.ndim == Y.ndim:
-        return X, Y
+        return X, Y, -1
     ndim = max(X.ndim, Y.ndim)
     if not -ndim <= axis < ndim:
         raise ValueError(f"axis is {axis}; expected -{ndim} to {ndim - 1} for {ndim}-D input")
     X = X[(None,) * (ndim - X.ndim)]
     Y = Y[(None,) * (ndim - Y.ndim)]
-    return np.moveaxis(X, axis, -1), np.moveaxis(Y, axis, -1)
+    return np.moveaxis(X, axis, -1), np.moveaxis(Y, axis, -1), axis % ndim - ndim
 
 
 def broadcast(X_shape: Shape, Y_shape: Shape) -> Shape:
@@ -290,40 +298,47 @@ def _overlaps_itself(out: Array) -> bool:
 
 
 def check_is_finite(
-    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape
+    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape, axis: int = -1
 ) -> None:
     """Raise for the first NaN or infinity of (name, view, kind)s, the index-th of their stacks."""
     for name, view, kind in matrices:
         found = kernels.first_not_finite(view, kind)
         if found is not None:
-            raise not_finite_error(name, *found, index)
+            raise not_finite_error(name, *found, index, axis)
 
 
-def not_finite_error(name: str, row: int, column: int, index: Shape = ()) -> ValueError:
+def not_finite_error(
+    name: str, row: int, column: int, index: Shape = (), axis: int = -1
+) -> ValueError:
     """The error for a NaN or an infinity in the index-th matrix of a stack."""
     return ValueError(
-        f"{name} holds a NaN or an infinity at {_place(index)}row {row}, "
-        f"column {column}; expected finite numbers (or check_finite=False)"
+        f"{name} holds a NaN or an infinity at {_place([*index, row], column, axis)}; "
+        f"expected finite numbers (or check_finite=False)"
     )
 
 
 def raise_zero_row(
-    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape
+    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape, axis: int = -1
 ) -> None:
     """Raise for the first zero row."""
     for name, view, kind in matrices:
         row = kernels.first_zero_row(view, kind)
         if row is not None:
-            raise zero_row_error(name, row, index)
+            raise zero_row_error(name, row, index, axis)
 
 
-def zero_row_error(name: str, row: int, index: Shape = ()) -> ValueError:
+def zero_row_error(name: str, row: int, index: Shape = (), axis: int = -1) -> ValueError:
     """The error for a zero row in the index-th matrix of a stack."""
+    place = _place([*index, row], ":", axis).removesuffix(", column :")
     return ValueError(
-        f"{name} has a zero row, {_place(index)}row {row}, whose cosine is undefined; "
+        f"{name} has a zero row, {place}, whose cosine is undefined; "
         f'expected nonzero rows with zero="raise"'
     )
 
 
-def _place(index: Shape) -> str:
-    return f"matrix {', '.join(map(str, index))}, " if index else ""
+def _place(index: list[int], feature: int | str, axis: int) -> str:
+    """The place in the caller's own array, whose features are on `axis`, counted from the end."""
+    place = list(map(str, index))
+    place.insert(len(index) + 1 + axis, str(feature))
+    *matrix, row, column = place
+    return (f"matrix {', '.join(matrix)}, " if matrix else "") + f"row {row}, column {column}"

@@ -100,6 +100,8 @@ class Pairs(_PairsFields):  # numpydoc ignore=PR01
         ------
         ValueError
             For `symmetric` where the pairs are not of one set of rows with itself.
+        ImportError
+            Where SciPy is not installed.
 
         Examples
         --------
@@ -110,7 +112,10 @@ class Pairs(_PairsFields):  # numpydoc ignore=PR01
                [0., 0., 0.],
                [1., 0., 0.]])
         """
-        from scipy.sparse import coo_array
+        try:
+            from scipy.sparse import coo_array
+        except ImportError as error:
+            raise ImportError("to_csr() needs the package scipy: pip install scipy") from error
 
         rows, columns, similarities = self
         if symmetric:
@@ -157,7 +162,7 @@ def cosine_top_k(
     k : int, default=10
         Neighbours of each row, 1 to the number of candidates.
     include_self : bool, default=False
-        Without `Y`, let a row be its own neighbour.
+        Let a row be its own neighbour; for `X` without `Y`.
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).
@@ -179,7 +184,8 @@ def cosine_top_k(
     Raises
     ------
     ValueError
-        For `k` larger than the number of candidates, and as :func:`cosine_similarity`.
+        For `k` larger than the number of candidates, `include_self` beside a `Y`, and as
+        :func:`cosine_similarity`.
     TypeError, MemoryError
         As :func:`cosine_similarity`.
 
@@ -204,6 +210,8 @@ def cosine_top_k(
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
     include_self = _inputs.check_flag(include_self, "include_self")
+    if include_self and Y is not None:
+        raise ValueError("include_self is True beside a Y; expected False, or X without Y")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         from unitdot import _sparse
 
@@ -339,9 +347,7 @@ def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options
         Y = X.__class__(X)  # another matrix of the same arrays: two sets of rows, not one
     for name, side in zip("XY", sides, strict=True):
         if np.ndim(side) != 2:
-            raise ValueError(
-                f"{name} has {np.ndim(side)} axes (shape {np.shape(side)}); expected a matrix"
-            )
+            raise _inputs.axes_error(name, np.shape(side), "a matrix")
     with reporting(progress, "pairs") as report:
         found = _sparse.pairs(X, Y, _clipped(limit), report, options)
     n, m = (int(np.shape(side)[0]) for side in sides)

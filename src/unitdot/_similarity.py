@@ -297,6 +297,7 @@ def _sparse() -> Any:
 
 def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
+    dense_output = _inputs.check_flag(dense_output, "dense_output")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         return _sparse().full(X, Y, dense_output, distance, out, options)
     same = Y is None or Y is X
@@ -330,14 +331,14 @@ def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         return _sparse().paired(X, Y, axis, distance, options)
     X, Y = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
-    X, Y = _inputs.features_last(X, Y, axis)
+    X, Y, axis = _inputs.features_last(X, Y, axis)
     _inputs.check_features(X, Y)
     wide = _inputs.compute_wide(X, Y)
     shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1])
     result = _inputs.result_array(shape, _inputs.result_dtype(wide, options), None)
     matrices = result.reshape(*shape[:-1], 1, *(shape[-1:] or (1,)))
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
-    _call_stack("paired", stack_X, stack_Y, False, matrices, distance, wide, options, False)
+    _call_stack("paired", stack_X, stack_Y, False, matrices, distance, wide, options, False, axis)
     return result if result.ndim else result[()]
 
 
@@ -351,8 +352,12 @@ def _call_stack(
     wide: bool,
     options: Options,
     keep_out: bool,
+    axis: int = -1,
 ) -> None:
-    """A call for every matrix of a stack; with `keep_out`, after all have been found good."""
+    """A call for every matrix of a stack; with `keep_out`, after all have been found good.
+
+    `axis` is where the caller had the features, for errors.
+    """
     if not out.size and not keep_out:
         return
     lead = out.shape[:-2]
@@ -365,7 +370,8 @@ def _call_stack(
     if keep_out:
         careful = {i: examine(X[i], Y[i], same, wide, options, i) for i in _indices(lead)}
     for i in _indices(lead) if out.size else ():
-        _call(name, X[i], Y[i], same, out[i], distance, wide, options, careful.get(i, False), i)
+        ready = careful.get(i, False)
+        _call(name, X[i], Y[i], same, out[i], distance, wide, options, ready, i, axis)
 
 
 def _indices(lead: Shape) -> Iterable[Shape]:
@@ -383,6 +389,7 @@ def _call(
     options: Options,
     careful: bool = False,
     index: Shape = (),
+    axis: int = -1,
 ) -> None:
     """Fill `out`, a matrix, by the kernel of this name."""
     kernels = _dispatch.kernels(wide)
@@ -393,10 +400,10 @@ def _call(
     nan = options.zero == "nan"
     found = run(*x, *y, view, same, distance, nan, careful, threads)
     if found & kernels.NEEDS_CARE:
-        react(kernels, found, x, y, options, index)
+        react(kernels, found, x, y, options, index, axis)
         found = run(*x, *y, view, same, distance, nan, True, threads)
     if found:
-        react(kernels, found, x, y, options, index)
+        react(kernels, found, x, y, options, index, axis)
 
 
 def examine(
@@ -412,14 +419,20 @@ def examine(
 
 
 def react(
-    kernels: _dispatch.Kernels, found: int, x: View, y: View, options: Options, index: Shape
+    kernels: _dispatch.Kernels,
+    found: int,
+    x: View,
+    y: View,
+    options: Options,
+    index: Shape,
+    axis: int = -1,
 ) -> None:
     """Raise for what a kernel found, where the options ask for it."""
     matrices = [("X", *x)] if y is x else [("X", *x), ("Y", *y)]
     if found & kernels.NEEDS_CARE and options.check_finite:
-        _inputs.check_is_finite(kernels, matrices, index)
+        _inputs.check_is_finite(kernels, matrices, index, axis)
     if options.zero == "raise" and found:
-        _inputs.raise_zero_row(kernels, matrices, index)
+        _inputs.raise_zero_row(kernels, matrices, index, axis)
 
 
 def views(X: Array, Y: Array, same: bool) -> tuple[View, View]:

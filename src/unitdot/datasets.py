@@ -47,8 +47,9 @@ def load_stdlib_docs() -> StdlibDocs:
     -----
     Texts and names come from CPython 3.11 (PSF licence). The embeddings are those of the
     BERT-family model all-MiniLM-L6-v2 [1]_ (Apache-2.0), mean-pooled over the tokens, not
-    normalised, in float16. The model does not tell upper from lower case. ``README.md`` and
-    ``LICENSE-python.txt``, beside the data file, hold the provenance and the licence.
+    normalised; they are kept to 8 bits a number. The model does not tell upper from lower case.
+    ``README.md`` and ``LICENSE-python.txt``, beside the data file, hold the provenance and the
+    licence, and what the 8 bits cost.
 
     References
     ----------
@@ -66,7 +67,7 @@ def load_stdlib_docs() -> StdlibDocs:
     path = files("unitdot") / "data" / "stdlib_docs.npz"
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return StdlibDocs(
-            archive["embeddings"],
+            (archive["embeddings"] * archive["scales"][:, None]).astype(np.float16),
             names=_lines(archive["names"]),
             texts=_lines(archive["texts"]),
         )

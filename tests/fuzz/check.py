@@ -83,7 +83,7 @@ def own_options(c, name, X, Y, axis):
     """What only this function takes, and the error that it deserves, or None."""
     if name == "cosine_top_k":
         k = c.below(4) + 1 if c.byte() % 2 else c.below(140)
-        include_self = c.byte() % 2 == 1
+        include_self = c.byte() % 2 == 1 and Y is None
         candidates = len(second(X, Y).value) - (Y is None and not include_self)
         error = None if 1 <= k <= candidates else ValueError
         return {"k": k, "include_self": include_self}, error
