@@ -81,7 +81,8 @@ def main(tool, *arguments):
     base = ROOT / "build" / tool
     variables = environment(tool)
     preload = variables.pop("LD_PRELOAD", "")
-    variables = {**os.environ, **variables, "UNITDOT_DEBUG": tool}
+    # threads that have nothing to do sleep: under these tools they would spin for long
+    variables = {"OMP_WAIT_POLICY": "passive", **os.environ, **variables, "UNITDOT_DEBUG": tool}
     build = [sys.executable, "setup.py", "-q", "build", "--build-base", str(base)]
     subprocess.run(build, check=True, cwd=ROOT, env=variables)
     (library,) = base.glob("lib*")

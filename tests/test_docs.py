@@ -115,3 +115,15 @@ def test_pictures_are_there_and_small():
     for page in DOCS.glob("*.md"):
         for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8")):
             assert 0 < (DOCS / picture).stat().st_size < 100_000
+
+
+def test_tests_that_pages_name_are_there():
+    """What a page says is proven by a test is; a name may end in an ellipsis."""
+    named = 0
+    for page in [*DOCS.glob("*.md"), PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"]:
+        text = page.read_text("utf-8")
+        for file, test, cut in re.findall(r"\b(test_\w+\.py)(?:::(\w+)(…)?)?", text):
+            source = (PROJECT / "tests" / file).read_text("utf-8")
+            assert re.search(rf"^ *def {test}{'' if cut or not test else '[(]'}", source, re.M)
+            named += 1
+    assert named > 50

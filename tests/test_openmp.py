@@ -43,8 +43,10 @@ IN_TURN = """
 def test_in_turn_with_another_package(peer, we_come_first):
     pytest.importorskip(peer)
     first, second = (OURS, PEERS[peer]) if we_come_first else (PEERS[peer], OURS)
-    # a hang is a TimeoutExpired
-    run = run_python(IN_TURN.format(first=first, second=second), OMP_NUM_THREADS="2", timeout=120)
+    code = IN_TURN.format(first=first, second=second)
+    # a hang is a TimeoutExpired; the threads of two runtimes that spin are slow on a busy machine
+    waiting = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "passive"}
+    run = run_python(code, **waiting, timeout=120)
     assert run.returncode == 0, run.stderr
 
 

@@ -74,6 +74,17 @@ def test_broken_parts():
         unitdot.cosine_similarity(coo)
 
 
+@pytest.mark.parametrize("kind", ["csr", "csc", "bsr", "dia"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8"])
+def test_values_in_the_other_byte_order(dtype, kind):
+    """SciPy makes no such matrix, but holds one whose values were set so."""
+    native = sparse.csr_array(np.eye(6, 8) + np.eye(6, 8, 2)).astype(dtype).asformat(kind)
+    swapped = native.copy()
+    swapped.data = data = native.data.astype(native.dtype.newbyteorder())
+    assert_same_bits(unitdot.cosine_similarity(swapped), unitdot.cosine_similarity(native))
+    assert swapped.data is data
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("call", CALLS)

@@ -1,5 +1,6 @@
 """Checking of SciPy's sparse matrices and arrays: CSR leaves it as the sparse kernels read it."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -53,6 +54,9 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
     else:
         if argument.format != "csr":
             _check_other_format(argument, name)
+            if not argument.dtype.isnative:  # which SciPy lets in, but does not copy
+                argument = copy(argument)
+                argument.data = argument.data.astype(argument.dtype.newbyteorder("="))
             argument = argument.copy()  # SciPy reads what nobody can change after the check
             _check_other_format(argument, name)
             # converted first: SciPy may add duplicates up
