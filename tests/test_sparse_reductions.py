@@ -190,12 +190,12 @@ def test_vectors():
         for result, expected in zip(top_k(query, corpus), top_k(csr(X)[:1], csr(X)), strict=True):
             assert_same_bits(result, expected[0])
     for query in (csr(X), X[0], x):
-        with pytest.raises(ValueError, match=r"Y has 1 axes \(shape \(6,\)\); expected a matrix"):
+        with pytest.raises(ValueError, match=r"Y has 1 ax[ei]s \(shape \(6,\)\); expected a matrix"):
             top_k(query, sparse.coo_array(X[1]), 1)
     with pytest.raises(ValueError, match="X is one vector without Y; expected a matrix"):
         top_k(x, None, 1)
     for left, right, name in ((x, csr(X), "X"), (csr(X), x, "Y"), (x, None, "X")):
-        with pytest.raises(ValueError, match=rf"{name} has 1 axes \(shape \(6,\)\)"):
+        with pytest.raises(ValueError, match=rf"{name} has 1 ax[ei]s \(shape \(6,\)\)"):
             pairs(left, right)
 
 
