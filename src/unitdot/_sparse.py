@@ -111,7 +111,7 @@ def top_k(
     if (Y is None or Y is X) and _is_vector(X):
         raise ValueError("X is one vector without Y; expected a matrix")
     if Y is not None and np.ndim(Y) != 2:
-        raise ValueError(f"Y has {np.ndim(Y)} axes (shape {np.shape(Y)}); expected a matrix")
+        raise _inputs.axes_error("Y", np.shape(Y), "a matrix")
     problem = _prepare(X, Y, options)
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
@@ -389,10 +389,7 @@ def _side(argument: Any, name: str) -> Csr | Array:
         return _sparse_inputs.as_csr(argument, name, 1)
     array = _inputs.as_array(argument, name)
     if array.ndim > 2:
-        raise ValueError(
-            f"{name} has {array.ndim} axes (shape {array.shape}); "
-            f"expected a matrix or a vector beside a sparse matrix"
-        )
+        raise _inputs.axes_error(name, array.shape, "a matrix or a vector beside a sparse matrix")
     return array[None] if array.ndim == 1 else array
 
 
