@@ -33,7 +33,8 @@ PROBLEMS = 400
 SPARSE_FORMATS = ("csr", "csc", "coo", "lil")
 CHILD_CALLS, CHILD_SECONDS = 5, 300
 # all is warm once each problem has been drawn so many times; what may come after is fragments
-WARM, GROWTH = 20, 100  # draws, MiB
+WARM, GROWTH = 20, 40  # draws, MiB
+ARENA_MAX = -8  # of glibc's mallopt
 
 
 def random_problem(seed):
@@ -246,6 +247,8 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     options = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
+    # fragments of an arena for each thread, of which glibc makes eight times the cores, look like a leak
+    ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
     print(f"seed {options.seed}", flush=True)
     sys.exit(0 if Soak(options.seed).run(options.minutes, options.threads) else 1)
 
