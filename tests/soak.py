@@ -247,7 +247,7 @@ def main():
     parser.add_argument("--seed", type=int, default=int(time.time()), help="default: the time")
     options = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads
-    # fragments of an arena for each thread, of which glibc makes eight times the cores, look like a leak
+    # fragments of many arenas (glibc has eight for each core) would look like a leak
     ctypes.CDLL(None).mallopt(ARENA_MAX, 1)
     print(f"seed {options.seed}", flush=True)
     sys.exit(0 if Soak(options.seed).run(options.minutes, options.threads) else 1)
