@@ -5,6 +5,7 @@ cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
     CACHE = 3 << 18                  # bytes of packed X that a task keeps in its cache
     PACKED = 8 << 20                 # bytes of packed rows, a thread
+    PACKED_AND_LISTS = 23 << 19      # bytes of both, where long lists leave less for rows
     TOTALS = 2 << 20                 # bytes of unfinished dot products, a thread
     TASK_TOTALS = 1 << 18            # bytes of a task's own dot products
     WRITTEN = 16                     # panels of X a task, where the matrix is written
@@ -153,7 +154,12 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
-    cdef Py_ssize_t rows = PACKED // row_bytes * job.threads, side, padded, outputs, most = n
+    cdef Py_ssize_t rows, side, padded, outputs, most = n, packed = PACKED
+    if job.best != NULL:
+        most = n if job.same else at_least(1, at_most(n, most_lists(job)))
+        packed = at_most(packed, PACKED_AND_LISTS
+                         - most * <Py_ssize_t> bytes_of_list(job.best) // job.threads)
+    rows = at_least(PACKED // 2, packed) // row_bytes * job.threads
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
@@ -181,9 +187,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         else:
             rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
-    if job.best != NULL and not job.same:
-        most = at_least(1, most_lists(job))
-    rows_X[0] = at_most(at_most(n, most), rounded(at_least(1, at_most(rows_X[0], LONGEST))))
+    rows_X[0] = at_most(most, rounded(at_least(1, at_most(rows_X[0], LONGEST))))
     rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], LONGEST))))
 
 

@@ -68,7 +68,9 @@ def _choose() -> str:
 def _is_the_command() -> bool:
     """Whether this process is ``unitdot`` or ``python -m unitdot``."""
     program = sys.argv[0] if sys.argv else ""  # "-m" while Python looks for the module
-    return Path(program).stem == "unitdot" or (program == "-m" and "unitdot" in sys.orig_argv)
+    if program == "-m":
+        return ("-m", "unitdot") in zip(sys.orig_argv, sys.orig_argv[1:], strict=False)
+    return Path(program).stem == "unitdot"
 
 
 _isa = _choose()
