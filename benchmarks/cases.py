@@ -155,6 +155,7 @@ def all_cases(threads: int) -> list[Case]:
         _memory("memory-deep", DEEP, threads),
         _memory("memory-paired", PAIRED, threads),
         _memory("memory-top-10", TOP_10, threads),
+        _memory("memory-top-1000", TOP_1000, threads),
         _memory("memory-top-10-self", TOP_10_SELF, threads),
         _memory("memory-pairs", PAIRS, threads),
         _memory("memory-pairs-1-percent", PAIRS_1_PERCENT, None),
