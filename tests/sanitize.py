@@ -40,11 +40,12 @@ def environment(tool):
     """Variables for the build and the tests."""
     if tool == "address":
         # The C++ library too, for what is thrown through the sanitizer. Python frees little at its
-        # exit, so leaks are for other tests; memory that is refused is a MemoryError, as always.
+        # exit, so leaks are for other tests; memory that is refused is a MemoryError, as always,
+        # and a file that is cut ends the process by the signal that a test waits for.
         libraries = [ask("gcc", f"-print-file-name=lib{name}.so") for name in ("asan", "stdc++")]
         return {
             "LD_PRELOAD": " ".join(libraries),
-            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:handle_sigbus=0",
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
             "PYTHONMALLOC": "malloc",
         }
