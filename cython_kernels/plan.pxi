@@ -85,6 +85,16 @@ cdef bint can_stream(const Job* job) noexcept nogil:
             and (blocks > 1 or panels <= 4))
 
 
+cdef inline Py_ssize_t even_chunk(Py_ssize_t panels, Py_ssize_t most, int threads) noexcept nogil:
+    """The chunk, of `most` panels to half of that, whose tasks leave no thread long alone."""
+    cdef Py_ssize_t chunk, longest, best = most, shortest = panels + most
+    for chunk in range(most, (most - 1) // 2, -1):
+        longest = ceil_div(ceil_div(panels, chunk), threads) * chunk
+        if longest < shortest:
+            best, shortest = chunk, longest
+    return best
+
+
 cdef size_t plan(Job* job, char* memory) noexcept nogil:
     """Share out `memory` for the superblock of job.PX by job.PY and choose its tasks.
 
@@ -94,7 +104,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     cdef Pack* Y = &job.PY
     cdef char* start = memory
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
-    cdef Py_ssize_t groups = groups_in(Y), panel_bytes, tasks
+    cdef Py_ssize_t groups = groups_in(Y), panel_bytes
     cdef bint in_place
     X.source, Y.source = &job.X, &job.Y
     X.blocks = Y.blocks = at_most(blocks, SEGMENT)
@@ -110,10 +120,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
                 and panels * PANEL * bytes_of_list(job.best) > OWN_LISTS * <size_t> job.threads):
             # long lists: a task's rows are its own, and their lists stay in its cache
             job.best.shared = False
-            job.chunk = at_most(job.chunk, at_most(OWN_ROWS, panels // (4 * job.threads)))
-            # all threads end together
-            tasks = ceil_div(panels, job.chunk)
-            job.chunk = ceil_div(panels, ceil_div(tasks, job.threads) * job.threads)
+            job.chunk = even_chunk(panels, at_most(job.chunk, OWN_ROWS), job.threads)
     elif not (job.streamed or job.same or job.pairs != NULL):
         # few rows: their pages of the output are written soon after the system has cleared them
         job.chunk = at_most(job.chunk, WRITTEN)
