@@ -58,6 +58,7 @@ PAIRS = Work(
 # rows of one of 100 clusters have cosine 0.8, others 0, either with a deviation of 0.05 at most
 PAIRS_1_PERCENT = replace(PAIRS, options={"threshold": 0.5}, data="clusters")
 TEXTS_PRODUCT = Work((20_000,), None, "float64", options={"dense_output": False}, data="words")
+TEXTS_TOP_10 = Work((10,), (20_000,), "float64", "cosine_top_k", {"k": 10}, data="words")
 
 
 def all_cases(threads: int) -> list[Case]:
@@ -185,6 +186,8 @@ def _texts() -> list[Case]:
             pairs = replace(texts, function="cosine_pairs", options={"threshold": threshold})
             name, title = f"sparse-pairs-{threshold}-{kind}", f"pairs >= {threshold} {what}"
             cases.append(pairs.contest(name, title, {TOPN: target}))
+    title = "top-10 of 10 dense queries in 20,000 lines by words, sparse"
+    cases.append(TEXTS_TOP_10.contest("sparse-top-10-queries", title, {SKLEARN: None}))
     return cases
 
 

@@ -70,14 +70,18 @@ DATA = {"normal": lambda A, rng: None, "duplicates": _with_duplicates, "clusters
 def _inputs(X, Y, dtype, data):
     """Arrays of the shapes X and Y, fixed seed; half precision is rounded from float32.
 
-    Or a TF-IDF matrix of X[0] lines of text.
+    Or a TF-IDF matrix of X[0] lines of text; with Y, these as dense rows, and of Y[0] more lines.
     """
     import numpy as np
 
     if data in TEXTS:
         from .texts import tfidf
 
-        return tfidf(X[0], TEXTS[data], dtype), None
+        n_lines = X[0]
+        if Y is None:
+            return tfidf(n_lines, TEXTS[data], dtype), None
+        rows = tfidf(n_lines + Y[0], TEXTS[data], dtype)
+        return rows[:n_lines].toarray(), rows[n_lines:]
     rng = np.random.default_rng(SEED)
     arrays = []
     for shape in (X, Y):

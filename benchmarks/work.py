@@ -89,7 +89,7 @@ class Work:
 
     `options` are the function's own keywords, such as `k` or `threshold`; `data` is a name of
     ``benchmarks.child.DATA``, or one of `TEXTS`, whose rows are the TF-IDF of lines of text: then
-    X holds the number of lines alone.
+    X and Y hold the number of lines alone, and X is dense beside Y.
     """
 
     X: tuple[int, ...]

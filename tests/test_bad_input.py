@@ -1,5 +1,6 @@
 """Bad input: an error that names the argument, nothing touched, and the next call works."""
 
+import re
 import sys
 import time
 from fractions import Fraction
@@ -12,6 +13,7 @@ import unitdot
 from .helpers import (
     ALL,
     MATRIX,
+    PAIRED,
     REDUCTIONS,
     assert_same_bits,
     function,
@@ -52,6 +54,29 @@ def test_different_feature_counts(name, argument, shape):
     message = refused(name, ValueError, r"\b[XY]\b", **{argument: np.ones(shape)})
     assert str(shape[-1]) in message
     assert "6" in message
+
+
+@pytest.mark.parametrize(
+    ("X", "Y", "axis"),
+    [
+        ((3, 4), (5, 4), 0),
+        ((2, 3, 4), (5, 4), 1),
+        ((3, 4, 2), (3, 5, 2), 0),
+        ((3, 4), (2, 3, 5), 1),
+        ((4, 5), (3, 5), -1),
+        ((0, 7), (0, 7), 0),
+    ],
+)
+@pytest.mark.parametrize("name", PAIRED)
+def test_shapes_are_told_as_they_were_given(name, X, Y, axis):
+    message = refused(name, ValueError, r"\bX\b", X=np.ones(X), Y=np.ones(Y), axis=axis)
+    assert set(re.findall(r"\([\d, ]+\)", message)) == {str(X), str(Y)}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_one_feature_is_not_called_features(name):
+    message = refused(name, ValueError, r"\bY has 1 feature \(", Y=np.ones((5, 1)))
+    assert "X has 6 (" in message
 
 
 @pytest.mark.parametrize(

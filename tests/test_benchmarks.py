@@ -102,6 +102,14 @@ def test_sparse_work_is_right(contender, function, options, monkeypatch):
     assert fault(answer(call()), function, X, **options) is None
 
 
+def test_dense_queries_in_sparse_lines_are_right():
+    pytest.importorskip("sklearn")
+    one = work.Work((3,), (40,), "float64", "cosine_top_k", {"k": 5}, data="words")
+    for row in measure(one, work.SKLEARN)["rows"]:
+        assert row["value"] > 0
+        assert "wrong" not in row, row
+
+
 def fault(claimed, function, X, Y=None, **options):
     """The verdict on an answer, all of whose rows are looked at."""
     rows = checks.checked_rows(X.shape[0])

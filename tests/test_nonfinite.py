@@ -37,6 +37,22 @@ def test_error_names_the_place_in_the_caller_s_own_axes(name, place):
         assert re.findall(r"\b\d+\b", str(error.value)) == [str(i) for i in place]
 
 
+@pytest.mark.parametrize("place", [(4,), (3, 1), (0, 2), (1, 3, 2)])
+@pytest.mark.parametrize("argument", ["X", "Y"])
+@pytest.mark.parametrize("name", ALL)
+def test_an_argument_of_fewer_axes_is_named_by_these_alone(name, argument, place):
+    own = normal([i + 2 for i in place])
+    arguments = dict.fromkeys("XY", np.ones((1, 3, *own.shape))) | {argument: own}
+    keywords = [{"axis": axis} for axis in (*range(-own.ndim, 0), 0)]
+    if name in MATRIX:
+        keywords = [{}, {"out": np.empty_like(function(name)(**arguments))}]
+    own[place] = np.nan
+    for given in keywords:
+        with pytest.raises(ValueError, match=rf"\b{argument} holds\b") as error:
+            function(name)(**arguments, **given)
+        assert re.findall(r"\b\d+\b", str(error.value)) == [str(i) for i in place]
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("name", ALL)
 def test_the_first_in_row_order_is_named(name, order, isa):

@@ -124,6 +124,16 @@ def test_raise_in_a_self_join_names_its_argument(name, isa):
             function(name)(X, Y, zero="raise")
 
 
+@pytest.mark.parametrize("name", ALL)
+def test_raise_names_no_axes_that_the_argument_lacks(name):
+    X, Y = np.ones((2, 4, 3)), np.ones((4, 3))
+    Y[2] = 0
+    with pytest.raises(ValueError, match="Y has a zero row, row 2, whose"):
+        function(name)(X, Y, zero="raise")
+    with pytest.raises(ValueError, match="Y has a zero row, whose"):
+        function(name)(X, Y[2], zero="raise")
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("name", PAIRED)
 def test_raise_names_the_place_in_the_caller_s_own_axes(name, axis):

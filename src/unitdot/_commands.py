@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import unitdot
-from unitdot import _files, _output
+from unitdot import _files, _inputs, _output
 from unitdot._files import InputError
 from unitdot._output import Table
 
@@ -136,7 +136,7 @@ def run_top_k(arguments: argparse.Namespace) -> None:
     X = Y if queries is None else _files.read(queries, arguments.column)
     if X.shape[1] != Y.shape[1]:
         raise InputError(
-            f"{queries}: has {X.shape[1]} features where {corpus} has {Y.shape[1]}; "
+            f"{queries}: has {_inputs.counted(X.shape[1])} where {corpus} has {Y.shape[1]}; "
             f"expected the same number"
         )
     own = queries is None and not arguments.include_self

@@ -152,8 +152,13 @@ def as_matrix(argument: Any, name: str, vector: bool) -> Array:
 
 def axes_error(name: str, shape: Shape, expected: str) -> ValueError:
     """The error for an argument with too many axes, or too few."""
-    axes = f"{len(shape)} {'axis' if len(shape) == 1 else 'axes'}"
+    axes = counted(len(shape), "axis", "axes")
     return ValueError(f"{name} has {axes} (shape {shape}); expected {expected}")
+
+
+def counted(number: int, singular: str = "feature", plural: str = "features") -> str:
+    """The number with its noun: "1 feature", "2 features"."""
+    return f"{number} {singular if number == 1 else plural}"
 
 
 def _convert(argument: Any, name: str) -> Array:
@@ -192,16 +197,33 @@ class Shaped(Protocol):
     def shape(self) -> Shape: ...
 
 
-def check_features(X: Shaped, Y: Shaped) -> None:
-    """Raise unless both have the same number of features, at least one, on their last axis."""
+class Axes(NamedTuple):
+    """Of the caller's own arrays, for errors: where the features are, from the end; `ndim`s."""
+
+    features: int = -1
+    X: int = 2
+    Y: int = 2
+
+
+OF_MATRICES = Axes()
+
+
+def check_features(X: Shaped, Y: Shaped, given: tuple[Shaped, Shaped] | None = None) -> None:
+    """Raise unless both have the same number of features, at least one, on their last axis.
+
+    The error tells the shapes of those that were `given`, if axes have been moved since.
+    """
     features = X.shape[-1]  # a shape is a new tuple each time, which a single pair would feel
-    if Y.shape[-1] != features:
+    other = Y.shape[-1]
+    if features == other != 0:
+        return
+    X, Y = given or (X, Y)
+    if other != features:
         raise ValueError(
-            f"Y has {Y.shape[-1]} features (shape {Y.shape}) where X has {features} "
+            f"Y has {counted(other)} (shape {Y.shape}) where X has {features} "
             f"(shape {X.shape}); expected the same number"
         )
-    if features == 0:
-        raise ValueError(f"X has 0 features (shape {X.shape}); expected at least 1")
+    raise ValueError(f"X has 0 features (shape {X.shape}); expected at least 1")
 
 
 def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array, int]:
@@ -220,16 +242,16 @@ def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array, int]:
     return np.moveaxis(X, axis, -1), np.moveaxis(Y, axis, -1), axis % ndim - ndim
 
 
-def broadcast(X_shape: Shape, Y_shape: Shape) -> Shape:
-    """The common shape, as NumPy broadcasts."""
+def broadcast(X_shape: Shape, Y_shape: Shape, given: tuple[Shaped, Shaped], axes: str) -> Shape:
+    """The common shape, as NumPy broadcasts; of the arrays that were `given` these are `axes`."""
     if X_shape == Y_shape:
         return X_shape
     try:
         return np.broadcast_shapes(X_shape, Y_shape)
     except ValueError as error:
+        X, Y = given
         raise ValueError(
-            f"Y has leading axes {tuple(Y_shape)} where X has {tuple(X_shape)}; "
-            f"expected shapes that broadcast"
+            f"Y has shape {Y.shape} where X has {X.shape}; expected {axes} that broadcast"
         ) from error
 
 
@@ -298,47 +320,55 @@ def _overlaps_itself(out: Array) -> bool:
 
 
 def check_is_finite(
-    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape, axis: int = -1
+    kernels: Kernels,
+    matrices: Sequence[tuple[str, Bytes, int]],
+    index: Shape,
+    axes: Axes = OF_MATRICES,
 ) -> None:
     """Raise for the first NaN or infinity of (name, view, kind)s, the index-th of their stacks."""
     for name, view, kind in matrices:
         found = kernels.first_not_finite(view, kind)
         if found is not None:
-            raise not_finite_error(name, *found, index, axis)
+            raise not_finite_error(name, *found, index, axes)
 
 
 def not_finite_error(
-    name: str, row: int, column: int, index: Shape = (), axis: int = -1
+    name: str, row: int, column: int, index: Shape = (), axes: Axes = OF_MATRICES
 ) -> ValueError:
     """The error for a NaN or an infinity in the index-th matrix of a stack."""
     return ValueError(
-        f"{name} holds a NaN or an infinity at {_place([*index, row], column, axis)}; "
+        f"{name} holds a NaN or an infinity at {_place(name, [*index, row], column, axes)}; "
         f"expected finite numbers (or check_finite=False)"
     )
 
 
 def raise_zero_row(
-    kernels: Kernels, matrices: Sequence[tuple[str, Bytes, int]], index: Shape, axis: int = -1
+    kernels: Kernels,
+    matrices: Sequence[tuple[str, Bytes, int]],
+    index: Shape,
+    axes: Axes = OF_MATRICES,
 ) -> None:
     """Raise for the first zero row."""
     for name, view, kind in matrices:
         row = kernels.first_zero_row(view, kind)
         if row is not None:
-            raise zero_row_error(name, row, index, axis)
+            raise zero_row_error(name, row, index, axes)
 
 
-def zero_row_error(name: str, row: int, index: Shape = (), axis: int = -1) -> ValueError:
+def zero_row_error(name: str, row: int, index: Shape = (), axes: Axes = OF_MATRICES) -> ValueError:
     """The error for a zero row in the index-th matrix of a stack."""
-    place = _place([*index, row], ":", axis).removesuffix(", column :")
+    place = f", {_place(name, [*index, row], ':', axes)}".removesuffix(", column :")
     return ValueError(
-        f"{name} has a zero row, {place}, whose cosine is undefined; "
+        f"{name} has a zero row{place}, whose cosine is undefined; "
         f'expected nonzero rows with zero="raise"'
     )
 
 
-def _place(index: list[int], feature: int | str, axis: int) -> str:
-    """The place in the caller's own array, whose features are on `axis`, counted from the end."""
+def _place(name: str, index: list[int], feature: int | str, axes: Axes) -> str:
+    """The place in the caller's own array, which may have fewer axes than the other."""
     place = list(map(str, index))
-    place.insert(len(index) + 1 + axis, str(feature))
-    *matrix, row, column = place
-    return (f"matrix {', '.join(matrix)}, " if matrix else "") + f"row {row}, column {column}"
+    place.insert(len(index) + 1 + axes.features, str(feature))
+    place = place[len(place) - getattr(axes, name) :]
+    words = [f"matrix {', '.join(place[:-2])}"] if place[:-2] else []
+    words += [f"row {row}" for row in place[-2:-1]]  # a vector has none
+    return ", ".join([*words, f"column {place[-1]}"])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs
-from unitdot._inputs import Array, Input, Options, Shape, View
+from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, Shape, View
 from unitdot._threads import threads_for
 
 Zero = Literal["zero", "nan", "raise"]
@@ -314,7 +314,7 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
             _call("full", X, Y, same, result, distance, wide, options, careful)
         return result
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
-    lead = _inputs.broadcast(stack_X.shape[:-2], stack_Y.shape[:-2])
+    lead = _inputs.broadcast(stack_X.shape[:-2], stack_Y.shape[:-2], (X, Y), "leading axes")
     rows = stack_X.shape[-2:-1] if X.ndim > 1 else ()
     columns = stack_Y.shape[-2:-1] if Y.ndim > 1 else ()
     result = _inputs.result_array((*lead, *rows, *columns), dtype, out, X, Y)
@@ -322,7 +322,8 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     matrices = matrices if X.ndim > 1 else np.expand_dims(matrices, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
     keep_out = out is not None or not result.size
-    _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, keep_out)
+    axes = Axes(-1, X.ndim, Y.ndim)
+    _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, axes, keep_out)
     return result if out is not None or result.ndim else result[()]
 
 
@@ -330,15 +331,16 @@ def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         return _sparse().paired(X, Y, axis, distance, options)
-    X, Y = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
-    X, Y, axis = _inputs.features_last(X, Y, axis)
-    _inputs.check_features(X, Y)
+    given = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
+    X, Y, axis = _inputs.features_last(*given, axis)
+    axes = Axes(axis, given[0].ndim, given[1].ndim)
+    _inputs.check_features(X, Y, given)
     wide = _inputs.compute_wide(X, Y)
-    shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1])
+    shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1], given, "axes but for the features'")
     result = _inputs.result_array(shape, _inputs.result_dtype(wide, options), None)
     matrices = result.reshape(*shape[:-1], 1, *(shape[-1:] or (1,)))
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
-    _call_stack("paired", stack_X, stack_Y, False, matrices, distance, wide, options, False, axis)
+    _call_stack("paired", stack_X, stack_Y, False, matrices, distance, wide, options, axes)
     return result if result.ndim else result[()]
 
 
@@ -351,13 +353,10 @@ def _call_stack(
     distance: bool,
     wide: bool,
     options: Options,
-    keep_out: bool,
-    axis: int = -1,
+    axes: Axes,
+    keep_out: bool = False,
 ) -> None:
-    """A call for every matrix of a stack; with `keep_out`, after all have been found good.
-
-    `axis` is where the caller had the features, for errors.
-    """
+    """A call for every matrix of a stack; with `keep_out`, after all have been found good."""
     if not out.size and not keep_out:
         return
     lead = out.shape[:-2]
@@ -368,10 +367,10 @@ def _call_stack(
     Y = X if same else _inputs.stretched(Y, (*lead, rows_Y, Y.shape[-1]))
     careful = {}
     if keep_out:
-        careful = {i: examine(X[i], Y[i], same, wide, options, i) for i in _indices(lead)}
+        careful = {i: examine(X[i], Y[i], same, wide, options, i, axes) for i in _indices(lead)}
     for i in _indices(lead) if out.size else ():
         ready = careful.get(i, False)
-        _call(name, X[i], Y[i], same, out[i], distance, wide, options, ready, i, axis)
+        _call(name, X[i], Y[i], same, out[i], distance, wide, options, ready, i, axes)
 
 
 def _indices(lead: Shape) -> Iterable[Shape]:
@@ -389,7 +388,7 @@ def _call(
     options: Options,
     careful: bool = False,
     index: Shape = (),
-    axis: int = -1,
+    axes: Axes = OF_MATRICES,
 ) -> None:
     """Fill `out`, a matrix, by the kernel of this name."""
     kernels = _dispatch.kernels(wide)
@@ -400,21 +399,27 @@ def _call(
     nan = options.zero == "nan"
     found = run(*x, *y, view, same, distance, nan, careful, threads)
     if found & kernels.NEEDS_CARE:
-        react(kernels, found, x, y, options, index, axis)
+        react(kernels, found, x, y, options, index, axes)
         found = run(*x, *y, view, same, distance, nan, True, threads)
     if found:
-        react(kernels, found, x, y, options, index, axis)
+        react(kernels, found, x, y, options, index, axes)
 
 
 def examine(
-    X: Array, Y: Array, same: bool, wide: bool, options: Options, index: Shape = ()
+    X: Array,
+    Y: Array,
+    same: bool,
+    wide: bool,
+    options: Options,
+    index: Shape = (),
+    axes: Axes = OF_MATRICES,
 ) -> bool:
     """Raise what `_call` would, before anything is written; returns whether it must be careful."""
     kernels = _dispatch.kernels(wide)
     x, y = views(X, Y, same)
     threads = threads_of(X, Y, 0, options)
     found = kernels.survey(*x, threads) | (0 if same else kernels.survey(*y, threads))
-    react(kernels, found, x, y, options, index)
+    react(kernels, found, x, y, options, index, axes)
     return bool(found & kernels.NEEDS_CARE)
 
 
@@ -425,14 +430,14 @@ def react(
     y: View,
     options: Options,
     index: Shape,
-    axis: int = -1,
+    axes: Axes = OF_MATRICES,
 ) -> None:
     """Raise for what a kernel found, where the options ask for it."""
     matrices = [("X", *x)] if y is x else [("X", *x), ("Y", *y)]
     if found & kernels.NEEDS_CARE and options.check_finite:
-        _inputs.check_is_finite(kernels, matrices, index, axis)
+        _inputs.check_is_finite(kernels, matrices, index, axes)
     if options.zero == "raise" and found:
-        _inputs.raise_zero_row(kernels, matrices, index, axis)
+        _inputs.raise_zero_row(kernels, matrices, index, axes)
 
 
 def views(X: Array, Y: Array, same: bool) -> tuple[View, View]:
