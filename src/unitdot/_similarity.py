@@ -322,7 +322,7 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     matrices = matrices if X.ndim > 1 else np.expand_dims(matrices, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
     keep_out = out is not None or not result.size
-    axes = Axes(-1, X.ndim, Y.ndim)
+    axes = -1, X.ndim, Y.ndim
     _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, axes, keep_out)
     return result if out is not None or result.ndim else result[()]
 
@@ -333,7 +333,7 @@ def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
         return _sparse().paired(X, Y, axis, distance, options)
     given = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
     X, Y, axis = _inputs.features_last(*given, axis)
-    axes = Axes(axis, given[0].ndim, given[1].ndim)
+    axes = axis, given[0].ndim, given[1].ndim
     _inputs.check_features(X, Y, given)
     wide = _inputs.compute_wide(X, Y)
     shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1], given, "axes but for the features'")
