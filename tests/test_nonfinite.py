@@ -161,3 +161,18 @@ def test_empty_results_check_their_input_too():
         unitdot.cosine_similarity([[1.0, np.nan]], np.empty((0, 2)))
     with pytest.raises(ValueError, match=r"\bX\b.*zero row"):
         unitdot.cosine_similarity([[0.0, 0.0]], np.empty((0, 2)), zero="raise")
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(
+    ("shape_X", "shape_Y"), [((0, 4), (1, 4)), ((0, 4), (4,)), ((0, 3, 4), (3, 4))]
+)
+def test_both_sides_are_checked_where_the_result_is_empty(name, shape_X, shape_Y):
+    Y = np.ones(shape_Y)
+    Y[..., 2] = np.nan
+    for X in np.ones(shape_X), np.ones(shape_X, np.float32):
+        with pytest.raises(ValueError, match=r"^Y holds a NaN or an infinity at .*column 2;"):
+            function(name)(X, Y)
+        with pytest.raises(ValueError, match=r"^X holds a NaN or an infinity at .*column 2;"):
+            function(name)(Y, X)
+        assert function(name)(X, Y, check_finite=False).size == 0

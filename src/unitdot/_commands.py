@@ -142,7 +142,8 @@ def run_top_k(arguments: argparse.Namespace) -> None:
     own = queries is None and not arguments.include_self
     if arguments.k > Y.shape[0] - own:
         raise InputError(
-            f"{corpus}: has {Y.shape[0]} rows, so that a row has {Y.shape[0] - own} candidates; "
+            f"{corpus}: has {_inputs.counted(Y.shape[0], 'row', 'rows')}, so that a row has "
+            f"{_inputs.counted(Y.shape[0] - own, 'candidate', 'candidates')}; "
             f"expected at least {arguments.k} (-k)"
         )
     names = {"X": corpus if queries is None else queries, "Y": corpus}

@@ -107,7 +107,8 @@ def check_k(k: Any, candidates: int) -> int:
     number = _positive(k, "k", "an integer of at least 1")
     if number > candidates:
         raise ValueError(
-            f"k is {number} where each row has {candidates} candidates; expected 1 to that many"
+            f"k is {number} where each row has {counted(candidates, 'candidate', 'candidates')}; "
+            f"expected at least 1 and no more than that"
         )
     return number
 

@@ -321,9 +321,10 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     matrices = np.asarray(result)
     matrices = matrices if X.ndim > 1 else np.expand_dims(matrices, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
-    keep_out = out is not None or not result.size
     axes = -1, X.ndim, Y.ndim
-    _call_stack("full", stack_X, stack_Y, same, matrices, distance, wide, options, axes, keep_out)
+    _call_stack(
+        "full", stack_X, stack_Y, same, matrices, distance, wide, options, axes, out is not None
+    )
     return result if out is not None or result.ndim else result[()]
 
 
@@ -357,7 +358,12 @@ def _call_stack(
     keep_out: bool = False,
 ) -> None:
     """A call for every matrix of a stack; with `keep_out`, after all have been found good."""
-    if not out.size and not keep_out:
+    if not out.size:  # and nothing is broadcast against nothing: each side by itself
+        nothing = np.empty((0, X.shape[-1]), X.dtype)
+        for i in _indices(X.shape[:-2]):
+            examine(X[i], nothing, False, wide, options, i, axes)
+        for i in () if same else _indices(Y.shape[:-2]):
+            examine(nothing, Y[i], False, wide, options, i, axes)
         return
     lead = out.shape[:-2]
     rows_X, rows_Y = X.shape[-2], Y.shape[-2]
@@ -368,7 +374,7 @@ def _call_stack(
     careful = {}
     if keep_out:
         careful = {i: examine(X[i], Y[i], same, wide, options, i, axes) for i in _indices(lead)}
-    for i in _indices(lead) if out.size else ():
+    for i in _indices(lead):
         ready = careful.get(i, False)
         _call(name, X[i], Y[i], same, out[i], distance, wide, options, ready, i, axes)
 
