@@ -108,7 +108,7 @@ def check_k(k: Any, candidates: int) -> int:
     if number > candidates:
         raise ValueError(
             f"k is {number} where each row has {counted(candidates, 'candidate', 'candidates')}; "
-            f"expected at least 1 and no more than that"
+            f"expected 1 to that many"
         )
     return number
 
