@@ -176,3 +176,17 @@ def test_both_sides_are_checked_where_the_result_is_empty(name, shape_X, shape_Y
         with pytest.raises(ValueError, match=r"^X holds a NaN or an infinity at .*column 2;"):
             function(name)(Y, X)
         assert function(name)(X, Y, check_finite=False).size == 0
+
+
+@pytest.mark.parametrize("corpus", ["dense", "csr_array", "coo_array"])
+@pytest.mark.parametrize("name", [*ALL, "cosine_top_k"])
+def test_a_vector_has_no_rows_to_name(name, corpus):
+    M = np.eye(4)
+    if corpus != "dense":
+        M = getattr(pytest.importorskip("scipy.sparse"), corpus)(M)
+    more = {"k": 2} if name == "cosine_top_k" else {}
+    v = np.array([1.0, 1.0, np.nan, 1.0])
+    with pytest.raises(ValueError, match=r"^X holds a NaN or an infinity at column 2; "):
+        function(name)(v, M, **more)
+    with pytest.raises(ValueError, match=r"^X has a zero row, whose cosine"):
+        function(name)(np.zeros(4), M, zero="raise", **more)

@@ -199,7 +199,7 @@ class Shaped(Protocol):
 
 
 # the caller's own, for errors: where the features are, from the end, and the ndims of X and Y (a
-# plain tuple, since a named one takes a tenth of the time of a single pair)
+# plain tuple: a single pair would feel the making of a named one)
 Axes = tuple[int, int, int]
 OF_MATRICES: Axes = (-1, 2, 2)
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from unitdot import _dispatch, _inputs, _memory, _system
-from unitdot._inputs import Array, Input, Options, View
+from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._similarity import Zero, examine, react, threads_of, views
 
@@ -224,12 +224,13 @@ def cosine_top_k(
     _inputs.check_row_numbers(Y)
     k = _inputs.check_k(k, candidates)
     queries = X[None] if X.ndim == 1 else X
+    axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
     shape = (queries.shape[0], k)
     similarities = _memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = _memory.empty(shape, np.dtype(np.int64))
     if not queries.shape[0]:
-        examine(queries, Y, same, wide, options)
+        examine(queries, Y, same, wide, options, axes=axes)
     else:
         kernels = _dispatch.kernels(wide)
         x, y = views(queries, Y, same)
@@ -238,7 +239,7 @@ def cosine_top_k(
         lists = LIST_BYTES[wide] * k * (1 + threads)
         _memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
         with reporting(progress, "neighbours") as report:
-            watch = _Watch(kernels, x, y, options, report)
+            watch = _Watch(kernels, x, y, options, report, axes=axes)
             kernels.top_k(
                 *x, *y, _inputs.byte_view(similarities), indices, same,
                 exclude_self, options.zero == "nan", threads, watch,
@@ -392,8 +393,10 @@ class _Watch:
         options: Options,
         report: Report | None,
         dtype: np.dtype[Any] | None = None,
+        axes: Axes = OF_MATRICES,
     ) -> None:
         self.kernels, self.x, self.y, self.options = kernels, x, y, options
+        self.axes = axes
         self.report, self.done, self.told, self.total = report, 0, 0, 0
         self.rows = np.empty(0, np.int64)
         self.columns = np.empty(0, np.int64)
@@ -404,7 +407,7 @@ class _Watch:
         """Bits of what was found, with so many pairs waiting to be passed on: raise, or go on."""
         if status & self.kernels.NO_MEMORY:
             self.no_memory(waiting)
-        react(self.kernels, status, self.x, self.y, self.options, ())
+        react(self.kernels, status, self.x, self.y, self.options, (), self.axes)
 
     def did(self, count: int, total: int, waiting: int) -> None:
         """So many more pairs of rows, of the total, have been compared."""

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unitdot import _dispatch, _inputs, _memory, _sparse_inputs
-from unitdot._inputs import Array, Options
+from unitdot._inputs import Array, Axes, Options
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._sparse_inputs import Csr, is_sparse
@@ -319,6 +319,8 @@ def _prepare(
     sides = [X] if same else [X, Y]
     checked = [_side(side, name) for side, name in zip(sides, names, strict=False)]
     _inputs.check_features(checked[0], checked[-1])
+    ndims = {name: 2 - _is_vector(side) for name, side in zip(names, (X, sides[-1]), strict=True)}
+    axes = -1, ndims["X"], ndims["Y"]
     mixed = not all(isinstance(side, Csr) for side in checked)
     if mixed and checked[0].shape[1] >= 1 << 31:
         raise ValueError(
@@ -348,12 +350,12 @@ def _prepare(
     if options.check_finite:
         for side, name, row in zip(checked, names, rows, strict=False):
             if row.found & Found.NOT_FINITE:
-                _raise_not_finite(side, name)
+                _raise_not_finite(side, name, axes)
     if options.zero == "raise":
         for name, row in zip(names, rows, strict=False):
             first = row.first_zero() if row.found & Found.ZERO_ROW else None
             if first is not None:
-                raise _inputs.zero_row_error(name, first)
+                raise _inputs.zero_row_error(name, first, axes=axes)
     dtype = _inputs.result_dtype(wide, options)
     vectors = _is_vector(X), _is_vector(X if same else Y)
     return Problem(
@@ -407,12 +409,12 @@ def _entries(side: Csr | Array) -> int:
     return int(side.starts[-1]) if isinstance(side, Csr) else side.size
 
 
-def _raise_not_finite(side: Csr | Array, name: str) -> None:
+def _raise_not_finite(side: Csr | Array, name: str, axes: Axes) -> None:
     if isinstance(side, Csr):
-        _sparse_inputs.check_is_finite(side, name)
+        _sparse_inputs.check_is_finite(side, name, axes)
     else:
         dense = _dispatch.kernels(_is_wide(side))
-        _inputs.check_is_finite(dense, [(name, *_inputs.kernel_view(side))], ())
+        _inputs.check_is_finite(dense, [(name, *_inputs.kernel_view(side))], (), axes)
     raise ValueError(
         f"{name} holds duplicate entries whose sum is not finite; expected finite numbers "
         f"(or check_finite=False)"

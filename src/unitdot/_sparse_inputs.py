@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from unitdot import _inputs
-from unitdot._inputs import Array
+from unitdot._inputs import Array, Axes
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 
@@ -193,10 +193,10 @@ def renumbered(matrices: list[Csr]) -> list[Csr]:
     ]
 
 
-def check_is_finite(csr: Csr, name: str) -> None:
+def check_is_finite(csr: Csr, name: str, axes: Axes) -> None:
     """Raise for the first NaN or infinity."""
     bad = np.flatnonzero(~np.isfinite(csr.values[: csr.starts[-1]]))
     if len(bad):
         row = int(np.searchsorted(csr.starts, bad[0], side="right")) - 1
         column = int(csr.indices[bad[bad < csr.starts[row + 1]]].min())
-        raise _inputs.not_finite_error(name, row, column)
+        raise _inputs.not_finite_error(name, row, column, axes=axes)
