@@ -149,7 +149,7 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
         for k in range(row.count):
             at = lists.start[row.feature[k] + 1]
             if at == stop:
-                break                # a dense row, written to by another thread since the count
+                break                # written to by another thread since the count
             lists.start[row.feature[k] + 1] += 1
             lists.row[at] = <int32_t> (i - lists.first)
             if lists.weight != NULL:
@@ -158,7 +158,7 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
                 lists.wide[at] = row.value[k]
             else:
                 lists.single[at] = <float> row.value[k]
-    for f in range(t.features):      # as it is, unless a dense row was written to
+    for f in range(t.features):      # as it is, unless a row was written to
         lists.start[f + 1] = max(lists.start[f], lists.start[f + 1])
 
 

@@ -218,14 +218,16 @@ cdef int rank_features(const int64_t* frequency, Py_ssize_t features, Py_ssize_t
                        int32_t* rank) except -1:
     """By frequency, then by number: sorted by counting."""
     cdef int64_t* before = <int64_t*> allocate((rows + 2) * sizeof(int64_t))
+    cdef int64_t* place
     cdef Py_ssize_t f
     for f in range(features):
-        before[frequency[f] + 1] += 1
+        before[min(frequency[f], rows) + 1] += 1
     for f in range(rows + 1):
         before[f + 1] += before[f]
     for f in range(features):
-        rank[f] = <int32_t> before[frequency[f]]
-        before[frequency[f]] += 1
+        place = before + min(frequency[f], rows)     # more: repeated by another thread
+        rank[f] = <int32_t> place[0]
+        place[0] += 1
     free(before)
     return 0
 
@@ -247,13 +249,14 @@ cdef void count_indexed(const Table* t, int64_t* start, const float* after,
 cdef void fill_indexed(Pairs* p, int64_t* start, Entries* row) noexcept nogil:
     cdef const Table* t = p.Y
     cdef Py_ssize_t i, k
-    cdef int64_t at, first
+    cdef int64_t at, first, stop = start[t.features + 1]
     for i in range(t.rows):
         read_row(t, i, row)
         first = start_of(t, i)
         for k in range(row.count):
-            if p.after[first + k] >= 0:
-                at = start[row.feature[k] + 1]
+            at = start[row.feature[k] + 1]
+            # the end: written to by another thread since the count
+            if p.after[first + k] >= 0 and at < stop:
                 start[row.feature[k] + 1] += 1
                 (<int32_t*> p.row)[at] = <int32_t> i
                 (<float*> p.weight)[at] = <float> (row.value[k] * t.inverse[i])

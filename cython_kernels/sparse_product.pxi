@@ -150,21 +150,25 @@ cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i,
 
 
 cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
-                   int64_t* position, value_t* values, index_t* indices,
+                   int64_t* position, int64_t stop, value_t* values, index_t* indices,
                    Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
     cdef double* errors
     cdef uint64_t* words = <uint64_t*> (sums + 2 * lists.rows)
     read_row(X, i, &s.x)
     mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
+    if count_bits(words, lists.words) > stop - position[0]:
+        return                           # written to by another thread since the count
     errors = add_row(lists, &s.x, sums)
     position[0] += collect(lists, Y, X, i, words, sums, errors, wide, values + position[0],
                            indices + position[0])
 
 
 def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
-                 int64_t[::1] position, value_t[::1] values, index_t[::1] indices, int threads):
-    """The entries of rows [first, stop) in the block, from position[i] on, which moves."""
+                 int64_t[::1] position, const index_t[::1] starts, value_t[::1] values,
+                 index_t[::1] indices, int threads):
+    """The entries of rows [first, stop) in the block, from position[i] on, which moves, up to
+    starts[i + 1]."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i, chunk
@@ -178,8 +182,8 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
           2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=chunk):
-        fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], &values[0], &indices[0],
-                 team.of + omp_get_thread_num())
+        fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], starts[i + 1], &values[0],
+                 &indices[0], team.of + omp_get_thread_num())
     end(&team)
 
 

@@ -6,6 +6,11 @@
 # largest element into [1, 2): no square overflows or vanishes. What float32 holds needs no scaling
 # in double.
 #
+# The caller's arrays are read where they are, and more than once; only `starts` is a copy. Another
+# thread may write to them meanwhile, and then nothing that was checked or counted holds any more:
+# so a feature is brought within range wherever it is read, and whatever is filled by what was
+# counted before has its end looked at.
+#
 # Sums run through the shared features in ascending order. The rounding errors of such a chain grow
 # with its length where all terms are about equal, so where both rows have more than CHAIN entries
 # the errors of the additions are summed beside (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26,
@@ -61,11 +66,16 @@ cdef inline void powers_of(int exponent, double* a, double* b) noexcept nogil:
     b[0] = ldexp(1.0, -exponent - up)
 
 
-cdef inline void read_features(const index_t* indices, Py_ssize_t count,
+cdef inline int32_t within(index_t feature, Py_ssize_t features) noexcept nogil:
+    # as it is, unless another thread has written to it since the check
+    return <int32_t> feature if <uint64_t> feature < <uint64_t> features else 0
+
+
+cdef inline void read_features(const index_t* indices, Py_ssize_t count, Py_ssize_t features,
                                int32_t* to) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(count):
-        to[k] = <int32_t> indices[k]
+        to[k] = within(indices[k], features)
 
 
 cdef inline void read_values(const value_t* values, Py_ssize_t count, double* to) noexcept nogil:
@@ -96,9 +106,9 @@ cdef void read_unscaled(const Table* t, Py_ssize_t i, Entries* row) noexcept nog
     start, count = start_of(t, i), start_of(t, i + 1) - start_of(t, i)
     row.count = count
     if t.wide_indices:
-        read_features(<const int64_t*> t.indices + start, count, row.feature)
+        read_features(<const int64_t*> t.indices + start, count, t.features, row.feature)
     else:
-        read_features(<const int32_t*> t.indices + start, count, row.feature)
+        read_features(<const int32_t*> t.indices + start, count, t.features, row.feature)
     if t.wide_values:
         read_values(<const double*> t.values + start, count, row.value)
     else:
@@ -208,22 +218,32 @@ cdef inline double cosine_of(double dot, const Table* X, Py_ssize_t i, const Tab
 
 
 cdef inline double gather_dot(const value_t* values, const index_t* indices, Py_ssize_t count,
-                              const double* x, double a, double b,
+                              Py_ssize_t features, const double* x, double a, double b,
                               bint is_long) noexcept nogil:
     # features that x lacks add zeros, which changes no bit
     cdef double dot = 0, errors = 0
     cdef Py_ssize_t k
     if is_long:
         for k in range(count):
-            add(&dot, &errors, x[indices[k]] * (<double> values[k] * a * b))
+            add(&dot, &errors, x[within(indices[k], features)] * (<double> values[k] * a * b))
         return dot + errors
     if a == 1 and b == 1:
         for k in range(count):
-            dot += x[indices[k]] * <double> values[k]
+            dot += x[within(indices[k], features)] * <double> values[k]
     else:
         for k in range(count):
-            dot += x[indices[k]] * (<double> values[k] * a * b)
+            dot += x[within(indices[k], features)] * (<double> values[k] * a * b)
     return dot
+
+
+cdef inline double gather_from(const Table* Y, const value_t* values, Py_ssize_t start,
+                               Py_ssize_t count, const double* x, double a, double b,
+                               bint is_long) noexcept nogil:
+    if Y.wide_indices:
+        return gather_dot(values, <const int64_t*> Y.indices + start, count, Y.features, x, a, b,
+                          is_long)
+    return gather_dot(values, <const int32_t*> Y.indices + start, count, Y.features, x, a, b,
+                      is_long)
 
 
 cdef double merge_dot(const Entries* x, const Entries* y) noexcept nogil:
@@ -255,16 +275,9 @@ cdef double dot_with(const Entries* x, const double* x_dense, const Table* Y, Py
     start, count = start_of(Y, j), start_of(Y, j + 1) - start_of(Y, j)
     is_long = x.count > CHAIN and count > CHAIN
     if Y.wide_values:
-        if Y.wide_indices:
-            return gather_dot(<const double*> Y.values + start,
-                              <const int64_t*> Y.indices + start, count, x_dense, a, b, is_long)
-        return gather_dot(<const double*> Y.values + start,
-                          <const int32_t*> Y.indices + start, count, x_dense, a, b, is_long)
-    if Y.wide_indices:
-        return gather_dot(<const float*> Y.values + start,
-                          <const int64_t*> Y.indices + start, count, x_dense, a, b, is_long)
-    return gather_dot(<const float*> Y.values + start,
-                      <const int32_t*> Y.indices + start, count, x_dense, a, b, is_long)
+        return gather_from(Y, <const double*> Y.values + start, start, count, x_dense, a, b,
+                           is_long)
+    return gather_from(Y, <const float*> Y.values + start, start, count, x_dense, a, b, is_long)
 
 
 cdef void sort_keys(uint64_t* key, Py_ssize_t count) noexcept nogil:

@@ -83,6 +83,14 @@ WRITTEN = {
         "[np.full_like(a, 7) for a in written]",
         PRODUCT,
     ),
+    "sparse indices of 64 bits": (
+        CSR
+        + """
+        for M in (X, Y, Z): M.indices, M.indptr = map(np.int64, (M.indices, M.indptr))
+        written = [X.indices, Y.indices, Z.indices]""",
+        "[rng.integers(-(2**63), 2**63, len(a), np.int64) for a in written]",
+        PRODUCT,
+    ),
     "sparse starts": (
         CSR + "written = [X.indptr, Y.indptr, Z.indptr]",
         "[np.where(np.arange(len(a)) % 2, 0, a[-1]).astype(a.dtype) for a in written]",
@@ -118,6 +126,67 @@ def test_input_that_another_thread_writes_to(what):
     assert run.returncode == 0, run.stderr
     refused, wrong = map(int, run.stdout.split())
     assert refused + wrong > 0, "the writer came too late, or too early, every time"
+
+
+def test_a_product_never_holds_more_than_was_counted():
+    """Between the two passes X comes to share its features with far more rows of Y."""
+    pytest.importorskip("scipy.sparse")
+    code = """
+        import numpy as np
+        from scipy import sparse
+        from unitdot._kernels import sparse as kernels
+        rng = np.random.default_rng(0)
+        X, Y = (np.where(rng.random((n, 300)) < 0.02, 1.0, 0) for n in (50, 4000))
+        X[:, :5], Y[:, :5] = 0, 1
+        X, Y = sparse.csr_array(X), sparse.csr_array(Y)
+        sides = [
+            kernels.Rows.of_csr(M.data, M.indices, M.indptr, 300, False, False, 1) for M in (X, Y)
+        ]
+        index = kernels.Index(sides[1], 0, 4000, False, True)
+        counts, starts = np.zeros(50, np.int64), np.zeros(51, np.int64)
+        kernels.count_entries(sides[0], index, 0, 50, counts, 2)
+        np.cumsum(counts, out=starts[1:])
+        values, indices = np.full(starts[-1] + 9999, np.inf), np.full(starts[-1] + 9999, -1)
+        X.indices[: X.indptr[25]] = 2
+        position = starts[:-1].copy()
+        kernels.fill_entries(*sides, index, 0, 50, position, starts, values, indices, 2)
+        assert (position[:25] == starts[:25]).all() and (position[25:] == starts[26:]).all()
+        assert (indices[: starts[25]] == -1).all() and (indices[starts[25] : starts[-1]] >= 0).all()
+        assert (indices[starts[-1] :] == -1).all() and np.isinf(values[starts[-1] :]).all()
+        """
+    run = run_python(code)
+    assert run.returncode == 0, run.stderr
+
+
+def test_lists_of_features_never_hold_more_than_was_counted():
+    """A million entries all become one feature's, or come to be another's between two passes."""
+    code = """
+        import threading
+        import numpy as np
+        from unitdot._kernels import sparse as kernels
+        n = 1000
+        indices = np.tile(np.arange(n, dtype=np.int32), n)
+        starts = np.arange(0, n * n + 1, n, dtype=np.int32)
+        rows = kernels.Rows.of_csr(np.ones(n * n), indices, starts, n, False, False, 1)
+        indices[:] = 7
+        kernels.PairIndex(rows, rows, 0.9, True, True, False, 1)
+        stop = threading.Event()
+
+        def write():
+            while not stop.is_set():
+                for feature in (0, n - 1):
+                    indices[:] = feature
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        for _ in range(10):
+            kernels.PairIndex(rows, rows, 0.9, True, True, False, 1)
+            kernels.Index(rows, 0, n, False, True)
+        stop.set()
+        writer.join()
+        """
+    run = run_python(code)
+    assert run.returncode == 0, run.stderr
 
 
 @linux

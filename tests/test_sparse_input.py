@@ -9,7 +9,7 @@ import pytest
 import unitdot
 from unitdot import _memory, _sparse
 
-from .helpers import FLOATS, assert_same_bits, seconds_to_interrupt
+from .helpers import FLOATS, assert_same_bits, run_python, seconds_to_interrupt
 from .sparse_data import INDEX_DTYPES, csr, everything, pairs, random_rows, sparse, top_k
 
 CALLS = {
@@ -240,6 +240,49 @@ def test_pairs_are_counted_where_some_may_not_reach_the_threshold(
     monkeypatch.setattr(_memory, "UNCHECKED", 1 << 14)
     Y = csr(np.array(rows[:1], float))
     assert len(pairs(X, Y, threshold, **options)[0]) == 1
+
+
+MEMORY = """
+    from pathlib import Path
+    import numpy as np, unitdot
+    from scipy import sparse
+
+    def peak():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+    rows, each = 400_000, 20
+    starts = np.arange(0, rows * each + 1, each, dtype=np.{integer})
+    indices = np.arange(rows * each, dtype=np.{integer}) % 1000
+    indices.reshape(rows, each).sort()
+    X = sparse.csr_array((np.ones(rows * each, np.float32), indices, starts), shape=(rows, 1000))
+    X.has_canonical_format, Y = True, X[:5].copy()
+    unitdot.{first_call}
+    Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
+    before = peak()
+    result = unitdot.{call}
+    print(peak() - before)
+    """
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+@pytest.mark.parametrize("integer", ["int32", "int64"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "cosine_similarity(X, Y, n_threads=1)",
+        "paired_cosine_similarity(X, Y[:1], n_threads=1)",
+        "cosine_top_k(X, Y, 2, n_threads=1)",
+        "cosine_pairs(X, Y, threshold=0.95, n_threads=1)",
+    ],
+)
+def test_csr_is_read_where_it_is(call, integer):
+    """8 million entries, of 8 or 12 bytes, in 400,000 rows: the indices alone are 30 or 61 MiB."""
+    first_call = call.replace("X,", "X[:9],")
+    run = run_python(MEMORY.format(call=call, first_call=first_call, integer=integer))
+    assert run.returncode == 0, run.stderr
+    # norms, row starts and results take 13 to 29 MiB
+    assert float(run.stdout) < 36
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")

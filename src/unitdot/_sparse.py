@@ -293,7 +293,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
     position = starts[:-1].astype(np.int64)
     for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=last):
         kernels.fill_entries(
-            problem.X, problem.Y, block, rows.start, rows.stop, position, values, indices,
+            problem.X, problem.Y, block, rows.start, rows.stop, position, starts, values, indices,
             problem.threads,
         )  # fmt: skip
     if (position != starts[1:]).any():

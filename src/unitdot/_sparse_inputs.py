@@ -68,10 +68,10 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
 
 
 def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
-    """(values, indices, starts), of dtypes that the kernels know, contiguous.
+    """(values, indices, starts), of dtypes that the kernels know, contiguous and aligned.
 
-    The structure is a copy: where the kernels read and write follows from it, so nobody may change
-    it between the check and the end of the call. Values may change: results will be wrong.
+    The starts are a copy: where rows are follows from them, so nobody may change them between the
+    check and the end of the call. Values and indices may change: results will be wrong.
     """
     values, indices, starts = (
         np.asarray(array) for array in (matrix.data, matrix.indices, matrix.indptr)
@@ -90,14 +90,11 @@ def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
             f"expected as many"
         )
     if values.ndim == 1:
-        values = np.ascontiguousarray(values, _values_dtype(values.dtype))
+        values = np.require(values, _values_dtype(values.dtype), ["C", "A"])
     narrow = indices.dtype == starts.dtype == np.int32
     integer = np.int32 if narrow else np.int64
-    return (
-        values,
-        np.array(indices, integer, order="C"),
-        np.array(starts, integer, order="C"),
-    )
+    indices = np.require(indices, integer, ["C", "A"])
+    return values, indices, np.array(starts, integer, order="C")
 
 
 def _values_dtype(dtype: np.dtype[Any]) -> type[np.floating[Any]]:
@@ -137,7 +134,7 @@ def _raise_structure(indices: Array, starts: Array, minor: int, name: str) -> No
         what = f"{name}.indptr ends with {starts[-1]} where {len(indices)} entries are stored"
     else:
         used = indices[: starts[-1]]
-        at = int(np.flatnonzero((used < 0) | (used >= minor))[0])
+        at = int(np.argmax((used < 0) | (used >= minor)))
         row = int(np.searchsorted(starts, at, side="right")) - 1
         what = f"{name}.indices holds {used[at]} in row {row}; expected 0 to {minor - 1}"
     raise ValueError(f"{what} ({name} is not a valid sparse matrix)")

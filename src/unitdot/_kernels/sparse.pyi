@@ -80,6 +80,7 @@ def fill_entries(
     first: int,
     stop: int,
     position: _Integers,
+    starts: _Array,
     values: _Array,
     indices: _Array,
     threads: int,
