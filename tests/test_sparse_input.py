@@ -338,3 +338,14 @@ def test_too_many_features_beside_dense_input():
     Y = sparse.csr_array(arrays, shape=(2, features))
     with pytest.raises(ValueError, match=r"2147483653 features.*2\*\*31"):
         unitdot.cosine_similarity(np.empty((0, features), np.int8), Y)
+
+
+def test_shapes_are_told_as_they_were_given():
+    S = csr(random_rows(4, 6))
+    for X, Y in ((S, np.ones(5)), (np.ones(5), S), (S, [1.0, 2, 3]), (S, np.ones((2, 3)))):
+        shapes = (re.escape(f"(shape {np.shape(side)})") for side in (Y, X))
+        with pytest.raises(ValueError, match="{} where X has . {}".format(*shapes)):
+            unitdot.cosine_similarity(X, Y)
+    for Y in (S[:3], S[:3].toarray().tolist()):
+        with pytest.raises(ValueError, match=r"Y has 3 rows \(shape \(3, 6\)\) where X has 4 \("):
+            unitdot.paired_cosine_similarity(S, Y)

@@ -167,7 +167,8 @@ def cosine_top_k(
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).
     dtype : {float32, float64}, optional
-        Dtype of the result; it and those below are as in :func:`cosine_similarity`.
+        Dtype of the result, in which neighbours are ordered: what it cannot tell apart are ties.
+        It and those below are as in :func:`cosine_similarity`.
     zero : {"zero", "nan", "raise"}, default="zero"
         What rows of norm 0 give. NaN similarities come last.
     check_finite : bool, default=True

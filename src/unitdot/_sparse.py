@@ -96,7 +96,10 @@ def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array
     problem = _prepare(X, Y, options, self_join=False)
     n_X, n_Y = problem.shape
     if n_X != n_Y and 1 not in (n_X, n_Y):
-        raise ValueError(f"Y has {n_Y} rows where X has {n_X}; expected as many, or one")
+        raise ValueError(
+            f"Y has {_inputs.counted(n_Y, 'row', 'rows')} (shape {np.shape(Y)}) where X has {n_X} "
+            f"(shape {np.shape(X)}); expected as many, or one"
+        )
     similarity = _memory.empty((max(n_X, n_Y) if min(n_X, n_Y) else 0,), np.dtype(np.float64))
     kernels.paired(problem.X, problem.Y, similarity, problem.wide, problem.threads)
     computed = similarity.astype(np.float64 if problem.wide else np.float32, copy=False)
@@ -318,7 +321,9 @@ def _prepare(
     same = self_join and (Y is None or Y is X)
     sides = [X] if same else [X, Y]
     checked = [_side(side, name) for side, name in zip(sides, names, strict=False)]
-    _inputs.check_features(checked[0], checked[-1])
+    given = [g if is_sparse(g) else array for g, array in zip(sides, checked, strict=True)]
+    _inputs.check_features(given[0], given[-1])
+    checked = [np.atleast_2d(s) if isinstance(s, np.ndarray) else s for s in checked]
     ndims = {name: 2 - _is_vector(side) for name, side in zip(names, (X, sides[-1]), strict=True)}
     axes = -1, ndims["X"], ndims["Y"]
     mixed = not all(isinstance(side, Csr) for side in checked)
@@ -392,7 +397,7 @@ def _side(argument: Any, name: str) -> Csr | Array:
     array = _inputs.as_array(argument, name)
     if array.ndim > 2:
         raise _inputs.axes_error(name, array.shape, "a matrix or a vector beside a sparse matrix")
-    return array[None] if array.ndim == 1 else array
+    return array
 
 
 def _is_vector(side: Any) -> bool:
