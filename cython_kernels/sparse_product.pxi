@@ -43,15 +43,21 @@ cdef double* add_row(const Lists* lists, const Entries* x, double* sums) noexcep
     return errors
 
 
+cdef void add_errors(const Lists* lists, const Table* Y, double* sums,
+                     double* errors) noexcept nogil:
+    """sums[j] += errors[j] where Y[j] is long; the errors are zeros again."""
+    cdef Py_ssize_t j
+    for j in range(lists.rows):
+        sums[j] = sums[j] + errors[j] if Y.is_long[lists.first + j] else sums[j]
+    memset(errors, 0, lists.rows * sizeof(double))
+
+
 cdef void add_whole_row(const Lists* lists, const Entries* x, const Table* Y,
                         double* sums) noexcept nogil:
     """`add_row`, with the errors added."""
     cdef double* errors = add_row(lists, x, sums)
-    cdef Py_ssize_t j
     if errors != NULL:
-        for j in range(lists.rows):
-            sums[j] = sums[j] + errors[j] if Y.is_long[lists.first + j] else sums[j]
-        memset(errors, 0, lists.rows * sizeof(double))
+        add_errors(lists, Y, sums, errors)
 
 
 cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan,
@@ -97,34 +103,42 @@ cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y
 
 cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
                         const uint64_t* words, double* sums, double* errors, bint wide,
-                        value_t* values, index_t* indices) noexcept nogil:
+                        Py_ssize_t room, value_t* values, index_t* indices) noexcept nogil:
     """Row i's marked sums as entries; these are zeros again. Returns how many there are.
 
-    Dot products that cancelled, or vanish in the dtype of the result, are not stored.
+    Dot products that cancelled, or vanish in the dtype of the result, are not stored. There is
+    room for all, unless another thread has written to the input since they were counted.
     """
-    cdef Py_ssize_t w, j, at, kept = 0
+    cdef Py_ssize_t w, at, kept = 0
     cdef uint64_t bits
-    cdef double norm2 = X.norm2[i], inverse = X.inverse[i], dot
+    cdef double inverse_x = X.inverse[i], s
+    cdef const double* inverse = Y.inverse + lists.first
     cdef value_t value
+    if errors != NULL:
+        add_errors(lists, Y, sums, errors)
     for w in range(lists.words):
         bits = words[w]
+        if room - kept < 64 and room - kept < count_bits(&bits, 1):
+            memset(sums, 0, lists.rows * sizeof(double))
+            break
         # a word has a dozen entries where rows are many
         prefetch_write(values + kept + AHEAD)
         prefetch_write(values + kept + AHEAD + 8)
         prefetch_write(indices + kept + AHEAD)
         while bits:
             at = w * 64 + first_bit(bits)
-            j = lists.first + at
             bits &= bits - 1
-            dot = sums[at]
+            s = sums[at] * (inverse_x * inverse[at])
+            if not wide:
+                s = <double> <float> s
+            if s * s >= 0.25:
+                s = cosine_of(sums[at], X, i, Y, lists.first + at, wide)
             sums[at] = 0
-            if errors != NULL:
-                dot = dot + errors[at] if Y.is_long[j] else dot
-                errors[at] = 0
-            value = <value_t> cosine(dot, norm2, inverse, Y.norm2[j], Y.inverse[j], wide)
-            indices[kept] = <index_t> j
+            value = <value_t> s
+            indices[kept] = <index_t> (lists.first + at)
             values[kept] = value
-            kept += value != 0
+            if value != 0:
+                kept += 1
     return kept
 
 
@@ -157,11 +171,9 @@ cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_
     cdef uint64_t* words = <uint64_t*> (sums + 2 * lists.rows)
     read_row(X, i, &s.x)
     mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
-    if count_bits(words, lists.words) > stop - position[0]:
-        return                           # written to by another thread since the count
     errors = add_row(lists, &s.x, sums)
-    position[0] += collect(lists, Y, X, i, words, sums, errors, wide, values + position[0],
-                           indices + position[0])
+    position[0] += collect(lists, Y, X, i, words, sums, errors, wide, stop - position[0],
+                           values + position[0], indices + position[0])
 
 
 def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
