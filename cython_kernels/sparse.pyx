@@ -8,11 +8,13 @@ multiplication and then an addition, over shared features in ascending order, so
 of any processor. The files, in the order in which data flows through them:
 
     source.pxi           reads a block of a row of a dense matrix, any dtype and layout
-    sparse_rows.pxi      checks, sorts and reads rows; their norms; from dots to similarities
+    sparse_csr.pxi       checks CSR, and puts it in order
+    sparse_rows.pxi      reads rows; their norms; from dots to similarities
     sparse_index.pxi     blocks of rows of Y by feature
     sparse_product.pxi   every row against every row, dense or CSR
     sparse_top_k.pxi     the k most similar rows of Y, with bounds
     sparse_pairs.pxi     pairs above a threshold, with bounds
+    sparse_above.pxi     the same by every product, where bounds do not pay
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -43,6 +45,14 @@ cdef extern from "openmp.h" nogil:
 
 ctypedef double real                 # what source.pxi converts to
 
+ctypedef fused value_t:
+    float
+    double
+
+ctypedef fused index_t:
+    int32_t
+    int64_t
+
 cdef enum:
     BLOCK = 128                      # elements that source.pxi converts at a time
     DENSE_SCRATCH = 1 << 20          # features up to which a thread keeps a row as a dense vector
@@ -60,8 +70,10 @@ cdef void* allocate(size_t size) except NULL:
     return memory
 
 
+include "sparse_csr.pxi"
 include "sparse_rows.pxi"
 include "sparse_index.pxi"
 include "sparse_product.pxi"
 include "sparse_top_k.pxi"
 include "sparse_pairs.pxi"
+include "sparse_above.pxi"

@@ -1,4 +1,4 @@
-# Rows of a sparse or dense matrix: checked, sorted, read, measured.
+# Rows of a sparse or dense matrix: read, and measured.
 #
 # A row is read into scratch as (feature, value) entries in ascending order of features, whatever
 # the matrix is: CSR with either dtype of values and of indices, or dense with any dtype and layout.
@@ -15,22 +15,6 @@
 # with its length where all terms are about equal, so where both rows have more than CHAIN entries
 # the errors of the additions are summed beside (Ogita, Rump and Oishi, SIAM J. Sci. Comput. 26,
 # 2005) and added at the end: a rule of the two rows alone.
-
-cpdef enum Found:            # what a pass over a CSR matrix found; bits
-    BAD_STRUCTURE = 1        # an index out of range, or starts that do not ascend
-    UNSORTED = 2             # or duplicate
-    EXPLICIT_ZERO = 4
-    NOT_FINITE = 8
-    ZERO_ROW = 16
-    NEGATIVE = 32
-
-ctypedef fused value_t:
-    float
-    double
-
-ctypedef fused index_t:
-    int32_t
-    int64_t
 
 cdef enum:
     CHAIN = 64
@@ -278,104 +262,6 @@ cdef double dot_with(const Entries* x, const double* x_dense, const Table* Y, Py
         return gather_from(Y, <const double*> Y.values + start, start, count, x_dense, a, b,
                            is_long)
     return gather_from(Y, <const float*> Y.values + start, start, count, x_dense, a, b, is_long)
-
-
-cdef void sort_keys(uint64_t* key, Py_ssize_t count) noexcept nogil:
-    """In place: Shell's sort, with Ciura's gaps; rows are short."""
-    cdef Py_ssize_t gap = 1, i, k
-    cdef uint64_t item
-    while gap < count // 3:
-        gap = gap * 9 // 4 + 1
-    while gap > 0:
-        for i in range(gap, count):
-            item = key[i]
-            k = i
-            while k >= gap and key[k - gap] > item:
-                key[k] = key[k - gap]
-                k -= gap
-            key[k] = item
-        gap = 0 if gap == 1 else (1 if gap < 4 else gap * 4 // 9)
-
-
-cdef int inspect_row(const value_t* values, const index_t* indices, int64_t start, int64_t stop,
-                     int64_t features) noexcept nogil:
-    cdef int64_t k, last = -1
-    cdef int unsorted = 0, bad = 0, zero = 0, infinite = 0
-    for k in range(start, stop):
-        bad |= (indices[k] < 0) | (indices[k] >= features)
-        unsorted |= indices[k] <= last
-        last = indices[k]
-        zero |= values[k] == 0
-        infinite |= not (values[k] - values[k] == 0)
-    return (BAD_STRUCTURE * bad | UNSORTED * unsorted | EXPLICIT_ZERO * zero
-            | NOT_FINITE * infinite)
-
-
-def inspect(const value_t[::1] values, const index_t[::1] indices, const index_t[::1] starts,
-            int64_t features, int threads):
-    """What a CSR matrix holds: the or of `Found`; starts that do not ascend are found first."""
-    cdef Py_ssize_t i, rows = starts.shape[0] - 1
-    cdef int64_t stored = min(values.shape[0], indices.shape[0])
-    cdef int status = starts[0] != 0 or starts[rows] > stored
-    for i in range(rows):
-        status |= starts[i] > starts[i + 1]
-    if status or not stored:
-        return status
-    for i in prange(rows, nogil=True, num_threads=threads, schedule="static"):
-        status |= inspect_row(&values[0], &indices[0], starts[i], starts[i + 1], features)
-    return status
-
-
-cdef Py_ssize_t sort_row(value_t* values, index_t* indices, Py_ssize_t count, uint64_t* key,
-                         char* copy) noexcept nogil:
-    """In place: sorted, duplicates added in their order, zeros dropped; returns what is left."""
-    cdef value_t* old = <value_t*> copy
-    cdef Py_ssize_t k, kept = 0
-    for k in range(count):
-        key[k] = <uint64_t> indices[k] << 32 | <uint64_t> k
-        old[k] = values[k]
-    sort_keys(key, count)
-    k = 0
-    while k < count:
-        indices[kept] = <index_t> (key[k] >> 32)
-        values[kept] = old[<uint32_t> key[k]]
-        k += 1
-        while k < count and <index_t> (key[k] >> 32) == indices[kept]:
-            values[kept] += old[<uint32_t> key[k]]
-            k += 1
-        kept += values[kept] != 0
-    return kept
-
-
-def canonicalise(value_t[::1] values, index_t[::1] indices, index_t[::1] starts, int threads):
-    """Sort the rows of a CSR matrix in place and close the gaps; returns the entries left."""
-    cdef Py_ssize_t i, rows = starts.shape[0] - 1, longest = longest_row(starts), thread
-    cdef int64_t to = 0, start
-    cdef int64_t[::1] left = np.empty(rows, dtype=np.int64)
-    cdef char* scratch = <char*> allocate(16 * longest * threads + 16)
-    for i in prange(rows, nogil=True, num_threads=threads, schedule="dynamic", chunksize=64):
-        thread = omp_get_thread_num()
-        left[i] = sort_row(&values[0] + starts[i], &indices[0] + starts[i],
-                           starts[i + 1] - starts[i],
-                           <uint64_t*> (scratch + 16 * longest * thread),
-                           scratch + 16 * longest * thread + 8 * longest)
-    free(scratch)
-    for i in range(rows):
-        start = starts[i]
-        if to != start:
-            memmove(&values[0] + to, &values[0] + start, left[i] * sizeof(value_t))
-            memmove(&indices[0] + to, &indices[0] + start, left[i] * sizeof(index_t))
-        starts[i] = <index_t> to
-        to += left[i]
-    starts[rows] = <index_t> to
-    return to
-
-
-cdef Py_ssize_t longest_row(const index_t[::1] starts) noexcept:
-    cdef Py_ssize_t i, longest = 0
-    for i in range(starts.shape[0] - 1):
-        longest = max(longest, <Py_ssize_t> (starts[i + 1] - starts[i]))
-    return longest
 
 
 cdef class Rows:

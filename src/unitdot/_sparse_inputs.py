@@ -17,7 +17,7 @@ NUMBERED = 1 << 20
 
 @dataclass
 class Csr:
-    """A matrix whose structure has been checked; `found` as `Found` in sparse_rows.pxi."""
+    """A matrix whose structure has been checked; `found` as `Found` in sparse_csr.pxi."""
 
     values: Array
     indices: Array
