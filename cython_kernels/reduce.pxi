@@ -33,15 +33,17 @@ cdef inline bint may_pass(const vec* totals, Py_ssize_t columns, const Pack* X, 
                           const real* column_limits) noexcept nogil:
     """Whether any cosine may reach a limit: most rows of a tile are done with after this."""
     # dot (hx hy), three roundings of 2^-24 and rests of as much: with the rounding to float32
-    # where the result is that, less than 2^-21 from `cosine`, which is at most 1
-    cdef vec hx = splat(X.inverse[i]), bar = splat(limit)
+    # where the result is that, less than 2^-21 from `cosine`, which is at most 1; the dot product
+    # of many features may be further below -1, which `cosine` makes -1
+    cdef vec quick, hx = splat(X.inverse[i]), bar = splat(limit)
     cdef vec slack = splat(<real> 1 / SLACK)
     cdef unsigned bits = 0
     cdef Py_ssize_t v
     for v in range(ceil_div(columns, LANES)):
         if column_limits != NULL:
             bar = vmin(splat(limit), load_stored(column_limits + v * LANES))
-        bits |= at_least_bits(totals[v] * (hx * load(Y.inverse + j + v * LANES)), bar - slack)
+        quick = totals[v] * (hx * load(Y.inverse + j + v * LANES))
+        bits |= at_least_bits(vmax(splat(-1), quick), bar - slack)
     return bits != 0
 
 

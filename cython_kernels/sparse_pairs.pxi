@@ -378,6 +378,8 @@ def sort_pairs(int64_t[::1] rows, int64_t[::1] columns, value_t[::1] similaritie
     cdef int64_t[::1] first = np.zeros(n_rows + 1, dtype=np.int64), filled
     cdef Py_ssize_t i, count = rows.shape[0]
     cdef int64_t k, to, looked = 0
+    if not count:
+        return
     for k in range(count):
         first[rows[k] + 1] += 1
     for i in range(n_rows):

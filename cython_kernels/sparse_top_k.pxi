@@ -220,7 +220,7 @@ cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py
     The lists of features from `used` on are all long. Lowers `rest`, too.
     """
     cdef const Lists* lists = w.lists
-    cdef Py_ssize_t n = s.x.count, k, at, next = 0, step
+    cdef Py_ssize_t n = s.x.count, k, at, next, step
     cdef float bound = 0, part, largest
     for k in range(n - 1, used - 1, -1):
         w.seen_of[k] = 0
@@ -228,6 +228,7 @@ cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py
         w.rest[k] = min(w.rest[k], bound)
     for step in range(limit):
         bound = largest = 0
+        next = used              # where the parts are NaN: written to by another thread
         for k in range(used, n):
             at = lists.heaviest_of[w.feature[k]] + min(w.seen_of[k], HEAVIEST - 1)
             part = abs(w.weight[k]) * lists.heavy_weight[at]

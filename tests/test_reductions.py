@@ -386,3 +386,18 @@ def test_any_floats(name, isa, data):
     X = data.draw(hnp.arrays(dtype, st.tuples(st.integers(2, 9), st.just(3)), elements=elements))
     CHECKS[name](X)
     CHECKS[name](X[:2], X)
+
+
+def test_cosines_far_below_minus_one_are_minus_one(isa):
+    """Sums of 16,384 equal products err by more than a quick comparison allows for."""
+    d = 16384
+    for a, b in (
+        (1.2616121768951416, 1.29849112033844),
+        (1.891209363937378, 1.7755639553070068),
+        (1.6038055419921875, 1.1126328706741333),
+    ):
+        X, Y = np.full((8, d), a, np.float32), np.full((480, d), -b, np.float32)
+        assert (unitdot.cosine_similarity(X, Y) == -1).all()
+        assert len(unitdot.cosine_pairs(X, Y, threshold=-1).rows) == 8 * 480
+        top = unitdot.cosine_top_k(X, Y, 10, n_threads=2)
+        np.testing.assert_array_equal(top.indices, np.tile(np.arange(10), (8, 1)))

@@ -349,3 +349,10 @@ def test_shapes_are_told_as_they_were_given():
     for Y in (S[:3], S[:3].toarray().tolist()):
         with pytest.raises(ValueError, match=r"Y has 3 rows \(shape \(3, 6\)\) where X has 4 \("):
             unitdot.paired_cosine_similarity(S, Y)
+
+
+@pytest.mark.parametrize("threshold", [-1, 0, 0.5])
+def test_pairs_of_no_rows(threshold):
+    nothing = csr(np.empty((0, 4)))
+    for X, Y in ((nothing, np.ones((3, 4))), (np.ones((3, 4)), nothing), (nothing, nothing)):
+        assert [len(part) for part in unitdot.cosine_pairs(X, Y, threshold=threshold)] == [0, 0, 0]

@@ -134,9 +134,11 @@ def _raise_structure(indices: Array, starts: Array, minor: int, name: str) -> No
         what = f"{name}.indptr ends with {starts[-1]} where {len(indices)} entries are stored"
     else:
         used = indices[: starts[-1]]
-        at = int(np.argmax((used < 0) | (used >= minor)))
-        row = int(np.searchsorted(starts, at, side="right")) - 1
-        what = f"{name}.indices holds {used[at]} in row {row}; expected 0 to {minor - 1}"
+        bad = np.flatnonzero((used < 0) | (used >= minor))
+        what = f"{name}.indices is written to by another thread; expected 0 to {minor - 1}"
+        if len(bad):
+            row = int(np.searchsorted(starts, bad[0], side="right")) - 1
+            what = f"{name}.indices holds {used[bad[0]]} in row {row}; expected 0 to {minor - 1}"
     raise ValueError(f"{what} ({name} is not a valid sparse matrix)")
 
 
