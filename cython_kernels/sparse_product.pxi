@@ -111,8 +111,6 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     """
     cdef Py_ssize_t w, at, kept = 0
     cdef uint64_t bits
-    cdef double inverse_x = X.inverse[i], s
-    cdef const double* inverse = Y.inverse + lists.first
     cdef value_t value
     if errors != NULL:
         add_errors(lists, Y, sums, errors)
@@ -128,13 +126,8 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
         while bits:
             at = w * 64 + first_bit(bits)
             bits &= bits - 1
-            s = sums[at] * (inverse_x * inverse[at])
-            if not wide:
-                s = <double> <float> s
-            if s * s >= 0.25:
-                s = cosine_of(sums[at], X, i, Y, lists.first + at, wide)
+            value = <value_t> cosine_of(sums[at], X, i, Y, lists.first + at, wide)
             sums[at] = 0
-            value = <value_t> s
             indices[kept] = <index_t> (lists.first + at)
             values[kept] = value
             if value != 0:

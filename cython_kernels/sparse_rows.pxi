@@ -156,18 +156,18 @@ cdef inline double clipped(double s) noexcept nogil:
     return -1 if s < -1 else s
 
 
-cdef inline double cosine(double dot, double norm2_x, double inverse_x, double norm2_y,
-                          double inverse_y, bint wide) noexcept nogil:
+cdef inline double cosine_of(double dot, const Table* X, Py_ssize_t i, const Table* Y,
+                             Py_ssize_t j, bint wide) noexcept nogil:
     # dot / sqrt(nx ny), rounded to the precision of the computation. Below 1/2 a product with the
     # inverses, rounded once each, loses nothing against the errors above; there, equal rows give
     # n / sqrt(n n) = n / n exactly. In single precision n h h is 1 + O(2^-51), which rounds to 1.
     # All of it is symmetric in x and y.
-    cdef double s = dot * (inverse_x * inverse_y)
+    cdef double s = dot * (X.inverse[i] * Y.inverse[j])
     if not wide:
         s = <double> <float> s
     if s * s >= 0.25:
         if wide:
-            s = dot / sqrt(norm2_x * norm2_y)
+            s = dot / sqrt(X.norm2[i] * Y.norm2[j])
         s = clipped(s)
     return s
 
@@ -194,11 +194,6 @@ cdef double inverse_root(double n) noexcept nogil:
     error = (((n_high * s_high - product) + n_high * (square - s_high) + (n - n_high) * s_high)
              + (n - n_high) * (square - s_high)) + n * square_error(h, square)
     return h + 0.5 * h * ((1 - product) - error)
-
-
-cdef inline double cosine_of(double dot, const Table* X, Py_ssize_t i, const Table* Y,
-                             Py_ssize_t j, bint wide) noexcept nogil:
-    return cosine(dot, X.norm2[i], X.inverse[i], Y.norm2[j], Y.inverse[j], wide)
 
 
 cdef inline double gather_dot(const value_t* values, const index_t* indices, Py_ssize_t count,

@@ -124,6 +124,19 @@ def without_and_with_backend(call):
         return without, call()
 
 
+# for code in a new interpreter, on Linux
+PEAK = """
+    from pathlib import Path
+
+    def forget_peak():
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
+
+    def peak():  # in MiB
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    """
+
+
 def run_python(code, timeout=60, **environment):
     """Run code in a new interpreter, with these environment variables; None removes one."""
     names = {

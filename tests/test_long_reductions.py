@@ -9,7 +9,7 @@ import pytest
 
 import unitdot
 
-from .helpers import assert_same_bits, function, normal, run_python
+from .helpers import PEAK, assert_same_bits, function, normal, run_python
 from .neighbors import CHECKS, sorted_matrix
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
@@ -72,17 +72,12 @@ def test_progress_bar(name, monkeypatch, capsys):
 
 MEMORY = """
     import ctypes
-    from pathlib import Path
     import numpy as np, unitdot
-
-    def peak():
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
     X = np.random.default_rng(0).standard_normal((20_000, 64), np.float32)
     unitdot.{name}(X[:5], **{own})
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
+    forget_peak()
     before = peak()
     result = unitdot.{name}(X, **{own}, n_threads={n_threads})
     print(peak() - before, sum(array.nbytes for array in result) / 2**20)
@@ -102,7 +97,7 @@ MEMORY = """
 )
 def test_memory(name, own, n_threads):
     """The result, a list of the pairs of some rows, and 16 MiB a thread; the matrix is 1.5 GiB."""
-    run = run_python(MEMORY.format(name=name, own=own, n_threads=n_threads))
+    run = run_python(PEAK + MEMORY.format(name=name, own=own, n_threads=n_threads))
     assert run.returncode == 0, run.stderr
     grown, result = map(float, run.stdout.split())
     # pairs wait, in buffers that grow by half, until their rows have met all others

@@ -189,6 +189,25 @@ def test_lists_of_features_never_hold_more_than_was_counted():
     assert run.returncode == 0, run.stderr
 
 
+def test_values_that_become_nan_before_the_heaviest_entries_are_met():
+    """Feature 0 has a short list; AddressSanitizer sees it if one asks for its heaviest entries."""
+    code = """
+        import numpy as np
+        from unitdot._kernels import sparse as kernels
+        indices = np.concatenate([[0, 1, 2] * 3, [1, 2] * 1997]).astype(np.int32)
+        starts = np.concatenate([[0, 3, 6], np.arange(9, 4004, 2)]).astype(np.int32)
+        values, first_row = np.ones(3), np.array([0, 3], np.int32)
+        Y = kernels.Rows.of_csr(np.ones(len(indices)), indices, starts, 3, True, False, 1)
+        X = kernels.Rows.of_csr(values, indices[:3], first_row, 3, True, False, 1)
+        index = kernels.Index(Y, 0, 2000, True, True)
+        values[:] = np.nan
+        found = np.empty((1, 5)), np.empty((1, 5), np.int64), np.zeros(1, np.int64)
+        kernels.search(X, Y, index, 0, 1, False, *found, False, 1)
+        """
+    run = run_python(code)
+    assert run.returncode == 0, run.stderr
+
+
 @linux
 @pytest.mark.parametrize("reader", ["unitdot.cosine_similarity(X)", "X.sum()"])
 def test_a_file_that_is_cut_ends_the_process_as_it_does_with_numpy(reader, tmp_path):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import _memory, _sparse
+from unitdot import _memory, _sparse, _sparse_inputs
 
-from .helpers import FLOATS, assert_same_bits, run_python, seconds_to_interrupt
+from .helpers import FLOATS, PEAK, assert_same_bits, run_python, seconds_to_interrupt
 from .sparse_data import INDEX_DTYPES, csr, everything, pairs, random_rows, sparse, top_k
 
 CALLS = {
@@ -243,13 +243,8 @@ def test_pairs_are_counted_where_some_may_not_reach_the_threshold(
 
 
 MEMORY = """
-    from pathlib import Path
     import numpy as np, unitdot
     from scipy import sparse
-
-    def peak():
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
     rows, each = 400_000, 20
     starts = np.arange(0, rows * each + 1, each, dtype=np.{integer})
@@ -258,7 +253,7 @@ MEMORY = """
     X = sparse.csr_array((np.ones(rows * each, np.float32), indices, starts), shape=(rows, 1000))
     X.has_canonical_format, Y = True, X[:5].copy()
     unitdot.{first_call}
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
+    forget_peak()
     before = peak()
     result = unitdot.{call}
     print(peak() - before)
@@ -279,7 +274,7 @@ MEMORY = """
 def test_csr_is_read_where_it_is(call, integer):
     """8 million entries, of 8 or 12 bytes, in 400,000 rows: the indices alone are 30 or 61 MiB."""
     first_call = call.replace("X,", "X[:9],")
-    run = run_python(MEMORY.format(call=call, first_call=first_call, integer=integer))
+    run = run_python(PEAK + MEMORY.format(call=call, first_call=first_call, integer=integer))
     assert run.returncode == 0, run.stderr
     # norms, row starts and results take 13 to 29 MiB
     assert float(run.stdout) < 36
@@ -349,6 +344,12 @@ def test_shapes_are_told_as_they_were_given():
     for Y in (S[:3], S[:3].toarray().tolist()):
         with pytest.raises(ValueError, match=r"Y has 3 rows \(shape \(3, 6\)\) where X has 4 \("):
             unitdot.paired_cosine_similarity(S, Y)
+
+
+def test_an_index_that_was_bad_when_it_was_checked_and_is_good_again():
+    """Another thread has written to it meanwhile."""
+    with pytest.raises(ValueError, match=r"X.indices is written to by another thread; expected 0"):
+        _sparse_inputs._raise_structure(np.array([0, 1]), np.array([0, 2]), 3, "X")
 
 
 @pytest.mark.parametrize("threshold", [-1, 0, 0.5])
