@@ -86,7 +86,8 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
                 next_y = <const char*> panel_of(Y, at_most(group + 1, last) * TILE_PANELS, 0)
         for p in range(first, stop):
             x = panel_of(X, p, block)
-            next_x = panel_of(X, p + 1, block) if p + 1 < stop else x
+            next_x = (panel_of(X, p + 1, block) if p + 1 < stop
+                      else panel_of(X, first, block + 1 if block + 1 < Y.blocks else 0))
             if next_y != NULL:
                 for line in range(near):
                     prefetch_second(next_y + ((p - first) * near + line) * CACHE_LINE)

@@ -93,7 +93,7 @@ cdef extern from "memory.h" nogil:
 
 cdef extern from "openmp.h" nogil:
     int omp_get_thread_num()
-    int process_id()
+    int process_of(int)              # its id, for threads_in
     int threads_in(int, int)         # (process, threads): 1 in another process, forked meanwhile
     void wait_for_all()              # what follows in a parallel block needs what came before
     void lock(char*)
@@ -171,7 +171,7 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
-    job.same, job.careful, job.threads, job.process = same, careful, threads, process_id()
+    job.same, job.careful, job.threads, job.process = same, careful, threads, process_of(threads)
     job.zero_inverse = NAN if nan_for_zero else 0
     if is_few(&job):
         return run_few(&job)
@@ -184,7 +184,7 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
     cdef Job job
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
-    job.threads, job.process = threads, process_id()
+    job.threads, job.process = threads, process_of(threads)
     job.zero_inverse = NAN if nan_for_zero else 0
     return job
 
@@ -244,7 +244,7 @@ cpdef int paired(const unsigned char[:, :, :] X, int kind_X,
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.out = output_of(out, distance)
-    job.careful, job.threads, job.process = careful, threads, process_id()
+    job.careful, job.threads, job.process = careful, threads, process_of(threads)
     job.zero_inverse = NAN if nan_for_zero else 0
     return run_paired(&job)
 
@@ -268,7 +268,7 @@ def survey(const unsigned char[:, :, :] X, int kind, int threads):
     cdef Py_ssize_t p, first = 0, stop, panels = ceil_div(source.rows, PANEL)
     # panels between looks for Ctrl-C; reading an element is some ten multiply-adds
     cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * threads // (10 * source.features))
-    cdef int status = 0, process = process_id()
+    cdef int status = 0, process = process_of(threads)
     while first < panels:
         stop = at_most(panels, first + most)
         for p in prange(first, stop, nogil=True, num_threads=threads_in(process, threads)):

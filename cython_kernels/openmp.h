@@ -25,6 +25,8 @@ static inline int process_id(void) { return 0; }
 #include <unistd.h>
 static inline int process_id(void) { return (int)getpid(); }
 #endif
+/* what a call of so many threads remembers */
+static inline int process_of(int threads) { return threads > 1 ? process_id() : 0; }
 static inline int threads_in(int process, int threads) {
     return threads > 1 && process_id() != process ? 1 : threads;
 }

@@ -20,37 +20,60 @@ cdef inline void tile_step(const int rows, const int panels, const real* x, cons
             acc[i][j] = madd(b, y[(j // VECS) * panel_stride + j % VECS], acc[i][j])
 
 
+cdef inline void next_run(const int rows, const int panels, const real* x, const vec* y,
+                          Py_ssize_t panel_stride, const bint first,
+                          vec[TILE_ROWS][TILE_PANELS * VECS] acc, vec* block) noexcept nogil:
+    # block[i, j] (+)= acc[i, j], and acc[i, j] = x[i] * y[j]: the first feature of the run that
+    # follows. Its multiplications stand between the stores, of which a processor that multiplies
+    # with all its might does but few at a time. (A product may be -0 where runs elsewhere begin
+    # with +0: only a sum of 0 can tell, and `cosine` makes +0 of either.)
+    cdef vec b
+    cdef int i, j, at
+    for i in range(rows):
+        b = splat(x[i])
+        for j in range(panels * VECS):
+            at = i * TILE_PANELS * VECS + j
+            block[at] = acc[i][j] if first else block[at] + acc[i][j]
+            acc[i][j] = b * y[(j // VECS) * panel_stride + j % VECS]
+
+
 cdef inline void tile_of(const int rows, const int panels, const real* x, const real* ahead,
                          const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
                          vec* block, vec* totals) noexcept nogil:
     # totals[i, j] (+)= sum_k x[k, i] * y[k, j] over a block of features, in the canonical order;
     # `block` is room for the sums of its runs so far
-    # `ahead` is the panel of X that comes next: it is brought near, a line for each feature
+    # what the next run reads of X is brought near, at the end the beginning of `ahead`
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
-    cdef Py_ssize_t k, start = 0, length
+    cdef const real* near
+    cdef Py_ssize_t k, start = 0, length, begun = 0
     cdef int i, j
+    for i in range(rows):
+        for j in range(panels * VECS):
+            acc[i][j] = splat(0)
     while True:
         length = at_most(RUN, count - start)
-        for i in range(rows):
-            for j in range(panels * VECS):
-                acc[i][j] = splat(0)
-        for k in range(length):
+        near = x + length * PANEL if start + length < count else ahead
+        for k in range(RUN * PANEL * sizeof(real) // CACHE_LINE):
+            prefetch(<const char*> near + k * CACHE_LINE)
+        for k in range(begun, length):
             # one feature a turn: unrolled further, GCC keeps fewer accumulators in registers
-            prefetch(ahead)
             tile_step(rows, panels, x, y, panel_stride, acc)
             x += PANEL
             y += VECS
-            ahead += PANEL
-        if start > 0:
-            for i in range(rows):
-                for j in range(panels * VECS):
-                    acc[i][j] = block[i * TILE_PANELS * VECS + j] + acc[i][j]
-        start += length
-        if start == count:
+        if start + length == count:
             break
+        if start == 0:
+            next_run(rows, panels, x, y, panel_stride, True, acc, block)
+        else:
+            next_run(rows, panels, x, y, panel_stride, False, acc, block)
+        x += PANEL
+        y += VECS
+        start += length
+        begun = 1
+    if start > 0:
         for i in range(rows):
             for j in range(panels * VECS):
-                block[i * TILE_PANELS * VECS + j] = acc[i][j]
+                acc[i][j] = block[i * TILE_PANELS * VECS + j] + acc[i][j]
     for i in range(rows):
         for j in range(panels * VECS):
             totals[i * TILE_PANELS * VECS + j] = (

@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import unitdot
+
 from .helpers import ALL, FLOATS, MATRIX, PAIRED, assert_same_bits, function, normal
 
 N_FEATURES = (1, 2, 3, 17, 129, 384, 4097)
@@ -117,6 +119,22 @@ def test_nearly_parallel_rows_are_a_trap(dtype):
         unit_X, unit_Y = (A / np.linalg.norm(A, axis=1, keepdims=True) for A in rows)
         largest = max(largest, (unit_X * unit_Y).sum(axis=1).max())
     assert largest > 1
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n_features", [32, 96, 384, 4096])
+@pytest.mark.parametrize("n_samples", [1, 2, 40])
+def test_zero_has_no_sign(n_samples, n_features, dtype, isa):
+    # every product is -0, the first because it vanishes
+    x, y = np.full(n_features, -1, dtype), np.zeros(n_features, dtype)
+    x[0], y[0] = -np.sqrt(np.finfo(dtype).tiny), np.finfo(dtype).tiny
+    x[-1], y[-1] = -0.0, 1
+    X, Y = np.tile(x, (n_samples, 1)), np.tile(y, (n_samples, 1))
+    zeros = np.zeros((n_samples, n_samples), dtype)
+    assert_same_bits(unitdot.cosine_similarity(X, Y), zeros)
+    assert_same_bits(unitdot.cosine_similarity(Y, X), zeros)
+    assert_same_bits(unitdot.paired_cosine_similarity(X, Y), zeros[0])
+    assert_same_bits(unitdot.cosine_top_k(X, Y, k=1)[0], zeros[:, :1])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
