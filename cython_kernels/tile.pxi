@@ -52,7 +52,7 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
             acc[i][j] = splat(0)
     while True:
         length = at_most(RUN, count - start)
-        near = x + length * PANEL if start + length < count else ahead
+        near = x + (length - begun) * PANEL if start + length < count else ahead
         for k in range(RUN * PANEL * sizeof(real) // CACHE_LINE):
             prefetch(<const char*> near + k * CACHE_LINE)
         for k in range(begun, length):
