@@ -45,17 +45,17 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
     # what the next run reads of X is brought near, at the end the beginning of `ahead`
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
     cdef const real* near
-    cdef Py_ssize_t k, start = 0, length, begun = 0
+    cdef Py_ssize_t k, start = 0, length
     cdef int i, j
     for i in range(rows):
         for j in range(panels * VECS):
             acc[i][j] = splat(0)
     while True:
         length = at_most(RUN, count - start)
-        near = x + (length - begun) * PANEL if start + length < count else ahead
+        near = x + (length - (start > 0)) * PANEL if start + length < count else ahead
         for k in range(RUN * PANEL * sizeof(real) // CACHE_LINE):
             prefetch(<const char*> near + k * CACHE_LINE)
-        for k in range(begun, length):
+        for k in range(start > 0, length):     # `next_run` has met the first
             # one feature a turn: unrolled further, GCC keeps fewer accumulators in registers
             tile_step(rows, panels, x, y, panel_stride, acc)
             x += PANEL
@@ -69,7 +69,6 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
         x += PANEL
         y += VECS
         start += length
-        begun = 1
     if start > 0:
         for i in range(rows):
             for j in range(panels * VECS):

@@ -164,8 +164,9 @@ def test_out_must_have_the_dtype_asked_for():
         function("cosine_similarity")(X, dtype=np.float32, out=np.empty((5, 5)))
 
 
-def test_out_of_a_subclass():
+@pytest.mark.parametrize("kind", [np.recarray, np.matrix])
+def test_out_of_a_subclass(kind):
     X = np.arange(12.0).reshape(4, 3)
-    out = np.empty((4, 4)).view(np.recarray)
+    out = np.empty((4, 4)).view(kind)
     assert unitdot.cosine_similarity(X, out=out) is out
     np.testing.assert_array_equal(np.asarray(out), unitdot.cosine_similarity(X))

@@ -268,12 +268,12 @@ def result_dtype(wide: bool, options: Options) -> np.dtype[Any]:
 
 def kernel_view(array: Array) -> View:
     """What the kernels read: (rows, features, bytes) and the number of its kind."""
-    return array[..., None].view(_BYTE), KINDS[array.dtype][0]
+    return byte_view(array), KINDS[array.dtype][0]
 
 
-def byte_view(out: Array) -> Bytes:
-    """A result as the kernels see it, (rows, columns, bytes): it may be of a subclass."""
-    return np.asarray(out)[..., None].view(_BYTE)
+def byte_view(array: Array) -> Bytes:
+    """`array`, of no subclass, as the kernels see it: (rows, columns, bytes)."""
+    return array[..., None].view(_BYTE)
 
 
 def result_array(shape: Shape, dtype: np.dtype[Any], out: Any, *inputs: Array) -> Array:

@@ -311,7 +311,8 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
         keep_out = out is not None or not result.size
         careful = keep_out and examine(X, Y, same, wide, options)
         if result.size:
-            _call("full", X, Y, same, result, distance, wide, options, careful)
+            to = np.asarray(result)  # `out` may be of a subclass
+            _call("full", X, Y, same, to, distance, wide, options, careful)
         return result
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
     lead = _inputs.broadcast(stack_X.shape[:-2], stack_Y.shape[:-2], (X, Y), "leading axes")
