@@ -28,6 +28,7 @@ GNU_FLAGS = [
     "-ffp-contract=off",
     "-fno-math-errno",
     "-falign-loops=64",
+    "--param=align-threshold=65536",  # inner loops too whose turns GCC thinks few
     "-Wno-switch",
 ]
 # the flags of each instruction set, which cython_kernels/vectors.h turns into a vector type

@@ -52,24 +52,29 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
             acc[i][j] = splat(0)
     while True:
         length = at_most(RUN, count - start)
-        near = x + (length - (start > 0)) * PANEL if start + length < count else ahead
+        x += length * PANEL
+        y += length * VECS
+        near = x if start + length < count else ahead
         for k in range(RUN * PANEL * sizeof(real) // CACHE_LINE):
             prefetch(<const char*> near + k * CACHE_LINE)
-        for k in range(start > 0, length):     # `next_run` has met the first
-            # one feature a turn: unrolled further, GCC keeps fewer accumulators in registers
-            tile_step(rows, panels, x, y, panel_stride, acc)
-            x += PANEL
-            y += VECS
-        if start + length == count:
+        # one index for all that is read, from the run's end up to 0, and so little else in the loop
+        # that half a core, the other half a neighbour's, can almost keep up with the multiply-adds
+        k = ((start > 0) - length) * PANEL         # `next_run` has met the first feature
+        if k < 0:
+            while True:
+                tile_step(rows, panels, x + k, <const vec*> ((<const real*> y) + k), panel_stride,
+                          acc)
+                k += PANEL
+                if k == 0:
+                    break
+        start += length
+        if start == count:
             break
-        if start == 0:
+        if start == RUN:
             next_run(rows, panels, x, y, panel_stride, True, acc, block)
         else:
             next_run(rows, panels, x, y, panel_stride, False, acc, block)
-        x += PANEL
-        y += VECS
-        start += length
-    if start > 0:
+    if count > RUN:
         for i in range(rows):
             for j in range(panels * VECS):
                 acc[i][j] = block[i * TILE_PANELS * VECS + j] + acc[i][j]
