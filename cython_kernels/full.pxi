@@ -40,8 +40,6 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
     cdef char* own = job.scratch + thread * job.scratch_bytes
     cdef real* y
     cdef const real* x
-    cdef const real* next_x
-    cdef const real* ahead
     cdef const char* next_y = NULL
     cdef vec* totals
     cdef vec* at
@@ -86,8 +84,6 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
                 next_y = <const char*> panel_of(Y, at_most(group + 1, last) * TILE_PANELS, 0)
         for p in range(first, stop):
             x = panel_of(X, p, block)
-            next_x = (panel_of(X, p + 1, block) if p + 1 < stop
-                      else panel_of(X, first, block + 1 if block + 1 < Y.blocks else 0))
             if next_y != NULL:
                 for line in range(near):
                     prefetch_second(next_y + ((p - first) * near + line) * CACHE_LINE)
@@ -99,8 +95,7 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
             for sub in range(PANEL // TILE_ROWS):
                 rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
                 if rows > 0:
-                    ahead = x if sub + 1 < PANEL // TILE_ROWS else next_x
-                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS, ahead,
+                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS,
                          <const vec*> y, panel_stride, count, first_block,
                          <vec*> (own + BLOCK_SUMS_AT),
                          at + sub * TILE_ROWS * tile_vecs)

@@ -67,8 +67,7 @@ cdef extern from "vectors.h" nogil:
     double seconds()
     enum:
         CACHE_LINE
-    void prefetch(const void*)           # into the first-level cache
-    void prefetch_second(const void*)    # into the second
+    void prefetch_second(const void*)    # into the second-level cache
     void prefetch_write(const void*)
 
 
@@ -365,8 +364,7 @@ def tile_rate(Py_ssize_t repeats):
         start = seconds()
         for _ in range(repeats):
             for k in range(8):
-                tile(TILE_ROWS, TILE_PANELS, x, x, y, BLOCK * VECS, BLOCK, k == 0,
-                     block, totals)
+                tile(TILE_ROWS, TILE_PANELS, x, y, BLOCK * VECS, BLOCK, k == 0, block, totals)
         start = seconds() - start
     block_release(held)
     return <double> repeats * 8 * TILE_ROWS * GROUP * BLOCK / start

@@ -37,14 +37,12 @@ cdef inline void next_run(const int rows, const int panels, const real* x, const
             acc[i][j] = b * y[(j // VECS) * panel_stride + j % VECS]
 
 
-cdef inline void tile_of(const int rows, const int panels, const real* x, const real* ahead,
-                         const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
+cdef inline void tile_of(const int rows, const int panels, const real* x, const vec* y,
+                         Py_ssize_t panel_stride, Py_ssize_t count, bint first,
                          vec* block, vec* totals) noexcept nogil:
     # totals[i, j] (+)= sum_k x[k, i] * y[k, j] over a block of features, in the canonical order;
     # `block` is room for the sums of its runs so far
-    # what the next run reads of X is brought near, at the end the beginning of `ahead`
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
-    cdef const real* near
     cdef Py_ssize_t k, start = 0, length
     cdef int i, j
     for i in range(rows):
@@ -54,9 +52,6 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
         length = at_most(RUN, count - start)
         x += length * PANEL
         y += length * VECS
-        near = x if start + length < count else ahead
-        for k in range(RUN * PANEL * sizeof(real) // CACHE_LINE):
-            prefetch(<const char*> near + k * CACHE_LINE)
         # one index for all that is read, from the run's end up to 0, and so little else in the loop
         # that half a core, the other half a neighbour's, can almost keep up with the multiply-adds
         k = ((start > 0) - length) * PANEL         # `next_run` has met the first feature
@@ -85,22 +80,22 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
 
 
 # inlined into loops: there GCC unrolls the tile early enough to keep all of it in registers
-cdef inline void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const real* ahead,
-                      const vec* y, Py_ssize_t panel_stride, Py_ssize_t count, bint first,
+cdef inline void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const vec* y,
+                      Py_ssize_t panel_stride, Py_ssize_t count, bint first,
                       vec* block, vec* totals) noexcept nogil:
     cdef Py_ssize_t q
     if panels == TILE_PANELS:
         if rows == 1:
-            tile_of(1, TILE_PANELS, x, ahead, y, panel_stride, count, first, block, totals)
+            tile_of(1, TILE_PANELS, x, y, panel_stride, count, first, block, totals)
         else:
-            tile_of(TILE_ROWS, TILE_PANELS, x, ahead, y, panel_stride, count, first, block, totals)
+            tile_of(TILE_ROWS, TILE_PANELS, x, y, panel_stride, count, first, block, totals)
         return
     for q in range(panels):
         if rows == 1:
-            tile_of(1, 1, x, ahead, y + q * panel_stride, panel_stride, count, first,
+            tile_of(1, 1, x, y + q * panel_stride, panel_stride, count, first,
                     block, totals + q * VECS)
         else:
-            tile_of(TILE_ROWS, 1, x, ahead, y + q * panel_stride, panel_stride, count, first,
+            tile_of(TILE_ROWS, 1, x, y + q * panel_stride, panel_stride, count, first,
                     block, totals + q * VECS)
 
 

@@ -218,11 +218,9 @@ static inline double seconds(void) {
 /* Bring a cache line near before it is read, or written. */
 #define CACHE_LINE 64
 #ifdef __GNUC__
-#define prefetch(p) __builtin_prefetch(p)
 #define prefetch_second(p) __builtin_prefetch(p, 0, 2)
 #define prefetch_write(p) __builtin_prefetch(p, 1)
 #else
-#define prefetch(p) ((void)(p))
 #define prefetch_second(p) ((void)(p))
 #define prefetch_write(p) ((void)(p))
 #endif
