@@ -43,11 +43,20 @@ cdef inline int64_t start_of(const Table* t, Py_ssize_t i) noexcept nogil:
     return (<const int64_t*> t.starts)[i] if t.wide_indices else (<const int32_t*> t.starts)[i]
 
 
+cdef inline double power_of_two(int e) noexcept nogil:
+    cdef uint64_t bits = <uint64_t> (e + 1023) << 52
+    cdef double power
+    if not -1022 <= e <= 1023:
+        return ldexp(1.0, e)
+    memcpy(&power, &bits, sizeof(double))
+    return power
+
+
 cdef inline void powers_of(int exponent, double* a, double* b) noexcept nogil:
     # a * b = 2^-exponent, each a double; only one of the two multiplications can round
     cdef int up = -exponent if -exponent < 1022 else 1022
-    a[0] = ldexp(1.0, up)
-    b[0] = ldexp(1.0, -exponent - up)
+    a[0] = power_of_two(up)
+    b[0] = power_of_two(-exponent - up)
 
 
 cdef inline int32_t within(index_t feature, Py_ssize_t features) noexcept nogil:
@@ -206,12 +215,12 @@ cdef inline double gather_dot(const value_t* values, const index_t* indices, Py_
         for k in range(count):
             add(&dot, &errors, x[within(indices[k], features)] * (<double> values[k] * a * b))
         return dot + errors
-    if a == 1 and b == 1:
-        for k in range(count):
-            dot += x[within(indices[k], features)] * <double> values[k]
-    else:
+    if b != 1:
         for k in range(count):
             dot += x[within(indices[k], features)] * (<double> values[k] * a * b)
+    else:
+        for k in range(count):
+            dot += x[within(indices[k], features)] * (<double> values[k] * a)
     return dot
 
 
