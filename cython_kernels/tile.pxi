@@ -149,20 +149,24 @@ cdef void finish(const vec* totals, Py_ssize_t rows, Py_ssize_t columns, const P
     cdef vec hx, ex, s
     cdef Py_ssize_t r, v, full = columns // LANES if out.direct else 0
     cdef real* to
+    # in registers: what is stored might be the structures' own memory, for all a compiler knows
+    cdef const real* inverse = Y.inverse + j
+    cdef const real* rest = Y.rest + j
+    cdef bint distance = out.distance
     for r in range(rows):
         hx = splat(X.inverse[i + r])
         ex = splat(X.rest[i + r])
         to = <real*> (out.data + (X.first + i + r) * out.row_stride
                       + (Y.first + j) * out.column_stride)
-        for v in range(ceil_div(columns, LANES)):
-            s = cosine(totals[r * TILE_PANELS * VECS + v], hx, ex,
-                       load(Y.inverse + j + v * LANES), load(Y.rest + j + v * LANES),
-                       out.distance)
-            if v < full:
-                store(to + v * LANES, s)
-            else:
-                store(line + v * LANES, s)
+        for v in range(full):
+            s = cosine(totals[r * TILE_PANELS * VECS + v], hx, ex, load(inverse + v * LANES),
+                       load(rest + v * LANES), distance)
+            store(to + v * LANES, s)
         if full * LANES < columns:
+            for v in range(full, ceil_div(columns, LANES)):
+                s = cosine(totals[r * TILE_PANELS * VECS + v], hx, ex, load(inverse + v * LANES),
+                           load(rest + v * LANES), distance)
+                store(line + v * LANES, s)
             put(out, X.first + i + r, Y.first + j + full * LANES, columns - full * LANES,
                 line + full * LANES)
 
