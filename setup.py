@@ -28,9 +28,10 @@ GNU_FLAGS = [
     "-ffp-contract=off",
     "-fno-math-errno",
     "-falign-loops=64",
-    "--param=align-threshold=65536",  # inner loops too whose turns GCC thinks few
     "-Wno-switch",
 ]
+# aligns inner loops too whose turns GCC thinks few
+GCC_FLAG = "--param=align-threshold=65536"
 # the flags of each instruction set, which cython_kernels/vectors.h turns into a vector type
 ISA_FLAGS = {
     "x86_64": {
@@ -116,11 +117,12 @@ class BuildKernels(build_ext):
         self.generated.mkdir(parents=True, exist_ok=True)
         openmp, link_openmp = self.openmp_flags()
         gnu = self.compiler.compiler_type != "msvc"
+        gcc = [GCC_FLAG] if gnu and self.knows(GCC_FLAG) else []
         for extension in self.extensions:
             extension.sources = [self.translated(extension)]
             extension.include_dirs.append(str(SOURCES))
             extension.extra_link_args += DEBUG_FLAGS[DEBUG]
-            extension.extra_compile_args += GNU_FLAGS if gnu else ["/O2"]
+            extension.extra_compile_args += GNU_FLAGS + gcc if gnu else ["/O2"]
             if gnu and extension.name == SHARED:  # a third smaller, and no call is slower
                 extension.extra_compile_args.append("-Os")
             extension.extra_compile_args += openmp
@@ -159,6 +161,20 @@ class BuildKernels(build_ext):
         if own != c_file:
             shutil.copy2(c_file, own)
         return str(own)
+
+    def knows(self, flag):
+        """Whether the compiler takes the flag and does not warn of it."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text("extern int probe;\n")
+            try:
+                self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=["-Werror", flag]
+                )
+                return True
+            except Exception:
+                print(f"unitdot: the kernels are built without {flag}, which is GCC's")
+                return False
 
     def openmp_flags(self):
         """What turns OpenMP on, for compiler and linker, proven by a program that runs."""

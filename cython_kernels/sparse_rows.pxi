@@ -215,7 +215,7 @@ cdef inline double gather_dot(const value_t* values, const index_t* indices, Py_
         for k in range(count):
             add(&dot, &errors, x[within(indices[k], features)] * (<double> values[k] * a * b))
         return dot + errors
-    if b != 1:
+    if b != 1:                       # the row's largest element is subnormal
         for k in range(count):
             dot += x[within(indices[k], features)] * (<double> values[k] * a * b)
     else:
