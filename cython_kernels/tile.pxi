@@ -52,8 +52,9 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
         length = at_most(RUN, count - start)
         x += length * PANEL
         y += length * VECS
-        # one index for all that is read, from the run's end up to 0, and so little else in the loop
-        # that half a core, the other half a neighbour's, can almost keep up with the multiply-adds
+        # one index for all that is read, from the run's end up to 0, and the test behind the step:
+        # GCC keeps a second counter otherwise, and what else is in the loop costs time where a
+        # neighbour has half of the core's issue slots
         k = ((start > 0) - length) * PANEL         # `next_run` has met the first feature
         if k < 0:
             while True:
@@ -158,15 +159,11 @@ cdef void finish(const vec* totals, Py_ssize_t rows, Py_ssize_t columns, const P
         ex = splat(X.rest[i + r])
         to = <real*> (out.data + (X.first + i + r) * out.row_stride
                       + (Y.first + j) * out.column_stride)
-        for v in range(full):
+        for v in range(ceil_div(columns, LANES)):
             s = cosine(totals[r * TILE_PANELS * VECS + v], hx, ex, load(inverse + v * LANES),
                        load(rest + v * LANES), distance)
-            store(to + v * LANES, s)
+            store((to if v < full else line) + v * LANES, s)
         if full * LANES < columns:
-            for v in range(full, ceil_div(columns, LANES)):
-                s = cosine(totals[r * TILE_PANELS * VECS + v], hx, ex, load(inverse + v * LANES),
-                           load(rest + v * LANES), distance)
-                store(line + v * LANES, s)
             put(out, X.first + i + r, Y.first + j + full * LANES, columns - full * LANES,
                 line + full * LANES)
 
