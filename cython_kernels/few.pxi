@@ -236,6 +236,7 @@ cdef int run_few(Job* job) except -1:
     job.threads = <int> at_most(job.threads, job.X.features // SHARE)
     job.PX.source, job.PY.source = &job.X, &job.Y
     job.PX.count, job.PY.count, job.diagonal = job.X.rows, job.Y.rows, job.same
+    job.PX.width = job.PY.width = GROUP
     few.count = padded_to(job.X.rows * job.Y.rows + job.X.rows + job.Y.rows, LANES)
     stretch = SUMS * job.threads // (few.count * <Py_ssize_t> sizeof(real))
     stretch = at_most(blocks, at_least(1, stretch // LANES) * LANES)

@@ -21,9 +21,12 @@ cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
     # groups of X, then groups of Y
     cdef Py_ssize_t of_X = 0 if job.X_packed else groups_in(&job.PX)
     cdef const Pack* pack = &job.PX if group < of_X else &job.PY
-    job.status[thread * LINE] |= pack_group(pack, group if group < of_X else group - of_X,
-                                            job.first_segment, job.last_segment,
-                                            job.zero_inverse)
+    cdef Py_ssize_t own = group if group < of_X else group - of_X
+    if job.screened:
+        job.status[thread * LINE] |= screen_group(job, pack, own, thread)
+    else:
+        job.status[thread * LINE] |= pack_group(pack, own, job.first_segment, job.last_segment,
+                                                job.zero_inverse)
 
 
 cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
@@ -139,7 +142,12 @@ cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
     if job.pairs != NULL:
         start_run(&job.pairs.found[thread])
     for g in range(span, span_stop):
-        multiply(job, first, stop, g, thread)
+        if job.screened:
+            screen(job, first, stop, g, thread)
+        else:
+            multiply(job, first, stop, g, thread)
+    if job.pairs != NULL and job.screened:
+        settle_run(job.pairs, &job.pairs.found[thread])
     if job.pairs != NULL and end_run(&job.pairs.found[thread], job.pairs.task + task):
         job.status[thread * LINE] |= OUT_OF_MEMORY
 
@@ -190,6 +198,7 @@ cdef int start_rows(Job* job) except -1:
         reset_lists(job.best)
     if job.pairs != NULL:
         drop_pairs(job.pairs)
+        job.pairs.first = job.PX.first
     return 0
 
 
@@ -201,7 +210,7 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
             rows = job.best.rows if job.PX.first + rows == job.best.rows else 0
         for i in prange(rows, nogil=True, num_threads=threads_in(job.process, job.threads),
                         schedule="static"):
-            finish_row(job.best, i)
+            finish_row(job.best, i, job.screened)
     if job.pairs != NULL:
         pass_on(job.pairs, &job.PX, watch)
     return 0
@@ -265,7 +274,8 @@ cdef int run(Job* job, object watch) except -1:
             while j < m:
                 job.diagonal = job.same and i == j
                 job.PY.first = j
-                job.PY.count = at_most(rows_Y, m - j)
+                turn_screen(job)
+                job.PY.count = at_most(screened_rows(job, rows_X, rows_Y), m - j)
                 needed = plan(job, NULL)
                 if held == NULL or needed > held.size:
                     block_release(held)
@@ -273,13 +283,17 @@ cdef int run(Job* job, object watch) except -1:
                     held = allocate(needed, FOR_PANELS)
                 plan(job, held.memory)
                 now = run_superblock(job)
-                status |= now
+                status |= now & ~TOO_CLOSE
                 if watch is None:
                     if status & CARE:
                         return status
                 else:
-                    if now:
-                        watch.found(now, count_pairs(job.pairs) if job.pairs != NULL else 0)
+                    if now & ~TOO_CLOSE:
+                        watch.found(now & ~TOO_CLOSE,
+                                    count_pairs(job.pairs) if job.pairs != NULL else 0)
+                    if now & TOO_CLOSE:
+                        undo_screened(job)
+                        continue
                     if now & CARE and not job.careful:
                         # once more; a task that packs its own part of Y has used the rest of it
                         job.careful, job.X_packed = True, False

@@ -15,6 +15,7 @@ which data flows through them:
     reduce.pxi  what the two reductions share, in which the matrix is never made:
     top_k.pxi   the best columns of every row
     pairs.pxi   the pairs above a threshold
+    screen.pxi  8-bit integers tell both which outputs need not be computed
     queries.pxi the same for a row or two of X: rows of Y are read in place
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
@@ -69,6 +70,28 @@ cdef extern from "vectors.h" nogil:
         CACHE_LINE
     void prefetch_second(const void*)    # into the second-level cache
     void prefetch_write(const void*)
+
+
+cdef extern from "screen.h" nogil:
+    ctypedef int ivec                    # WORDS of int32
+    ctypedef float fvec                  # as many of float
+    enum:
+        SCREEN
+        WORDS
+        SCREEN_ROWS
+        SCREEN_VECS
+    ivec splat_word(int32_t)
+    ivec load_words(const int32_t*)
+    void store_words(int32_t*, ivec)
+    ivec dot_bytes(ivec, ivec)
+    ivec add_halves(ivec, ivec, ivec)
+    fvec splat_single(float)
+    fvec load_singles(const float*)
+    fvec load_limits(const real*)
+    fvec singles_of(ivec)
+    unsigned reach_bits(fvec, fvec)
+    vec nearest(vec)
+    void pack_words(int32_t*, vec, vec, vec, vec)
 
 
 cdef extern from "bits.h" nogil:
@@ -128,10 +151,11 @@ include "reduce.pxi"
 include "top_k.pxi"
 include "pairs.pxi"
 include "plan.pxi"
+include "paired.pxi"
+include "screen.pxi"
 include "full.pxi"
 include "queries.pxi"
 include "few.pxi"
-include "paired.pxi"
 include "direct.pxi"
 
 NEEDS_CARE = CARE
@@ -209,6 +233,10 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.exclude_self = exclude_self
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
+    job.screen_from = -1
+    if can_screen(&job):
+        job.screen_from = at_least(LEAST_COLUMNS, job.Y.rows // MET_FIRST)
+    best.sources = sources_of(&job, best.single)
     return run(&job, watch)
 
 
@@ -227,6 +255,8 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     if wanted.found == NULL:
         raise MemoryError("no memory for the lists of pairs")
     job.pairs, job.same = &wanted, same
+    job.screen_from = 0 if can_screen(&job) else -1
+    wanted.sources = sources_of(&job, single)
     try:
         return run(&job, watch)
     finally:

@@ -13,11 +13,18 @@ cdef struct Pack:            # rows [first, first + count) of a source, and what
     Py_ssize_t first, count
     Py_ssize_t block0, blocks          # the segment: BLOCKs of features [block0, block0 + blocks)
     Py_ssize_t depth                   # features stored per block, a multiple of LANES
+    Py_ssize_t width                   # rows of a group
     real* panels                       # [group][block][panel of the group][depth][PANEL]
     real* norm2                        # per row, so far
     real* inverse                      # 1 / ‖row‖ = inverse * (1 + rest), in double-word precision
     real* rest
     int* exponent                      # careful passes: the row is packed times 2^-exponent
+    # for the screen, instead of panels
+    int32_t* left                      # [panel][word][PANEL]
+    int32_t* right                     # [vector of columns][word][WORDS]
+    int32_t* raised                    # what is added to every sum, since those on the left are
+    float* unit                        # the row's scale, divided by its norm
+    float* error
 
 cdef enum:
     PIECES = LANES // PIECE            # of 16 bytes in a vector

@@ -26,6 +26,39 @@ cdef struct Paired:
     int* status
 
 
+cdef inline void sum_block(const real** lane_X, const real** lane_Y, const char** after_X,
+                           const char** after_Y, Py_ssize_t padded, vec* sum,
+                           vec* smallest) noexcept nogil:
+    """sum[:3] = x.y, x.x and y.y over a block, in the canonical order; `smallest`: see tiny_lanes.
+
+    `after_X`, `after_Y`: what is brought near meanwhile.
+    """
+    cdef vec x[LANES]
+    cdef vec y[LANES]
+    cdef vec part[3]
+    cdef Py_ssize_t k
+    cdef int i, q
+    for q in range(3):
+        sum[q] = part[q] = splat(0)
+    for k in range(padded // LANES):
+        if k % (RUN // LANES) == 0:
+            for q in range(3):
+                sum[q], part[q] = sum[q] + part[q], splat(0)
+        load_transposed(lane_X, k * LANES, x)
+        load_transposed(lane_Y, k * LANES, y)
+        for i in range(LANES):
+            prefetch_second(after_X[i] + k * sizeof(vec))
+            prefetch_second(after_Y[i] + k * sizeof(vec))
+            part[0] = madd(x[i], y[i], part[0])
+            part[1] = madd(x[i], x[i], part[1])
+            part[2] = madd(y[i], y[i], part[2])
+            if smallest != NULL:
+                smallest[0] = min_magnitude(x[i], smallest[0])
+                smallest[1] = min_magnitude(y[i], smallest[1])
+    for q in range(3):
+        sum[q] = sum[q] + part[q]
+
+
 cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t start,
                    Py_ssize_t blocks) noexcept nogil:
     """Sums of `lanes` <= LANES blocks from the first-th on; a row has `blocks` from `start` on."""
@@ -35,16 +68,14 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
     cdef const real* lane_Y[LANES]
     cdef const char* after_X[LANES]
     cdef const char* after_Y[LANES]
-    cdef vec x[LANES]
-    cdef vec y[LANES]
     cdef vec sum[3]
-    cdef vec part[3]
-    cdef vec small_X = splat(REAL_MAX), small_Y = splat(REAL_MAX)
+    cdef vec smallest[2]
     cdef real lane_sums[LANES]
-    cdef Py_ssize_t k, row, block, plane = job.rows * job.blocks
+    cdef Py_ssize_t row, block, plane = job.rows * job.blocks
     cdef Py_ssize_t count = block_length(job.X.features, job.block0 + start)
     cdef Py_ssize_t padded = ceil_div(count, LANES) * LANES
     cdef int i, q
+    smallest[0] = smallest[1] = splat(REAL_MAX)
     for i in range(LANES):
         lane_X[i] = lane_Y[i] = ZEROS
         after_X[i] = after_Y[i] = <const char*> ZEROS
@@ -63,30 +94,16 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
             lane_Y[i] = lane_of(&job.Y, job.row0 + row, block, count, padded,
                                 entry(job.exponent, job.rows + row),
                                 stage_Y + i * BLOCK)
+    sum_block(lane_X, lane_Y, after_X, after_Y, padded, sum, smallest)
     for q in range(3):
-        sum[q] = part[q] = splat(0)
-    for k in range(padded // LANES):
-        if k % (RUN // LANES) == 0:
-            for q in range(3):
-                sum[q], part[q] = sum[q] + part[q], splat(0)
-        load_transposed(lane_X, k * LANES, x)
-        load_transposed(lane_Y, k * LANES, y)
-        for i in range(LANES):
-            prefetch_second(after_X[i] + k * sizeof(vec))
-            prefetch_second(after_Y[i] + k * sizeof(vec))
-            part[0] = madd(x[i], y[i], part[0])
-            part[1] = madd(x[i], x[i], part[1])
-            part[2] = madd(y[i], y[i], part[2])
-            small_X = min_magnitude(x[i], small_X)
-            small_Y = min_magnitude(y[i], small_Y)
-    for q in range(3):
-        store(lane_sums, sum[q] + part[q])
+        store(lane_sums, sum[q])
         for i in range(<int> lanes):
             row, block = (first + i) // blocks, start + (first + i) % blocks
             job.sums[q * plane + row * job.blocks + block] = lane_sums[i]
     if job.careful:
         return 0
-    return tiny_lanes(small_X, lane_X, lanes, count) | tiny_lanes(small_Y, lane_Y, lanes, count)
+    return (tiny_lanes(smallest[0], lane_X, lanes, count)
+            | tiny_lanes(smallest[1], lane_Y, lanes, count))
 
 
 cdef inline bint in_order(const Source* s) noexcept nogil:

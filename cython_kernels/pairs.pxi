@@ -18,11 +18,14 @@ cdef struct Run:
 cdef struct Found:               # a thread's own
     Buffer matches, runs
     Py_ssize_t run               # where the run at hand began
+    size_t matches_before, runs_before     # bytes in use before the superblock at hand
     char apart[64]               # from the next thread's cache line
 
 cdef struct Pairs:
     real limit
     bint single                  # as for top-k
+    Sources sources
+    Py_ssize_t first             # the superblock's first row of X
     int64_t task                 # number of the superblock's first task
     int threads
     Found* found
@@ -30,6 +33,28 @@ cdef struct Pairs:
 
 cdef void start_run(Found* found) noexcept nogil:
     found.run = found.matches.used // sizeof(Match)
+
+
+cdef void settle_run(const Pairs* pairs, Found* found) noexcept nogil:
+    """Similarities for the run at hand, of which only the pairs stay."""
+    cdef Match* matches = <Match*> found.matches.data
+    cdef Py_ssize_t n = found.run, i = n, q, some
+    cdef Py_ssize_t count = found.matches.used // sizeof(Match)
+    cdef int64_t rows[AT_A_TIME]
+    cdef int64_t columns[AT_A_TIME]
+    cdef real cosines[AT_A_TIME]
+    while i < count:
+        some = at_most(AT_A_TIME, count - i)
+        for q in range(some):
+            rows[q], columns[q] = pairs.first + matches[i + q].row, matches[i + q].column
+        settle(&pairs.sources, rows, columns, some, cosines)
+        for q in range(some):
+            if cosines[q] >= pairs.limit:
+                matches[n] = matches[i + q]
+                matches[n].similarity = cosines[q]
+                n += 1
+        i += some
+    found.matches.used = n * sizeof(Match)
 
 
 cdef int end_run(Found* found, int64_t task) noexcept nogil:
@@ -45,24 +70,34 @@ cdef int end_run(Found* found, int64_t task) noexcept nogil:
     return 0
 
 
+cdef inline void add_match(Found* found, real similarity, Py_ssize_t row,
+                           int64_t column) noexcept nogil:
+    # there is room
+    cdef Match* match = <Match*> (found.matches.data + found.matches.used)
+    match.similarity, match.row, match.column = similarity, <int32_t> row, column
+    found.matches.used += sizeof(Match)
+
+
+cdef inline uint64_t after_diagonal(Py_ssize_t place, Py_ssize_t columns) noexcept nogil:
+    # of up to GROUP or SCREEN_COLUMNS bits those behind `place`
+    if place + 1 >= columns:
+        return 0
+    return ~<uint64_t> 0 << at_least(0, place + 1)
+
+
 cdef int collect_panel(const Pairs* pairs, Found* found, const vec* totals, Py_ssize_t rows,
                        Py_ssize_t columns, const Pack* X, Py_ssize_t i, const Pack* Y,
                        Py_ssize_t j, bint diagonal) noexcept nogil:
     """Keeps the pairs among rows x columns; on the diagonal those with row < column."""
     cdef real line[GROUP]
-    cdef Py_ssize_t r, below
+    cdef Py_ssize_t r
     cdef uint64_t bits, unused
-    cdef Match* match
     cdef int c
     for r in range(rows):
         bits = passing(totals + r * TILE_PANELS * VECS, columns, X, i + r, Y, j, pairs.single,
                        pairs.limit, NULL, &unused, line)
-        if diagonal and bits:
-            below = i + r + 1 - j
-            if below >= columns:
-                bits = 0
-            elif below > 0:
-                bits &= ~<uint64_t> 0 << below
+        if diagonal:
+            bits &= after_diagonal(i + r - j, columns)
         if bits == 0:
             continue
         if not reserve(&found.matches, GROUP * sizeof(Match)):
@@ -70,9 +105,7 @@ cdef int collect_panel(const Pairs* pairs, Found* found, const vec* totals, Py_s
         while bits:
             c = first_bit(bits)
             bits &= bits - 1
-            match = <Match*> (found.matches.data + found.matches.used)
-            match.similarity, match.row, match.column = line[c], <int32_t> (i + r), Y.first + j + c
-            found.matches.used += sizeof(Match)
+            add_match(found, line[c], i + r, Y.first + j + c)
     return 0
 
 

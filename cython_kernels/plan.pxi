@@ -24,6 +24,8 @@ cdef struct Job:
     Pairs* pairs                     # pairs above a threshold instead of the matrix
     bint same                        # Y is X: half the work, mirrored
     bint careful                     # pack every row times its own power of two
+    bint screened                    # screen.pxi: what is at hand
+    Py_ssize_t screen_from           # columns that rows have met before they are screened; -1: never
     real zero_inverse                # 1 / ‖0‖: 0 or NaN
     int threads
     int process                      # whose threads these are
@@ -52,7 +54,7 @@ cdef inline Py_ssize_t panels_in(const Pack* p) noexcept nogil:
 
 
 cdef inline Py_ssize_t groups_in(const Pack* p) noexcept nogil:
-    return ceil_div(p.count, GROUP)
+    return ceil_div(p.count, p.width)
 
 
 cdef char* carve(char** memory, size_t size) noexcept nogil:
@@ -65,15 +67,28 @@ cdef char* carve(char** memory, size_t size) noexcept nogil:
 
 cdef void carve_rows(Pack* p, char** memory, bint careful, bint streamed) noexcept nogil:
     cdef Py_ssize_t groups = groups_in(p)
-    p.norm2 = <real*> carve(memory, groups * GROUP * sizeof(real))
-    p.inverse = <real*> carve(memory, groups * GROUP * sizeof(real))
-    p.rest = <real*> carve(memory, groups * GROUP * sizeof(real))
+    p.norm2 = <real*> carve(memory, groups * p.width * sizeof(real))
+    p.inverse = <real*> carve(memory, groups * p.width * sizeof(real))
+    p.rest = <real*> carve(memory, groups * p.width * sizeof(real))
     p.exponent = NULL
     p.panels = NULL
     if careful:
         p.exponent = <int*> carve(memory, groups * GROUP * sizeof(int))
     if not streamed:
         p.panels = <real*> carve(memory, groups * p.blocks * p.depth * GROUP * sizeof(real))
+
+
+cdef void carve_words(Pack* p, char** memory, bint left, bint right) noexcept nogil:
+    cdef Py_ssize_t rows = groups_in(p) * p.width
+    carve_rows(p, memory, False, True)
+    p.unit = <float*> carve(memory, rows * sizeof(float))
+    p.error = <float*> carve(memory, rows * sizeof(float))
+    p.raised = <int32_t*> carve(memory, rows * sizeof(int32_t))
+    p.left = p.right = NULL
+    if left:
+        p.left = <int32_t*> carve(memory, rows * words_of(p.source) * sizeof(int32_t))
+    if right:
+        p.right = <int32_t*> carve(memory, rows * words_of(p.source) * sizeof(int32_t))
 
 
 cdef bint can_stream(const Job* job) noexcept nogil:
@@ -104,13 +119,18 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     cdef Pack* Y = &job.PY
     cdef char* start = memory
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
-    cdef Py_ssize_t groups = groups_in(Y), panel_bytes
+    cdef Py_ssize_t groups, panel_bytes
     cdef bint in_place
     X.source, Y.source = &job.X, &job.Y
+    X.width = Y.width = SCREEN_COLUMNS if job.screened else GROUP
+    groups = groups_in(Y)
     X.blocks = Y.blocks = at_most(blocks, SEGMENT)
     X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
-    job.streamed = not job.diagonal and can_stream(job) and groups >= 2 * (job.threads - 1)
+    if job.screened:
+        panel_bytes = words_of(X.source) * PANEL * sizeof(int32_t)
+    job.streamed = (not job.diagonal and not job.screened and can_stream(job)
+                    and groups >= 2 * (job.threads - 1))
     in_place = job.streamed and can_read_in_place(job)
     # chunks: packed X in the cache, sums in the cache, enough tasks to share out
     job.chunk = at_least(1, CACHE // panel_bytes)
@@ -124,7 +144,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     elif not (job.streamed or job.same or job.pairs != NULL):
         # few rows: their pages of the output are written soon after the system has cleared them
         job.chunk = at_most(job.chunk, WRITTEN)
-    if X.blocks > 1:
+    if X.blocks > 1 and not job.screened:
         job.chunk = at_least(1, at_most(job.chunk,
                                         TASK_TOTALS // PANEL_SUMS))
     if not job.streamed:
@@ -135,9 +155,14 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
                         // ((LONG_TASKS if in_place else TASKS) * job.threads))
     if job.best != NULL and not job.best.shared:
         job.span = groups
-    carve_rows(X, &memory, job.careful, False)
+    if job.screened:
+        carve_words(X, &memory, True, job.diagonal)
+    else:
+        carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]
+    elif job.screened:
+        carve_words(Y, &memory, False, True)
     else:
         carve_rows(Y, &memory, job.careful, job.streamed)
     job.patterns = NULL
@@ -148,6 +173,8 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
         job.totals = carve(&memory, panels * groups * PANEL_SUMS + SUMS_AT)
     job.scratch_bytes = (ALIGNMENT + SUMS_AT + (job.chunk if X.blocks > 1 else 1) * PANEL_SUMS
                          + GROUP * BLOCK * sizeof(real))
+    if job.screened:
+        job.scratch_bytes = X.blocks * BLOCK * SCREEN_COLUMNS * sizeof(real)
     job.scratch_bytes = ceil_div(job.scratch_bytes, ALIGNMENT) * ALIGNMENT
     job.scratch = carve(&memory, job.scratch_bytes * job.threads)
     job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
@@ -184,18 +211,22 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // padded))
     # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
     # that, whole rows of the output touch fewer new pages than columns
-    outputs = at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
-                                        / (job.X.features + FINISHING)))
+    outputs = patient_outputs(job)
     if rows_X[0] * rows_Y[0] > outputs:
         if job.same:
             rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
-        elif can_stream(job):
+        elif can_stream(job) or job.best != NULL or job.pairs != NULL:
             rows_Y[0] = outputs // rows_X[0] + 1
         else:
             rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
     rows_X[0] = at_most(most, rounded(at_least(1, at_most(rows_X[0], LONGEST))))
     rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], LONGEST))))
+
+
+cdef inline Py_ssize_t patient_outputs(const Job* job) noexcept nogil:
+    return at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
+                                     / (job.X.features + FINISHING)))
 
 
 cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:

@@ -1,0 +1,93 @@
+/* What the screen (screen.pxi) needs beside vectors.h: dot products of 8-bit integers, WORDS words
+ * of four in a vector, and float32 to compare with. Builds without such instructions go without:
+ * SCREEN is 0, and nothing here is called.
+ */
+#ifndef UNITDOT_SCREEN_H
+#define UNITDOT_SCREEN_H
+#include <stdint.h>
+#include "vectors.h"
+#include "openmp.h"
+
+/* SCREEN_ROWS by SCREEN_VECS vectors of sums: a tile that stays in registers */
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
+enum { SCREEN = 1, WORDS = 16, SCREEN_ROWS = 4, SCREEN_VECS = 3 };
+typedef __m512i ivec;
+#define splat_word(x) _mm512_set1_epi32(x)
+#define load_words(p) _mm512_loadu_si512(p)
+#define store_words(p, v) _mm512_storeu_si512(p, v)
+#define dot_bytes(a, b) _mm512_maddubs_epi16(a, b)
+#define add_halves(sum, a, b) \
+    _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_add_epi16(a, b), _mm512_set1_epi16(1)))
+typedef __m512 fvec;
+#define splat_single(x) _mm512_set1_ps(x)
+#define load_singles(p) _mm512_loadu_ps(p)
+#define store_singles(p, v) _mm512_storeu_ps(p, v)
+#define singles_of(v) _mm512_cvtepi32_ps(v)
+#define reach_bits(a, b) ((unsigned)_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ))
+#elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
+enum { SCREEN = 1, WORDS = 8, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
+typedef __m256i ivec;
+#define splat_word(x) _mm256_set1_epi32(x)
+#define load_words(p) _mm256_loadu_si256((const __m256i *)(p))
+#define store_words(p, v) _mm256_storeu_si256((__m256i *)(p), v)
+#define dot_bytes(a, b) _mm256_maddubs_epi16(a, b)
+#define add_halves(sum, a, b) \
+    _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16(1)))
+typedef __m256 fvec;
+#define splat_single(x) _mm256_set1_ps(x)
+#define load_singles(p) _mm256_loadu_ps(p)
+#define store_singles(p, v) _mm256_storeu_ps(p, v)
+#define singles_of(v) _mm256_cvtepi32_ps(v)
+#define reach_bits(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
+#else
+enum { SCREEN = 0, WORDS = PANEL, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
+typedef int32_t ivec;
+typedef float fvec;
+#define splat_word(x) (x)
+#define load_words(p) (*(p))
+#define store_words(p, v) (*(p) = (v))
+#define dot_bytes(a, b) ((void)(a), (void)(b), 0)
+#define add_halves(sum, a, b) ((sum) + (a) + (b))
+#define splat_single(x) (x)
+#define load_singles(p) (*(p))
+#define store_singles(p, v) (*(p) = (v))
+#define singles_of(v) ((float)(v))
+#define reach_bits(a, b) ((unsigned)((a) >= (b)))
+#endif
+/* dot_bytes(a, b): each two neighbours' products added, a without sign, b with one, in 16 bits;
+ * add_halves(sum, a, b): sum + a + b, the two halves of each word added; reach_bits: a >= b */
+
+/* words[i] = the bytes a[i] b[i] c[i] d[i], which are integers of at most 8 bits */
+#ifdef UNITDOT_DOUBLE
+#define TO_INTEGER 0x1.8p52 /* added to a small integer, its bits end with those of the integer */
+typedef uint64_t bits_of_real;
+#else
+#define TO_INTEGER 0x1.8p23f
+typedef uint32_t bits_of_real;
+#endif
+static inline void pack_words(int32_t *words, vec a, vec b, vec c, vec d) {
+    bits_of_real bits[4][LANES];
+    int i;
+    a += splat(TO_INTEGER), b += splat(TO_INTEGER), c += splat(TO_INTEGER), d += splat(TO_INTEGER);
+    memcpy(bits[0], &a, sizeof a);
+    memcpy(bits[1], &b, sizeof b);
+    memcpy(bits[2], &c, sizeof c);
+    memcpy(bits[3], &d, sizeof d);
+    for (i = 0; i < LANES; i++)
+        words[i] = (int32_t)((uint32_t)(bits[0][i] & 255) | (uint32_t)(bits[1][i] & 255) << 8 |
+                             (uint32_t)(bits[2][i] & 255) << 16 | (uint32_t)bits[3][i] << 24);
+}
+/* limits that other threads may be raising */
+static inline fvec load_limits(const real *p) {
+    real limits[WORDS];
+    float singles[WORDS];
+    int i;
+    for (i = 0; i < WORDS; i += LANES)
+        store(limits + i, load_stored(p + i));
+    for (i = 0; i < WORDS; i++)
+        singles[i] = (float)limits[i];
+    return load_singles(singles);
+}
+/* the nearest integers of small numbers */
+#define nearest(v) (((v) + splat(TO_INTEGER)) - splat(TO_INTEGER))
+#endif

@@ -1,0 +1,186 @@
+"""The screen (screen.pxi): 8-bit integers rule out most outputs, and never one that counts.
+
+Shapes are those that it takes: 96 rows by 512, 64 features, 512 columns for each of k neighbours;
+and, where neighbours are wanted, more columns than it leaves to the first limits.
+"""
+
+import numpy as np
+import pytest
+
+import unitdot
+
+from .helpers import function, normal
+from .neighbors import assert_same_result, check_pairs, check_top_k, pairs_of_matrix, sorted_matrix
+
+floats = pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def check(X, Y=None, *, thresholds, ks=(1, 2), **options):
+    """Both reductions are what the full matrix holds."""
+    check_top_k(X, Y, ks=ks, threads=(1, 2), **options)
+    check_pairs(X, Y, thresholds=thresholds, threads=(1, 2), **options)
+
+
+@pytest.mark.parametrize("n_features", [64, 65, 71, 127, 128, 129, 384, 853, 2050, 4096])
+@floats
+def test_features(n_features, dtype, isa):
+    X, Y = normal((101, n_features), dtype), normal((1500, n_features), dtype)
+    check(X, Y, thresholds=(3 / n_features**0.5, 0.9))
+
+
+@pytest.mark.parametrize("n_rows", [96, 97, 111, 112, 113, 143, 144, 145])
+@pytest.mark.parametrize("n_columns", [1536, 1537, 1559, 1560, 1561, 1583, 1584, 1585])
+def test_edges_of_tiles(n_rows, n_columns, isa):
+    X, Y = normal((n_rows, 64), np.float32), normal((n_columns, 64), np.float32)
+    # what comes last has a neighbour that comes last
+    X[-1] = Y[-1] * np.float32(0.5)
+    X[-2] = Y[-2] + Y[-1]
+    check(X, Y, thresholds=(0.5,), ks=(3,))
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.int64, ">f4", ">f8"])
+def test_other_dtypes(dtype, isa):
+    X, Y = ((normal((n, 70)) * 40).astype(dtype) for n in (100, 1100))
+    check(X, Y, thresholds=(0.3, 0.9))
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [np.asfortranarray, lambda a: a[::-1], lambda a: np.repeat(a, 2, axis=1)[:, ::2]],
+    ids=["Fortran", "reversed", "strided"],
+)
+@both
+def test_layouts(layout, dtype, isa):
+    X, Y = normal((100, 130), dtype), normal((1100, 130), dtype)
+    check(layout(X), layout(Y), thresholds=(0.2,))
+
+
+@both
+def test_self_join_of_several_superblocks(dtype, isa):
+    # of few dimensions: a bound of 4000 tells too little of Gaussian rows
+    X = (normal((2400, 12)) @ normal((12, 4000), seed=1)).astype(dtype)
+    check(X, thresholds=(0.8, 0.95), ks=(1, 4))
+
+
+@both
+def test_bound_that_is_reached(dtype, isa):
+    # x rounds to (63 ... 0 ...) and y to (0 ... 63 ...): their integers are orthogonal, and the
+    # cosine is all that rounding left, as much as the bound allows
+    half = 200
+    for left, share in ((0.49, 0.49), (0.49, 0), (0, 0.49)):
+        x = np.repeat([63, left], half)
+        y = np.repeat([share, 63], half)
+        cosine = unitdot.cosine_similarity([x], [y])[0, 0]
+        others = -(x + y) + normal((1600, 2 * half)) * 4
+        X = np.vstack([np.tile(x, (96, 1)) * np.arange(1, 97)[:, None], others[:2]]).astype(dtype)
+        Y = np.vstack([others, y]).astype(dtype)
+        check(X, Y, thresholds=(cosine * 0.9999, cosine * 1.0001), ks=(1,))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@both
+def test_outliers(sign, dtype, isa):
+    # one large element leaves the others too few of the integers' levels
+    X, Y = normal((100, 96)), normal((2000, 96))
+    X[:, 3] = 60
+    Y[:, 3] = 55 * sign
+    check(X.astype(dtype), Y.astype(dtype), thresholds=(sign * 0.97, sign * 0.98))
+
+
+def likeness(kind):
+    """600 rows beside 6000: of those, some 1000 in a row are too like the first ones to screen."""
+    X, Y = normal((600, 64)), normal((6000, 64))
+    X[:300] = X[0] + X[:300] * 1e-3
+    alike = {
+        "first": slice(0, 1000),
+        "later": slice(3000, 4000),
+        "last": slice(5000, 6000),
+        "all": slice(0, 6000),
+        "few": slice(0, 6000, 100),
+    }[kind]
+    Y[alike] = X[0] + Y[alike] * 1e-3
+    return X, Y
+
+
+@pytest.mark.parametrize("kind", ["first", "later", "last", "all", "few"])
+@both
+def test_rows_too_like_to_screen(kind, dtype, isa):
+    X, Y = (a.astype(dtype) for a in likeness(kind))
+    check(X, Y, thresholds=(0.5, 0.999_999), ks=(1, 5, 11))
+    check(Y, X, thresholds=(0.5,), ks=(1,))
+
+
+@both
+def test_equal_rows(dtype, isa):
+    X = np.repeat(normal((60, 64)), 50, axis=0).astype(dtype)
+    rng = np.random.default_rng(0)
+    check(X[rng.permutation(3000)[:200]], rng.permutation(X), thresholds=(1, 0.9), ks=(1, 5))
+    check(np.ones((200, 64), dtype), np.ones((3000, 64), dtype), thresholds=(1,), ks=(1, 5))
+
+
+@pytest.mark.parametrize("threshold", [-2, -1, 0, 1, 1.5])
+@both
+def test_thresholds(threshold, dtype, isa):
+    X, Y = normal((120, 64), dtype), normal((900, 64), dtype)
+    X[5] = -Y[7]
+    X[6] = Y[8]
+    check_pairs(X, Y, thresholds=(threshold,), threads=(1, 2))
+    check_pairs(Y, thresholds=(threshold,), threads=(1, 2))
+
+
+@both
+def test_thresholds_that_are_values(dtype, isa):
+    X, Y = normal((120, 200), dtype), normal((900, 200), dtype)
+    values = np.sort(unitdot.cosine_similarity(X, Y), axis=None)[-400::80]
+    check_pairs(X, Y, thresholds=[*values, *np.nextafter(values, dtype(2))])
+
+
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+@both
+def test_zero_rows(zero, dtype, isa):
+    X, Y = normal((120, 64), dtype), normal((1600, 64), dtype)
+    X[::5] = 0
+    Y[1::2] = 0
+    check(X, Y, thresholds=(-0.1, 0, 0.3), ks=(1, 3), zero=zero)
+
+
+@pytest.mark.parametrize("place", [0, 700, -1])
+@pytest.mark.parametrize("scale", [1e-30, 1e30, np.nan, np.inf])
+def test_care_in_any_superblock(scale, place, isa):
+    for of_X in (True, False):
+        X, Y = normal((120, 1100), np.float32), normal((12_000, 1100), np.float32)
+        array = X if of_X else Y
+        array[place % len(array)] *= np.float32(scale)
+        S = unitdot.cosine_similarity(X, Y, check_finite=False)
+        found = unitdot.cosine_top_k(X, Y, 3, check_finite=False, n_threads=1)
+        whole = sorted_matrix(S)
+        assert_same_result(found, type(found)(whole[0][:, :3], whole[1][:, :3]))
+        pairs = unitdot.cosine_pairs(X, Y, threshold=0.1, check_finite=False, n_threads=1)
+        assert_same_result(pairs, pairs_of_matrix(S, 0.1, False))
+        if not np.isfinite(scale):
+            for name, own in (
+                ("cosine_top_k", {"k": 1}),
+                ("cosine_pairs", {"threshold": 1}),
+            ):
+                with pytest.raises(ValueError, match="NaN or an infinity"):
+                    function(name)(X, Y, **own)
+
+
+@both
+def test_output_in_the_other_dtype(dtype, isa):
+    X, Y = normal((120, 64), dtype), normal((1600, 64), dtype)
+    for other in (np.float32, np.float64):
+        check(X, Y, thresholds=(0.3, 0.45), ks=(1, 3), dtype=other)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("cosine_top_k", {"k": 3}), ("cosine_pairs", {"threshold": 0.5})]
+)
+def test_progress_where_the_screen_gives_up(name, own):
+    X, Y = (a.astype(np.float32) for a in likeness("later"))
+    calls = []
+    function(name)(X, Y, **own, progress=lambda *now: calls.append(now), n_threads=1)
+    done = [now[0] for now in calls]
+    assert done == sorted(set(done))
+    assert calls[-1] == (len(X) * len(Y),) * 2
