@@ -25,7 +25,7 @@ cdef struct Job:
     bint same                        # Y is X: half the work, mirrored
     bint careful                     # pack every row times its own power of two
     bint screened                    # screen.pxi: what is at hand
-    Py_ssize_t screen_from           # columns that rows have met before they are screened; -1: never
+    Py_ssize_t screen_from           # columns that are met before the screen is used; -1: never
     real zero_inverse                # 1 / ‖0‖: 0 or NaN
     int threads
     int process                      # whose threads these are
