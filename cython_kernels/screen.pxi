@@ -17,7 +17,8 @@ cdef enum:
     LEAST_FEATURES = 64              # with less, or fewer rows, the screen costs more than it saves
     LEAST_ROWS = 96
     LEAST_COLUMNS = 512
-    COLUMNS_EACH = 512               # for each of k neighbours
+    COLUMNS_EACH = 512               # for each of k neighbours, and of rows with few features
+    PRODUCTS_EACH = 3 << 16          # so many that this is the features of as many columns
     MET_FIRST = 64                   # one column in so many is met without, for the first limits
     LATER = 4                        # so many times as far on the screen is tried once more
     ALLOWED = 4096                   # what the screen may let through before it is judged, a thread
@@ -30,11 +31,16 @@ cdef double ROUNDING = 2e-5          # the kernels' own rounding errors, and mor
 
 
 cdef bint can_screen(const Job* job) noexcept nogil:
-    """Whether the screen may pay; whether it does is seen as the work goes on."""
-    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows
-    return (SCREEN and job.X.features >= LEAST_FEATURES and job.X.features <= SEGMENT * BLOCK
+    """Whether the screen may pay; whether it does is seen as the work goes on.
+
+    Rows that have to be converted would be so for each cosine that is computed alone.
+    """
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, features = job.X.features
+    return (SCREEN and job.X.native and job.Y.native
+            and features >= LEAST_FEATURES and features <= SEGMENT * BLOCK
             and n >= LEAST_ROWS and m >= LEAST_COLUMNS
-            and (job.best == NULL or job.best.k <= m // COLUMNS_EACH))
+            and (job.best == NULL
+                 or job.best.k <= m // at_least(COLUMNS_EACH, PRODUCTS_EACH // features)))
 
 
 cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y) noexcept nogil:
