@@ -146,11 +146,12 @@ def test_zero_rows(zero, dtype, isa):
     check(X, Y, thresholds=(-0.1, 0, 0.3), ks=(1, 3), zero=zero)
 
 
-@pytest.mark.parametrize("place", [0, 700, -1])
+@pytest.mark.parametrize(("place", "n_columns"), [(0, 2400), (700, 2400), (-1, 12_000)])
 @pytest.mark.parametrize("scale", [1e-30, 1e30, np.nan, np.inf])
-def test_care_in_any_superblock(scale, place, isa):
+def test_care_in_any_superblock(scale, place, n_columns, isa):
     for of_X in (True, False):
-        X, Y = normal((120, 1100), np.float32), normal((2400, 1100), np.float32)
+        # at the end of many rows: in a superblock after the first that is screened
+        X, Y = normal((120, 1100), np.float32), normal((n_columns, 1100), np.float32)
         array = X if of_X else Y
         array[place % len(array)] *= np.float32(scale)
         S = unitdot.cosine_similarity(X, Y, check_finite=False)
