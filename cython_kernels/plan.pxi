@@ -188,12 +188,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
     cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
-    cdef Py_ssize_t rows, side, padded, outputs, most = n, packed = PACKED
-    if job.best != NULL:
-        most = n if job.same else at_least(1, at_most(n, most_lists(job)))
-        packed = at_most(packed, PACKED_AND_LISTS
-                         - most * <Py_ssize_t> bytes_of_list(job.best) // job.threads)
-    rows = at_least(PACKED // 2, packed) // row_bytes * job.threads
+    cdef Py_ssize_t rows, side, padded, outputs, most = rows_with_lists(job)
+    rows = packed_bytes(job) // row_bytes * job.threads
     if job.same:
         side = n if n <= rows else rows // 2
         rows_X[0] = rows_Y[0] = side
@@ -222,6 +218,22 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
     rows_X[0] = at_most(most, rounded(at_least(1, at_most(rows_X[0], LONGEST))))
     rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], LONGEST))))
+
+
+cdef inline Py_ssize_t rows_with_lists(const Job* job) noexcept nogil:
+    # rows of X, at most, that are met at a time
+    if job.best == NULL or job.same:
+        return job.X.rows
+    return at_least(1, at_most(job.X.rows, most_lists(job)))
+
+
+cdef inline Py_ssize_t packed_bytes(const Job* job) noexcept nogil:
+    # for packed rows, a thread
+    cdef Py_ssize_t bytes = PACKED
+    if job.best != NULL:
+        bytes = at_most(bytes, PACKED_AND_LISTS - rows_with_lists(job)
+                        * <Py_ssize_t> bytes_of_list(job.best) // job.threads)
+    return at_least(PACKED // 2, bytes)
 
 
 cdef inline Py_ssize_t patient_outputs(const Job* job) noexcept nogil:

@@ -1,4 +1,4 @@
-/* What the screen (screen.pxi) needs beside vectors.h: dot products of 8-bit integers, WORDS words
+/* What the screen (screen.pxi) needs beside vectors.h: dot products of bytes, WORDS words
  * of four in a vector, and float32 to compare with. Builds without such instructions go without:
  * SCREEN is 0, and nothing here is called.
  */
@@ -21,7 +21,6 @@ typedef __m512i ivec;
 typedef __m512 fvec;
 #define splat_single(x) _mm512_set1_ps(x)
 #define load_singles(p) _mm512_loadu_ps(p)
-#define store_singles(p, v) _mm512_storeu_ps(p, v)
 #define singles_of(v) _mm512_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
@@ -36,7 +35,6 @@ typedef __m256i ivec;
 typedef __m256 fvec;
 #define splat_single(x) _mm256_set1_ps(x)
 #define load_singles(p) _mm256_loadu_ps(p)
-#define store_singles(p, v) _mm256_storeu_ps(p, v)
 #define singles_of(v) _mm256_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
 #else
@@ -50,7 +48,6 @@ typedef float fvec;
 #define add_halves(sum, a, b) ((sum) + (a) + (b))
 #define splat_single(x) (x)
 #define load_singles(p) (*(p))
-#define store_singles(p, v) (*(p) = (v))
 #define singles_of(v) ((float)(v))
 #define reach_bits(a, b) ((unsigned)((a) >= (b)))
 #endif

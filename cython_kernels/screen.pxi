@@ -1,4 +1,4 @@
-# The screen: where few pairs are wanted, most are ruled out by 8-bit integers, of which a vector
+# The screen: where few pairs are wanted, most are ruled out by 7-bit integers, of which a vector
 # holds four times as many as of float32. What may belong to the result is computed by `settle`, in
 # the canonical order: the same bits, and nothing is missed.
 #
@@ -23,9 +23,10 @@ cdef enum:
     LATER = 4                        # so many times as far on the screen is tried once more
     ALLOWED = 4096                   # what the screen may let through before it is judged, a thread
     TOO_CLOSE = 8                    # a status: the screen lets too much through
-    LET_THROUGH = 16                 # that is more than one in so many
+    LET_THROUGH = 12                 # that is more than one in so many; who has to be settled
+    TO_SETTLE = 3                    # counts so many times more
     SCREENED = 1                     # beside a thread's status: how many outputs it has met,
-    LET = 2                          # and how many of them the screen let through
+    LET = 2                          # and how many of them, so counted, it let through
 
 cdef double ROUNDING = 2e-5          # the kernels' own rounding errors, and more than those
 
@@ -47,7 +48,7 @@ cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows
     """How many rows of Y a superblock has: rows_Y without the screen."""
     cdef Py_ssize_t row_bytes = words_of(&job.X) * sizeof(int32_t), rows
     if job.screened and not job.same:
-        rows = PACKED // row_bytes * job.threads - rows_X
+        rows = packed_bytes(job) // row_bytes * job.threads - rows_X
         rows = at_most(at_most(rows, LONGEST), patient_outputs(job) // rows_X)
         rows_Y = rounded(at_least(rows, 1))
     elif job.best != NULL and job.screen_from > job.PY.first and not job.same:
@@ -153,7 +154,7 @@ cdef void quantize(const Pack* p, Py_ssize_t row, const real* room, Py_ssize_t p
         unit = <double> lanes[0][i] * p.inverse[row + i] / LEVELS if row + i < p.count else 0
         error = unit * sqrt(<double> lanes[2][i]) * 1.001
         p.unit[row + i] = <float> unit
-        p.error[row + i] = <float> (error + error * error + ROUNDING / 2)
+        p.error[row + i] = <float> (error + error * error / 2 + ROUNDING / 2)
         p.raised[row + i] = -RAISED * <int32_t> lanes[1][i]
 
 
@@ -276,12 +277,9 @@ cdef void screen(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
                                 p * PANEL, Y, j, on_diagonal, status)
 
 
-cdef bint still_reaches(const Sources* s, const Pack* X, Py_ssize_t i, const Pack* Y, Py_ssize_t j,
-                        real limit) noexcept nogil:
-    """Whether the cosine of two rows may be at least `limit`, by sums in the quickest order.
-
-    NaN, the cosine of a zero row for some users, reaches none.
-    """
+cdef real nearly_cosine(const Sources* s, const Pack* X, Py_ssize_t i, const Pack* Y,
+                        Py_ssize_t j) noexcept nogil:
+    """The cosine of two rows to within ROUNDING, by sums in the quickest order."""
     cdef real stage[2][BLOCK]
     cdef real lanes[LANES]
     cdef const real* x
@@ -305,15 +303,22 @@ cdef bint still_reaches(const Sources* s, const Pack* X, Py_ssize_t i, const Pac
     store(lanes, (acc[0] + acc[1]) + (acc[2] + acc[3]))
     for q in range(LANES):
         dot += lanes[q]
-    return dot * (X.inverse[i] * Y.inverse[j]) + <real> ROUNDING >= limit
+    return dot * (X.inverse[i] * Y.inverse[j])
+
+
+cdef inline bint is_done(const Best* best, Py_ssize_t row, const Pack* X, Py_ssize_t i,
+                         int64_t index) noexcept nogil:
+    # of a zero row all cosines are 0, or NaN: where one does not count, none after it does
+    return X.norm2[i] == 0 and (best.sources.zero_inverse != 0 or not counts(best, row, 0, index))
 
 
 cdef int offer(Best* best, const int32_t* sums, Py_ssize_t rows, Py_ssize_t columns,
                const Pack* X, Py_ssize_t i, const Pack* Y, Py_ssize_t j, bint both) noexcept nogil:
-    """`select_panel`, for what may belong to the lists; how many that is."""
-    cdef uint64_t bits, column_bits
+    """`select_panel`, for what may belong to the lists; how much that is, as LET counts."""
+    cdef uint64_t bits, column_bits, either
     cdef const real* column_limits = NULL
-    cdef Py_ssize_t r, row
+    cdef Py_ssize_t r, row, column
+    cdef real nearly
     cdef int c, count = 0
     if both:
         column_limits = best.limit + Y.first - best.first + j
@@ -321,30 +326,30 @@ cdef int offer(Best* best, const int32_t* sums, Py_ssize_t rows, Py_ssize_t colu
         row = X.first - best.first + i + r
         bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j,
                         load_acquire(&best.limit[row]), column_limits, &column_bits)
-        if not bits | column_bits:
-            continue
-        while bits:
-            c = first_bit(bits)
-            bits &= bits - 1
+        if bits and is_done(best, row, X, i + r, Y.first + j):
+            bits = 0
+        either = bits | column_bits
+        while either:
+            c = first_bit(either)
+            either &= either - 1
+            column = Y.first - best.first + j + c
+            nearly = nearly_cosine(&best.sources, X, i + r, Y, j + c) + <real> ROUNDING
             count += 1
-            if (not (best.exclude_self and X.first + i + r == Y.first + j + c)
-                    and still_reaches(&best.sources, X, i + r, Y, j + c,
-                                      load_acquire(&best.limit[row]))):
+            # no NaN, the cosine of a zero row for some users, is at least a limit
+            if (bits >> c & 1 and nearly >= load_acquire(&best.limit[row])
+                    and not (best.exclude_self and X.first + i + r == Y.first + j + c)):
                 add_pending(best, row, Y.first + j + c)
-        while column_bits:
-            c = first_bit(column_bits)
-            column_bits &= column_bits - 1
-            count += 1
-            row = Y.first - best.first + j + c
-            if still_reaches(&best.sources, X, i + r, Y, j + c, load_acquire(&best.limit[row])):
-                add_pending(best, row, X.first + i + r)
+                count += TO_SETTLE
+            if column_bits >> c & 1 and nearly >= load_acquire(&best.limit[column]):
+                add_pending(best, column, X.first + i + r)
+                count += TO_SETTLE
     return count
 
 
 cdef int note(const Pairs* pairs, Found* found, const int32_t* sums, Py_ssize_t rows,
               Py_ssize_t columns, const Pack* X, Py_ssize_t i, const Pack* Y, Py_ssize_t j,
               bint diagonal, int* status) noexcept nogil:
-    """`collect_panel`, for what may be a pair; how many that is."""
+    """`collect_panel`, for what may be a pair; how much that is, as LET counts."""
     cdef uint64_t bits, unused
     cdef Py_ssize_t r
     cdef int c, count = 0
@@ -362,8 +367,9 @@ cdef int note(const Pairs* pairs, Found* found, const int32_t* sums, Py_ssize_t 
             c = first_bit(bits)
             bits &= bits - 1
             count += 1
-            if still_reaches(&pairs.sources, X, i + r, Y, j + c, pairs.limit):
+            if nearly_cosine(&pairs.sources, X, i + r, Y, j + c) + <real> ROUNDING >= pairs.limit:
                 add_match(found, 0, i + r, Y.first + j + c)
+                count += TO_SETTLE
     return count
 
 

@@ -1,4 +1,4 @@
-"""The screen (screen.pxi): 8-bit integers rule out most outputs, and never one that counts.
+"""The screen (screen.pxi): 7-bit integers rule out most outputs, and never one that counts.
 
 Shapes are those that it takes: 96 rows by 512, 64 features, 512 columns for each of k neighbours
 (and more with less than 384 features), read in place; where neighbours are wanted, more columns
@@ -31,8 +31,11 @@ def test_features(n_features, dtype, isa):
 
 
 @pytest.mark.parametrize("n_rows", [96, 97, 111, 112, 113, 143, 144, 145])
-@pytest.mark.parametrize("n_columns", [3072, 3073, 3095, 3096, 3097, 3119, 3120, 3121])
+@pytest.mark.parametrize(
+    "n_columns", [3072, 3073, 3095, 3096, 3097, 3103, 3104, 3105, 3127, 3128, 3129]
+)
 def test_edges_of_tiles(n_rows, n_columns, isa):
+    # neighbours: of the columns after the first 512
     X, Y = normal((n_rows, 64), np.float32), normal((n_columns, 64), np.float32)
     # what comes last has a neighbour that comes last
     X[-1] = Y[-1] * np.float32(0.5)
@@ -62,6 +65,14 @@ def test_self_join_of_several_superblocks(dtype, isa):
     # of few dimensions: a bound of 4000 tells too little of Gaussian rows
     X = (normal((2400, 12)) @ normal((12, 4000), seed=1)).astype(dtype)
     check(X, thresholds=(0.8, 0.95), ks=(1, 4))
+
+
+@both
+def test_self_join_that_is_undone(dtype, isa):
+    # rows of the second superblock that are too like those of the third
+    X = normal((2400, 12)) @ normal((12, 4000), seed=1)
+    X[[*range(1500, 1600), *range(2100, 2400)]] = X[1500] + 1e-3 * normal((400, 4000), seed=2)
+    check_top_k(X.astype(dtype), ks=(4,))
 
 
 @both
