@@ -141,13 +141,11 @@ cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
     cdef Py_ssize_t span_stop = at_most(span + job.span, groups)
     if job.pairs != NULL:
         start_run(&job.pairs.found[thread])
+    if job.screened:
+        screen_task(job, first, stop, span, span_stop, thread)
+        span = span_stop
     for g in range(span, span_stop):
-        if job.screened:
-            screen(job, first, stop, g, thread)
-        else:
-            multiply(job, first, stop, g, thread)
-    if job.pairs != NULL and job.screened:
-        settle_run(job.pairs, &job.pairs.found[thread])
+        multiply(job, first, stop, g, thread)
     if job.pairs != NULL and end_run(&job.pairs.found[thread], job.pairs.task + task):
         job.status[thread * LINE] |= OUT_OF_MEMORY
 
@@ -210,7 +208,7 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
             rows = job.best.rows if job.PX.first + rows == job.best.rows else 0
         for i in prange(rows, nogil=True, num_threads=threads_in(job.process, job.threads),
                         schedule="static"):
-            finish_row(job.best, i, job.screened)
+            finish_row(job.best, i)
     if job.pairs != NULL:
         pass_on(job.pairs, &job.PX, watch)
     return 0

@@ -233,10 +233,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.exclude_self = exclude_self
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
-    job.screen_from = -1
-    if can_screen(&job):
-        job.screen_from = at_least(LEAST_COLUMNS, job.Y.rows // MET_FIRST)
-    best.sources = sources_of(&job, best.single)
+    job.screen_from = screen_start(&job)
     return run(&job, watch)
 
 
@@ -255,8 +252,7 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     if wanted.found == NULL:
         raise MemoryError("no memory for the lists of pairs")
     job.pairs, job.same = &wanted, same
-    job.screen_from = 0 if can_screen(&job) else -1
-    wanted.sources = sources_of(&job, single)
+    job.screen_from = screen_start(&job)
     try:
         return run(&job, watch)
     finally:

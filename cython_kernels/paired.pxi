@@ -59,6 +59,24 @@ cdef inline void sum_block(const real** lane_X, const real** lane_Y, const char*
         sum[q] = sum[q] + part[q]
 
 
+cdef inline vec dot_block(const real** lane_X, const real** lane_Y,
+                          Py_ssize_t padded) noexcept nogil:
+    """The first of `sum_block`'s sums alone."""
+    cdef vec x[LANES]
+    cdef vec y[LANES]
+    cdef vec sum = splat(0), part = splat(0)
+    cdef Py_ssize_t k
+    cdef int i
+    for k in range(padded // LANES):
+        if k % (RUN // LANES) == 0:
+            sum, part = sum + part, splat(0)
+        load_transposed(lane_X, k * LANES, x)
+        load_transposed(lane_Y, k * LANES, y)
+        for i in range(LANES):
+            part = madd(x[i], y[i], part)
+    return sum + part
+
+
 cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t start,
                    Py_ssize_t blocks) noexcept nogil:
     """Sums of `lanes` <= LANES blocks from the first-th on; a row has `blocks` from `start` on."""

@@ -24,7 +24,6 @@ cdef struct Found:               # a thread's own
 cdef struct Pairs:
     real limit
     bint single                  # as for top-k
-    Sources sources
     Py_ssize_t first             # the superblock's first row of X
     int64_t task                 # number of the superblock's first task
     int threads
@@ -33,28 +32,6 @@ cdef struct Pairs:
 
 cdef void start_run(Found* found) noexcept nogil:
     found.run = found.matches.used // sizeof(Match)
-
-
-cdef void settle_run(const Pairs* pairs, Found* found) noexcept nogil:
-    """Similarities for the run at hand, of which only the pairs stay."""
-    cdef Match* matches = <Match*> found.matches.data
-    cdef Py_ssize_t n = found.run, i = n, q, some
-    cdef Py_ssize_t count = found.matches.used // sizeof(Match)
-    cdef int64_t rows[AT_A_TIME]
-    cdef int64_t columns[AT_A_TIME]
-    cdef real cosines[AT_A_TIME]
-    while i < count:
-        some = at_most(AT_A_TIME, count - i)
-        for q in range(some):
-            rows[q], columns[q] = pairs.first + matches[i + q].row, matches[i + q].column
-        settle(&pairs.sources, rows, columns, some, cosines)
-        for q in range(some):
-            if cosines[q] >= pairs.limit:
-                matches[n] = matches[i + q]
-                matches[n].similarity = cosines[q]
-                n += 1
-        i += some
-    found.matches.used = n * sizeof(Match)
 
 
 cdef int end_run(Found* found, int64_t task) noexcept nogil:

@@ -136,7 +136,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     job.chunk = at_least(1, CACHE // panel_bytes)
     if job.best != NULL:
         job.best.shared = job.threads > 1
-        if (not (job.streamed or job.same) and panels >= 4 * job.threads
+        if (not (job.streamed or job.same or job.screened) and panels >= 4 * job.threads
                 and panels * PANEL * bytes_of_list(job.best) > OWN_LISTS * <size_t> job.threads):
             # long lists: a task's rows are its own, and their lists stay in its cache
             job.best.shared = False

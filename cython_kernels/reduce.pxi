@@ -5,19 +5,6 @@ cdef struct Buffer:              # grows in place where the system can
     size_t used, size            # bytes
 
 
-cdef struct Sources:             # of what is computed pair by pair
-    const Source* X
-    const Source* Y
-    real zero_inverse
-    bint single
-
-
-cdef Sources sources_of(Job* job, bint single) noexcept nogil:
-    cdef Sources s
-    s.X, s.Y, s.zero_inverse, s.single = &job.X, &job.Y, job.zero_inverse, single
-    return s
-
-
 cdef inline bint reserve(Buffer* buffer, size_t more) noexcept nogil:
     """Room for `more` bytes; False where there is no memory, and nothing is lost."""
     cdef size_t size = buffer.size

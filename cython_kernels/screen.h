@@ -54,6 +54,11 @@ typedef float fvec;
 /* dot_bytes(a, b): each two neighbours' products added, a without sign, b with one, in 16 bits;
  * add_halves(sum, a, b): sum + a + b, the two halves of each word added; reach_bits: a >= b */
 
+/* in a function of its own all of the tile stays in registers (screen.pxi) */
+#ifdef __GNUC__
+static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
+    __attribute__((noinline));
+#endif
 /* words[i] = the bytes a[i] b[i] c[i] d[i], which are integers of at most 8 bits */
 #ifdef UNITDOT_DOUBLE
 #define TO_INTEGER 0x1.8p52 /* added to a small integer, its bits end with those of the integer */

@@ -14,34 +14,43 @@ cdef enum:
     SCREEN_STEP = 2 * QUAD           # features at a time
     SCREEN_COLUMNS = SCREEN_VECS * WORDS
     NEAR = 5 << 12                   # bytes of Y that are multiplied at a time
+    AT_A_TIME = 64                   # pairs that are settled
     LEAST_FEATURES = 64              # with less, or fewer rows, the screen costs more than it saves
     LEAST_ROWS = 96
     LEAST_COLUMNS = 512
-    COLUMNS_EACH = 512               # for each of k neighbours, and of rows with few features
-    PRODUCTS_EACH = 3 << 16          # so many that this is the features of as many columns
-    MET_FIRST = 64                   # one column in so many is met without, for the first limits
+    MET_FIRST = 64                   # one column in so many is met without, for the first limits,
+    MET_EACH = 16                    # at least so many for each of k neighbours, and more where
+    NARROW = 1 << 13                 # features are few
     LATER = 4                        # so many times as far on the screen is tried once more
     ALLOWED = 4096                   # what the screen may let through before it is judged, a thread
     TOO_CLOSE = 8                    # a status: the screen lets too much through
-    LET_THROUGH = 12                 # that is more than one in so many; who has to be settled
-    TO_SETTLE = 3                    # counts so many times more
+    LET_THROUGH = 3                  # that is more than one in so many, and in so many more where
+    OVERHEAD = 1 << 10               # features are few; who has to be settled counts twice
     SCREENED = 1                     # beside a thread's status: how many outputs it has met,
     LET = 2                          # and how many of them, so counted, it let through
+
+cdef struct Waiting:             # pairs that may belong to the result
+    Py_ssize_t count
+    int32_t rows[AT_A_TIME]      # of the superblock
+    int32_t columns[AT_A_TIME]
 
 cdef double ROUNDING = 2e-5          # the kernels' own rounding errors, and more than those
 
 
-cdef bint can_screen(const Job* job) noexcept nogil:
-    """Whether the screen may pay; whether it does is seen as the work goes on.
+cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
+    """How many columns are met before the screen is used; -1: it would not pay.
 
-    Rows that have to be converted would be so for each cosine that is computed alone.
+    Whether it does pay is seen as the work goes on. Rows that have to be converted would be so for
+    each cosine that is computed alone.
     """
-    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, features = job.X.features
-    return (SCREEN and job.X.native and job.Y.native
-            and features >= LEAST_FEATURES and features <= SEGMENT * BLOCK
-            and n >= LEAST_ROWS and m >= LEAST_COLUMNS
-            and (job.best == NULL
-                 or job.best.k <= m // at_least(COLUMNS_EACH, PRODUCTS_EACH // features)))
+    cdef Py_ssize_t m = job.Y.rows, features = job.X.features, start = 0
+    if (not SCREEN or not job.X.native or not job.Y.native or job.X.rows < LEAST_ROWS
+            or m < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
+        return -1
+    if job.best != NULL:
+        start = at_least(at_least(LEAST_COLUMNS, m // MET_FIRST),
+                         job.best.k * (MET_EACH + NARROW // features))
+    return start if 2 * start <= m else -1
 
 
 cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y) noexcept nogil:
@@ -58,7 +67,7 @@ cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows
 
 cdef int turn_screen(Job* job) except -1:
     """Whether the superblock at hand is screened; called where rows of X and Y begin."""
-    cdef Py_ssize_t row, met = job.PX.first if job.same else job.PY.first
+    cdef Py_ssize_t met = job.PX.first if job.same else job.PY.first
     cdef bint screened = job.screen_from >= 0 and not job.careful
     cdef int thread
     if job.best == NULL and job.pairs == NULL:
@@ -66,13 +75,6 @@ cdef int turn_screen(Job* job) except -1:
     if job.best != NULL:
         # rows of both sides have lists where X is Y: those after X's first have met its rows
         screened = screened and (met >= job.screen_from or (job.same and met > 0))
-        if screened and not job.screened:
-            for row in range(job.best.rows):
-                job.best.known[row] = job.best.count[row]
-        if job.screened and not screened:
-            for row in prange(job.best.rows, nogil=True, schedule="static",
-                              num_threads=threads_in(job.process, job.threads)):
-                settle_list(job.best, row)
     if job.pairs != NULL:
         for thread in range(job.threads):
             job.pairs.found[thread].matches_before = job.pairs.found[thread].matches.used
@@ -197,7 +199,7 @@ cdef inline void screen_tile(const int32_t* x, const int32_t* y, Py_ssize_t stri
     x += count * PANEL
     y += count * WORDS
     k = -count
-    while True:
+    while k < 0:
         for i in range(SCREEN_ROWS):
             a = splat_word(x[k * PANEL + i])
             b = splat_word(x[(k + 1) * PANEL + i])
@@ -206,8 +208,6 @@ cdef inline void screen_tile(const int32_t* x, const int32_t* y, Py_ssize_t stri
                     acc[i][j], dot_bytes(a, load_words(y + (j * stride + k) * WORDS)),
                     dot_bytes(b, load_words(y + (j * stride + k + 1) * WORDS)))
         k += SCREEN_STEP // QUAD
-        if k == 0:
-            break
     for i in range(SCREEN_ROWS):
         for j in range(SCREEN_VECS):
             store_words(sums + i * SCREEN_COLUMNS + j * WORDS, acc[i][j])
@@ -232,188 +232,196 @@ cdef inline uint64_t reaching(const int32_t* sums, Py_ssize_t columns, const Pac
     return bits & all_columns
 
 
-cdef void screen(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
-                 int thread) noexcept nogil:
-    """`multiply`, for what the screen lets through."""
+cdef void screen_panel "screen_panel" (const int32_t* left, const int32_t* right,
+                                       Py_ssize_t words, const int32_t* raised,
+                                       int32_t* sums) noexcept nogil:
+    """sums[i, j] = raised[j] + the dot products of PANEL rows by SCREEN_COLUMNS."""
+    # so many words at a time that those of Y stay in the first-level cache
+    cdef Py_ssize_t most = ceil_div(words, ceil_div(words * SCREEN_COLUMNS * QUAD, NEAR))
+    cdef Py_ssize_t k = 0, some, sub
+    cdef int32_t* at
+    most += most % 2
+    while k < words:
+        some = at_most(most, words - k)
+        for sub in range(PANEL // SCREEN_ROWS):
+            at = sums + sub * SCREEN_ROWS * SCREEN_COLUMNS
+            screen_tile(left + k * PANEL + sub * SCREEN_ROWS, right + k * WORDS, words, some,
+                        raised if k == 0 else at, 0 if k == 0 else SCREEN_COLUMNS, at)
+        k += some
+
+
+cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
+                      Py_ssize_t group_stop, int thread) noexcept nogil:
+    """The outputs of panels [first, stop) of X by groups of Y."""
     cdef const Pack* X = &job.PX
     cdef const Pack* Y = &job.PY
     cdef int* status = job.status + thread * LINE
     cdef int32_t sums[PANEL * SCREEN_COLUMNS]
-    cdef int32_t* at
-    cdef const int32_t* left
-    cdef const int32_t* right
-    cdef Py_ssize_t j = group * SCREEN_COLUMNS, columns = at_most(SCREEN_COLUMNS, Y.count - j)
-    cdef Py_ssize_t words = words_of(X.source), p, sub, rows, k, some
-    # so many words at a time that those of Y stay in the first-level cache
-    cdef Py_ssize_t most = ceil_div(words, ceil_div(words * SCREEN_COLUMNS * QUAD, NEAR))
-    cdef bint on_diagonal
-    if status[LET] > status[SCREENED] // LET_THROUGH + ALLOWED:
-        status[0] |= TOO_CLOSE
-    if status[0] & (TOO_CLOSE | OUT_OF_MEMORY):
-        return
-    if job.diagonal:
-        # the lower triangle is that of the upper one
-        stop = at_most(stop, (group + 1) * (SCREEN_COLUMNS // PANEL))
-    most += most % 2
-    right = Y.right + j * words
-    for p in range(first, stop):
-        on_diagonal = job.diagonal and p * PANEL // SCREEN_COLUMNS == group
-        rows = at_most(PANEL, X.count - p * PANEL)
-        left = X.left + p * PANEL * words
-        k = 0
-        while k < words:
-            some = at_most(most, words - k)
-            for sub in range(PANEL // SCREEN_ROWS):
-                at = sums + sub * SCREEN_ROWS * SCREEN_COLUMNS
-                screen_tile(left + k * PANEL + sub * SCREEN_ROWS, right + k * WORDS, words, some,
-                            Y.raised + j if k == 0 else at, 0 if k == 0 else SCREEN_COLUMNS, at)
-            k += some
-        status[SCREENED] += <int> (rows * columns)
-        if job.best != NULL:
-            status[LET] += offer(job.best, sums, rows, columns, X, p * PANEL, Y, j,
-                                 job.same and not on_diagonal)
-        else:
-            status[LET] += note(job.pairs, &job.pairs.found[thread], sums, rows, columns, X,
-                                p * PANEL, Y, j, on_diagonal, status)
+    cdef Waiting waiting
+    cdef Py_ssize_t words = words_of(X.source), g, p, panels
+    cdef int dear = LET_THROUGH + OVERHEAD // <int> X.source.features
+    waiting.count = 0
+    for g in range(group, group_stop):
+        if status[LET] > status[SCREENED] // dear + ALLOWED:
+            status[0] |= TOO_CLOSE
+        if status[0] & (TOO_CLOSE | OUT_OF_MEMORY):
+            return
+        panels = stop
+        if job.diagonal:
+            # the lower triangle is that of the upper one
+            panels = at_most(stop, (g + 1) * (SCREEN_COLUMNS // PANEL))
+        for p in range(first, panels):
+            screen_panel(X.left + p * PANEL * words, Y.right + g * SCREEN_COLUMNS * words, words,
+                         Y.raised + g * SCREEN_COLUMNS, sums)
+            let_through(job, sums, p * PANEL, g * SCREEN_COLUMNS, &waiting, status)
+    settle_waiting(job, &waiting, status)
 
 
-cdef real nearly_cosine(const Sources* s, const Pack* X, Py_ssize_t i, const Pack* Y,
-                        Py_ssize_t j) noexcept nogil:
+cdef inline const real* row_of(const Source* s, Py_ssize_t row) noexcept nogil:
+    # of a source that is read in place
+    return <const real*> (s.data + row * s.row_stride)
+
+
+cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
     """The cosine of two rows to within ROUNDING, by sums in the quickest order."""
-    cdef real stage[2][BLOCK]
+    cdef const real* x = row_of(&job.X, job.PX.first + i)
+    cdef const real* y = row_of(&job.Y, job.PY.first + j)
     cdef real lanes[LANES]
-    cdef const real* x
-    cdef const real* y
     cdef vec acc[4]
-    cdef Py_ssize_t block, length, padded, v
+    cdef Py_ssize_t features = job.X.features, k = 0
     cdef real dot = 0
     cdef int q
     for q in range(4):
         acc[q] = splat(0)
-    for block in range(ceil_div(s.X.features, BLOCK)):
-        length = block_length(s.X.features, block)
-        padded = ceil_div(length, LANES) * LANES
-        x = lane_of(s.X, X.first + i, block, length, padded, NULL, stage[0])
-        y = lane_of(s.Y, Y.first + j, block, length, padded, NULL, stage[1])
-        for v in range(padded // (4 * LANES)):
-            for q in range(4):
-                acc[q] = madd(load(x + (4 * v + q) * LANES), load(y + (4 * v + q) * LANES), acc[q])
-        for v in range(padded // (4 * LANES) * 4, padded // LANES):
-            acc[0] = madd(load(x + v * LANES), load(y + v * LANES), acc[0])
+    while k + 4 * LANES <= features:
+        for q in range(4):
+            acc[q] = madd(load(x + k + q * LANES), load(y + k + q * LANES), acc[q])
+        k += 4 * LANES
+    while k + LANES <= features:
+        acc[0] = madd(load(x + k), load(y + k), acc[0])
+        k += LANES
     store(lanes, (acc[0] + acc[1]) + (acc[2] + acc[3]))
     for q in range(LANES):
         dot += lanes[q]
-    return dot * (X.inverse[i] * Y.inverse[j])
+    while k < features:
+        dot += x[k] * y[k]
+        k += 1
+    return dot * (job.PX.inverse[i] * job.PY.inverse[j])
 
 
-cdef inline bint is_done(const Best* best, Py_ssize_t row, const Pack* X, Py_ssize_t i,
-                         int64_t index) noexcept nogil:
+cdef inline bint on_diagonal(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    # where (i, j) and (j, i) are both met
+    return job.diagonal and i // SCREEN_COLUMNS == j // SCREEN_COLUMNS
+
+
+cdef inline bint is_done(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
     # of a zero row all cosines are 0, or NaN: where one does not count, none after it does
-    return X.norm2[i] == 0 and (best.sources.zero_inverse != 0 or not counts(best, row, 0, index))
+    return job.PX.norm2[i] == 0 and (
+        job.zero_inverse != 0
+        or not counts(job.best, job.PX.first - job.best.first + i, 0, job.PY.first + j))
 
 
-cdef int offer(Best* best, const int32_t* sums, Py_ssize_t rows, Py_ssize_t columns,
-               const Pack* X, Py_ssize_t i, const Pack* Y, Py_ssize_t j, bint both) noexcept nogil:
-    """`select_panel`, for what may belong to the lists; how much that is, as LET counts."""
+cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
+                      Waiting* waiting, int* status) noexcept nogil:
+    """Who may belong to the result, of a panel of X from row i on by a group of Y from j on."""
+    cdef const Pack* X = &job.PX
+    cdef const Pack* Y = &job.PY
+    cdef Best* best = job.best
+    cdef Py_ssize_t rows = at_most(PANEL, X.count - i), r
+    cdef Py_ssize_t columns = at_most(SCREEN_COLUMNS, Y.count - j)
+    cdef bint twice = on_diagonal(job, i, j)
     cdef uint64_t bits, column_bits, either
+    cdef const real* limits = NULL
     cdef const real* column_limits = NULL
-    cdef Py_ssize_t r, row, column
-    cdef real nearly
+    cdef real limit, nearly
     cdef int c, count = 0
-    if both:
-        column_limits = best.limit + Y.first - best.first + j
+    if best != NULL:
+        limits = best.limit + X.first - best.first + i
+        if job.same and not twice:
+            column_limits = best.limit + Y.first - best.first + j
     for r in range(rows):
-        row = X.first - best.first + i + r
-        bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j,
-                        load_acquire(&best.limit[row]), column_limits, &column_bits)
-        if bits and is_done(best, row, X, i + r, Y.first + j):
+        limit = load_acquire(&limits[r]) if best != NULL else job.pairs.limit
+        bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, limit, column_limits,
+                        &column_bits)
+        if best == NULL and twice:
+            bits &= after_diagonal(i + r - j, columns)
+        elif best != NULL and bits and is_done(job, i + r, j):
             bits = 0
         either = bits | column_bits
         while either:
             c = first_bit(either)
             either &= either - 1
-            column = Y.first - best.first + j + c
-            nearly = nearly_cosine(&best.sources, X, i + r, Y, j + c) + <real> ROUNDING
             count += 1
+            nearly = nearly_cosine(job, i + r, j + c) + <real> ROUNDING
             # no NaN, the cosine of a zero row for some users, is at least a limit
-            if (bits >> c & 1 and nearly >= load_acquire(&best.limit[row])
-                    and not (best.exclude_self and X.first + i + r == Y.first + j + c)):
-                add_pending(best, row, Y.first + j + c)
-                count += TO_SETTLE
-            if column_bits >> c & 1 and nearly >= load_acquire(&best.limit[column]):
-                add_pending(best, column, X.first + i + r)
-                count += TO_SETTLE
-    return count
+            if (bits >> c & 1 and nearly >= limit
+                    or column_bits >> c & 1 and nearly >= load_acquire(&column_limits[c])):
+                count += 1
+                waiting.rows[waiting.count] = <int32_t> (i + r)
+                waiting.columns[waiting.count] = <int32_t> (j + c)
+                waiting.count += 1
+                if waiting.count == AT_A_TIME:
+                    settle_waiting(job, waiting, status)
+    status[SCREENED] += <int> (rows * columns)
+    status[LET] += count
 
 
-cdef int note(const Pairs* pairs, Found* found, const int32_t* sums, Py_ssize_t rows,
-              Py_ssize_t columns, const Pack* X, Py_ssize_t i, const Pack* Y, Py_ssize_t j,
-              bint diagonal, int* status) noexcept nogil:
-    """`collect_panel`, for what may be a pair; how much that is, as LET counts."""
-    cdef uint64_t bits, unused
-    cdef Py_ssize_t r
-    cdef int c, count = 0
-    for r in range(rows):
-        bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, pairs.limit, NULL,
-                        &unused)
-        if diagonal:
-            bits &= after_diagonal(i + r - j, columns)
-        if bits == 0:
-            continue
-        if not reserve(&found.matches, SCREEN_COLUMNS * sizeof(Match)):
-            status[0] |= OUT_OF_MEMORY
-            return count
-        while bits:
-            c = first_bit(bits)
-            bits &= bits - 1
-            count += 1
-            if nearly_cosine(&pairs.sources, X, i + r, Y, j + c) + <real> ROUNDING >= pairs.limit:
-                add_match(found, 0, i + r, Y.first + j + c)
-                count += TO_SETTLE
-    return count
-
-
-cdef void settle(const Sources* s, const int64_t* rows, const int64_t* columns, Py_ssize_t count,
+cdef void settle(const Job* job, const Waiting* waiting, Py_ssize_t first,
                  real* cosines) noexcept nogil:
-    """cosines[i] = cosine(X[rows[i]], Y[columns[i]]), i < count: a pair in every lane.
-
-    `cosines`: room for a vector more.
-    """
+    """The cosines of LANES pairs from the first-th on: one in every lane."""
     cdef real stage[2][LANES * BLOCK]
     cdef const real* lane[2][LANES]
-    cdef const char* after[2][LANES]
-    cdef vec sum[3]
-    cdef vec total[3]
-    cdef real norms[6][LANES]        # squared, inverse and rest of X, of Y
-    cdef Py_ssize_t batch, first, pair, block, length, padded
-    cdef int i, q
-    for q in range(3):
-        total[q] = splat(0)
-    for batch in range(ceil_div(count, LANES)):
-        first = batch * LANES
-        for block in range(ceil_div(s.X.features, BLOCK)):
-            length = block_length(s.X.features, block)
-            padded = ceil_div(length, LANES) * LANES
-            for i in range(LANES):
-                # a pair too many is computed once more
-                pair = at_most(first + i, count - 1)
-                lane[0][i] = lane_of(s.X, rows[pair], block, length, padded, NULL,
-                                     stage[0] + i * BLOCK)
-                lane[1][i] = lane_of(s.Y, columns[pair], block, length, padded, NULL,
-                                     stage[1] + i * BLOCK)
-                after[0][i] = <const char*> lane[0][i]
-                after[1][i] = block_after(s.Y, columns[pair], block, 0)
-                if (block + 1) * BLOCK >= s.X.features:
-                    pair = at_most(pair + LANES, count - 1)
-                    after[1][i] = block_after(s.Y, columns[pair], -1, 0)
-            sum_block(lane[0], lane[1], after[0], after[1], padded, sum, NULL)
-            for q in range(3):
-                total[q] = sum[q] if block == 0 else total[q] + sum[q]
-        for q in range(2):
-            store(norms[3 * q], total[1 + q])
-            for i in range(LANES):
-                invert_norm(norms[3 * q][i], False, s.zero_inverse, &norms[3 * q + 1][i],
-                            &norms[3 * q + 2][i])
-        total[0] = cosine(total[0], load(norms[1]), load(norms[2]), load(norms[4]),
-                          load(norms[5]), False)
-        store(cosines + first, to_single(total[0]) if s.single else total[0])
+    cdef real lanes[4][LANES]        # inverse and rest of X, of Y
+    cdef vec sum, total = splat(0)
+    cdef Py_ssize_t block, length, padded, pair, row, column
+    cdef bint single
+    cdef int i
+    for block in range(ceil_div(job.X.features, BLOCK)):
+        length = block_length(job.X.features, block)
+        padded = ceil_div(length, LANES) * LANES
+        for i in range(LANES):
+            pair = at_most(first + i, waiting.count - 1)     # one too many is computed once more
+            lane[0][i] = lane_of(&job.X, job.PX.first + waiting.rows[pair], block, length, padded,
+                                 NULL, stage[0] + i * BLOCK)
+            lane[1][i] = lane_of(&job.Y, job.PY.first + waiting.columns[pair], block, length,
+                                 padded, NULL, stage[1] + i * BLOCK)
+        sum = dot_block(lane[0], lane[1], padded)
+        total = sum if block == 0 else total + sum
+    for i in range(LANES):
+        pair = at_most(first + i, waiting.count - 1)
+        row, column = waiting.rows[pair], waiting.columns[pair]
+        lanes[0][i], lanes[1][i] = job.PX.inverse[row], job.PX.rest[row]
+        lanes[2][i], lanes[3][i] = job.PY.inverse[column], job.PY.rest[column]
+    total = cosine(total, load(lanes[0]), load(lanes[1]), load(lanes[2]), load(lanes[3]), False)
+    single = job.best.single if job.best != NULL else job.pairs.single
+    store(cosines, to_single(total) if single else total)
+
+
+cdef void settle_waiting(Job* job, Waiting* waiting, int* status) noexcept nogil:
+    """To the lists or the pairs with those that belong there."""
+    cdef real cosines[AT_A_TIME]
+    cdef Found* found
+    cdef Py_ssize_t q, row, column
+    cdef bint both
+    for q in range(ceil_div(waiting.count, LANES)):
+        settle(job, waiting, q * LANES, cosines + q * LANES)
+    if job.pairs != NULL:
+        found = job.pairs.found + (status - job.status) // LINE
+        if not reserve(&found.matches, AT_A_TIME * sizeof(Match)):
+            status[0] |= OUT_OF_MEMORY
+            waiting.count = 0
+            return
+    for q in range(waiting.count):
+        row, column = waiting.rows[q], waiting.columns[q]
+        if job.pairs != NULL:
+            if cosines[q] >= job.pairs.limit:
+                add_match(found, cosines[q], row, job.PY.first + column)
+            continue
+        both = job.same and not on_diagonal(job, row, column)
+        row += job.PX.first
+        column += job.PY.first
+        if not (job.best.exclude_self and row == column):
+            offer(job.best, row - job.best.first, cosines[q], column)
+        if both:
+            offer(job.best, column - job.best.first, cosines[q], row)
+    waiting.count = 0

@@ -8,7 +8,6 @@ cdef enum:
     SHORT = 16                   # entries that are sorted by insertion
     SAMPLE = 128                 # entries that tell of a list
     LISTS = 6 << 20              # bytes of lists, a thread
-    AT_A_TIME = 64               # entries that are given their similarities
 
 cdef struct Entry:
     real similarity
@@ -21,14 +20,12 @@ cdef struct Best:
     uint32_t* count
     real* limit                  # what is less does not count; equal ones only before `worst`
     uint32_t* worst
-    uint32_t* known              # how many have their similarities: screen.pxi adds others
     char* locks
     bint shared                  # several threads may add to a list at a time
     int threads
     Entry* spare                 # [thread][room]
     bint single                  # similarities are rounded to float32 before they are compared
     bint exclude_self            # X is Y, and no row is its own neighbour
-    Sources sources
     Output similarities          # the results
     int64_t* indices
 
@@ -157,54 +154,17 @@ cdef inline Entry* spare_of(const Best* best) noexcept nogil:
     return best.spare + omp_get_thread_num() * best.room
 
 
-cdef void settle_list(Best* best, Py_ssize_t row) noexcept nogil:
-    """Similarities for the entries without, and only those kept that count."""
-    cdef Entry* e = best.entries + row * best.room
-    cdef Py_ssize_t n = best.known[row], i = n, q, some
-    cdef int64_t rows[AT_A_TIME]
-    cdef int64_t columns[AT_A_TIME]
-    cdef real cosines[AT_A_TIME]
-    for q in range(AT_A_TIME):
-        rows[q] = best.first + row
-    while i < best.count[row]:
-        some = at_most(AT_A_TIME, best.count[row] - i)
-        for q in range(some):
-            columns[q] = e[i + q].index
-        settle(&best.sources, rows, columns, some, cosines)
-        for q in range(some):
-            if counts(best, row, cosines[q], columns[q]):
-                e[n].similarity, e[n].index = cosines[q], <uint32_t> columns[q]
-                n += 1
-        i += some
-    best.count[row] = best.known[row] = <uint32_t> n
-
-
 cdef void forget(Best* best, Py_ssize_t row, int64_t first, int64_t stop) noexcept nogil:
     """Out of the list with columns [first, stop), which will come once more."""
     cdef Entry* e = best.entries + row * best.room
     cdef Py_ssize_t i, n = 0
-    settle_list(best, row)
     for i in range(best.count[row]):
         if not first <= e[i].index < stop:
             e[n] = e[i]
             n += 1
-    best.count[row] = best.known[row] = <uint32_t> n
+    best.count[row] = <uint32_t> n
     # the limit may be the similarity of one of them
     best.limit[row] = REAL_NEXT(best.limit[row], -3)
-
-
-cdef void add_pending(Best* best, Py_ssize_t row, int64_t index) noexcept nogil:
-    if best.shared:
-        lock(&best.locks[row])
-    best.entries[row * best.room + best.count[row]].index = <uint32_t> index
-    best.count[row] += 1
-    if best.count[row] == best.room:
-        settle_list(best, row)
-        if best.count[row] >= best.k:
-            keep_best(best, row)
-            best.known[row] = best.count[row]
-    if best.shared:
-        unlock(&best.locks[row])
 
 
 cdef inline void keep_best(Best* best, Py_ssize_t row) noexcept nogil:
@@ -223,14 +183,19 @@ cdef inline bint counts(const Best* best, Py_ssize_t row, real similarity,
     return similarity > limit or (similarity == limit and index < load_relaxed(&best.worst[row]))
 
 
-cdef inline void add_entry(Best* best, Py_ssize_t row, real similarity,
-                           int64_t index) noexcept nogil:
-    # under the row's lock
-    cdef Entry* e = best.entries + row * best.room + best.count[row]
+cdef inline void offer(Best* best, Py_ssize_t row, real similarity, int64_t index) noexcept nogil:
+    cdef Entry* e
+    if not counts(best, row, similarity, index):
+        return
+    if best.shared:
+        lock(&best.locks[row])
+    e = best.entries + row * best.room + best.count[row]
     e.similarity, e.index = similarity, <uint32_t> index
     best.count[row] += 1
     if best.count[row] == best.room:
         keep_best(best, row)
+    if best.shared:
+        unlock(&best.locks[row])
 
 
 cdef void add_entries(Best* best, Py_ssize_t row, uint64_t bits, const real* line,
@@ -283,11 +248,7 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
         while column_bits:
             c = first_bit(column_bits)
             column_bits &= column_bits - 1
-            row = Y.first - best.first + j + c
-            if counts(best, row, line[c], X.first + i + r):
-                lock(&best.locks[row])
-                add_entry(best, row, line[c], X.first + i + r)
-                unlock(&best.locks[row])
+            offer(best, Y.first - best.first + j + c, line[c], X.first + i + r)
 
 
 cdef void fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t own) noexcept nogil:
@@ -303,15 +264,11 @@ cdef void fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t own) noexc
         index += 1
 
 
-cdef void finish_row(Best* best, Py_ssize_t row, bint screened) noexcept nogil:
+cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     """The list of a row to the results."""
     cdef Entry* e = best.entries + row * best.room
-    cdef Py_ssize_t i, k = best.k, count, n
+    cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k)
     cdef int64_t* indices = best.indices + (best.first + row) * k
-    if screened:
-        settle_list(best, row)
-    count = best.count[row]
-    n = at_most(count, k)
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
@@ -329,7 +286,6 @@ cdef void finish_row(Best* best, Py_ssize_t row, bint screened) noexcept nogil:
 cdef void reset_lists(Best* best) noexcept nogil:
     cdef Py_ssize_t row
     memset(best.count, 0, best.rows * sizeof(uint32_t))
-    memset(best.known, 0, best.rows * sizeof(uint32_t))
     memset(best.locks, 0, best.rows)
     for row in range(best.rows):
         best.limit[row] = -2         # below every similarity
@@ -337,7 +293,7 @@ cdef void reset_lists(Best* best) noexcept nogil:
 
 
 cdef inline size_t bytes_of_list(const Best* best) noexcept nogil:
-    return best.room * sizeof(Entry) + sizeof(real) + 3 * sizeof(uint32_t) + 1
+    return best.room * sizeof(Entry) + sizeof(real) + 2 * sizeof(uint32_t) + 1
 
 
 cdef size_t carve_lists(Best* best, char* memory) noexcept nogil:
@@ -348,7 +304,6 @@ cdef size_t carve_lists(Best* best, char* memory) noexcept nogil:
     best.limit = <real*> carve(&memory, (best.rows + at_least(GROUP, SCREEN_COLUMNS))
                                * sizeof(real))
     best.worst = <uint32_t*> carve(&memory, best.rows * sizeof(uint32_t))
-    best.known = <uint32_t*> carve(&memory, best.rows * sizeof(uint32_t))
     best.locks = carve(&memory, best.rows)
     best.spare = <Entry*> carve(&memory, best.threads * best.room * sizeof(Entry))
     return memory - start
