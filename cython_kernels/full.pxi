@@ -309,6 +309,10 @@ cdef int run(Job* job, object watch) except -1:
                 if job.pairs != NULL:
                     job.pairs.task += tasks_of(job)
                 j += job.PY.count
+            if job.best != NULL and any_too_short(job.best, job.PX.count):
+                job.best.expected, job.screen_from = False, -1
+                watch.again(met)
+                continue
             finish_rows_of_X(job, watch)
             i += job.PX.count
         return status

@@ -153,6 +153,7 @@ include "pairs.pxi"
 include "plan.pxi"
 include "paired.pxi"
 include "screen.pxi"
+include "sample.pxi"
 include "full.pxi"
 include "queries.pxi"
 include "few.pxi"
@@ -225,7 +226,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     cdef Best best
     memset(&best, 0, sizeof(best))
     best.k = indices.shape[1]
-    best.room = best.k + best.k // 2 + SPARE
+    best.room = room_for(best.k)
     best.threads = threads
     best.similarities = output_of(similarities, False)
     best.single = best.similarities.itemsize < sizeof(real)
@@ -234,6 +235,9 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
     job.screen_from = screen_start(&job)
+    if job.screen_from > 0 and expects_limits(&job):
+        expect_limits(&job, watch)
+        job.screen_from = 0
     return run(&job, watch)
 
 

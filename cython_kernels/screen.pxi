@@ -24,8 +24,9 @@ cdef enum:
     LATER = 4                        # so many times as far on the screen is tried once more
     ALLOWED = 4096                   # what the screen may let through before it is judged, a thread
     TOO_CLOSE = 8                    # a status: the screen lets too much through
-    LET_THROUGH = 3                  # that is more than one in so many, and in so many more where
-    OVERHEAD = 1 << 10               # features are few; who has to be settled counts twice
+    LET_THROUGH = 6                  # that is more than one in so many, and in so many more where
+    OVERHEAD = 1 << 10               # features are few; who has to be settled
+    TO_SETTLE = 2                    # counts so many times more
     SCREENED = 1                     # beside a thread's status: how many outputs it has met,
     LET = 2                          # and how many of them, so counted, it let through
 
@@ -50,7 +51,7 @@ cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
     if job.best != NULL:
         start = at_least(at_least(LEAST_COLUMNS, m // MET_FIRST),
                          job.best.k * (MET_EACH + NARROW // features))
-    return start if 2 * start <= m else -1
+    return start if start <= (m if expects_limits(job) else m // 2) else -1
 
 
 cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y) noexcept nogil:
@@ -98,7 +99,7 @@ cdef int undo_screened(Job* job) except -1:
             for row in prange(Y.count, nogil=True, schedule="static",
                               num_threads=threads_in(job.process, job.threads)):
                 forget(job.best, Y.first - job.best.first + row, X.first, X.first + X.count)
-        job.screen_from = -1 if job.same else LATER * at_least(Y.first, 1)
+        job.screen_from = -1 if job.same else LATER * at_least(Y.first, LEAST_COLUMNS)
     else:
         for thread in range(job.threads):
             job.pairs.found[thread].matches.used = job.pairs.found[thread].matches_before
@@ -301,8 +302,8 @@ cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nog
         acc[0] = madd(load(x + k), load(y + k), acc[0])
         k += LANES
     store(lanes, (acc[0] + acc[1]) + (acc[2] + acc[3]))
-    for q in range(LANES):
-        dot += lanes[q]
+    for q in range(LANES // 2):
+        dot += lanes[q] + lanes[LANES // 2 + q]
     while k < features:
         dot += x[k] * y[k]
         k += 1
@@ -341,11 +342,17 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
             column_limits = best.limit + Y.first - best.first + j
     for r in range(rows):
         limit = load_acquire(&limits[r]) if best != NULL else job.pairs.limit
-        bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, limit, column_limits,
-                        &column_bits)
+        if column_limits == NULL:    # known beforehand: a fifth of the time where none pass
+            bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, limit, NULL,
+                            &column_bits)
+        else:
+            bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, limit,
+                            column_limits, &column_bits)
+        if bits == 0 and column_bits == 0:
+            continue
         if best == NULL and twice:
             bits &= after_diagonal(i + r - j, columns)
-        elif best != NULL and bits and is_done(job, i + r, j):
+        elif best != NULL and is_done(job, i + r, j):
             bits = 0
         either = bits | column_bits
         while either:
@@ -356,7 +363,7 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
             # no NaN, the cosine of a zero row for some users, is at least a limit
             if (bits >> c & 1 and nearly >= limit
                     or column_bits >> c & 1 and nearly >= load_acquire(&column_limits[c])):
-                count += 1
+                count += TO_SETTLE
                 waiting.rows[waiting.count] = <int32_t> (i + r)
                 waiting.columns[waiting.count] = <int32_t> (j + c)
                 waiting.count += 1

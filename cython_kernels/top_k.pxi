@@ -26,6 +26,7 @@ cdef struct Best:
     Entry* spare                 # [thread][room]
     bint single                  # similarities are rounded to float32 before they are compared
     bint exclude_self            # X is Y, and no row is its own neighbour
+    bint expected                # the rows' limits to begin with are known: sample.pxi
     Output similarities          # the results
     int64_t* indices
 
@@ -272,7 +273,8 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-        indices[i] = e[i].index
+        if best.indices != NULL:
+            indices[i] = e[i].index
     if n < k:
         for i in range(n):
             e[i].similarity = 0      # so that they go by index
@@ -280,7 +282,8 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
         fill_with_nan(e, n, k, best.first + row if best.exclude_self else -1)
         for i in range(n, k):
             put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-            indices[i] = e[i].index
+            if best.indices != NULL:
+                indices[i] = e[i].index
 
 
 cdef void reset_lists(Best* best) noexcept nogil:
@@ -290,6 +293,13 @@ cdef void reset_lists(Best* best) noexcept nogil:
     for row in range(best.rows):
         best.limit[row] = -2         # below every similarity
         best.worst[row] = 0
+        if best.expected:
+            best.limit[row] = expected_limit(best, row)
+            best.worst[row] = ~<uint32_t> 0
+
+
+cdef inline Py_ssize_t room_for(Py_ssize_t k) noexcept nogil:
+    return k + k // 2 + SPARE
 
 
 cdef inline size_t bytes_of_list(const Best* best) noexcept nogil:

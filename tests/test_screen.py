@@ -1,8 +1,8 @@
 """The screen (screen.pxi): 7-bit integers rule out most outputs, and never one that counts.
 
-Shapes are those that it takes: 96 rows by 512, 64 features, 512 columns for each of k neighbours
-(and more with less than 384 features), read in place; where neighbours are wanted, more columns
-than it leaves to the first limits.
+Shapes are those that it takes: 96 rows by 512, 64 features, read in place; where neighbours are
+wanted, twice the columns that it leaves to the first limits, 16 + 8192 / features for each of k.
+From 192 neighbours on a sample of Y tells the first limits (sample.pxi).
 """
 
 import numpy as np
@@ -194,6 +194,64 @@ def test_progress_where_the_screen_gives_up(name, own):
     X, Y = (a.astype(np.float32) for a in likeness("later"))
     calls = []
     function(name)(X, Y, **own, progress=lambda *now: calls.append(now), n_threads=1)
+    done = [now[0] for now in calls]
+    assert done == sorted(set(done))
+    assert calls[-1] == (len(X) * len(Y),) * 2
+
+
+def too_high(step=12, alike=100):
+    """A sample of every `step`-th row of Y has far more rows like X than the others have."""
+    X, Y = normal((100, 400)), normal((9000, 400))
+    X += 3
+    Y[: step * alike : step] += 3
+    return X, Y
+
+
+@pytest.mark.parametrize("kind", ["random", "sorted", "too high", "zero rows", "equal"])
+@both
+def test_limits_that_are_expected(kind, dtype, isa):
+    X, Y = normal((100, 400)), normal((9000, 400))
+    if kind == "sorted":
+        Y = Y[np.argsort(Y @ X[0])]
+    elif kind == "too high":
+        X, Y = too_high()
+    elif kind == "zero rows":
+        X[::7], Y[::3] = 0, 0
+    elif kind == "equal":
+        X[:50], Y[::2] = X[0], X[0]
+    X, Y = X.astype(dtype), Y.astype(dtype)
+    check_top_k(X, Y, ks=(192, 193, 230), threads=(1, 2))
+    check_top_k(X, Y, ks=(200,), zero="nan")
+    for other in (np.float32, np.float64):
+        check_top_k(X, Y, ks=(200,), dtype=other)
+
+
+def test_limits_that_are_expected_of_a_join_with_itself(isa):
+    # more lists than are kept at a time
+    X = normal((40_000, 64), np.float32)
+    found = unitdot.cosine_top_k(X, k=250)
+    some = np.r_[:5, 12, 24, 12_000, 39_990:40_000]
+    S = unitdot.cosine_similarity(X[some], X)
+    S[np.arange(len(some)), some] = -2
+    best = np.argsort(-S, axis=1, kind="stable")[:, :250]
+    assert (found.indices[some] == best).all()
+    assert (found.similarities[some] == np.take_along_axis(S, best, axis=1)).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_limits_that_are_expected_of_rows_that_are_not_finite(bad):
+    X, Y = normal((100, 400), np.float32), normal((9000, 400), np.float32)
+    Y[5], Y[24, 3] = bad, bad
+    X[7, 1] = bad
+    check_top_k(X, Y, ks=(200,), check_finite=False)
+    with pytest.raises(ValueError, match=r"X holds .* row 7, column 1"):
+        unitdot.cosine_top_k(X, Y, 200)
+
+
+def test_progress_where_a_limit_was_too_high():
+    X, Y = (a.astype(np.float32) for a in too_high())
+    calls = []
+    unitdot.cosine_top_k(X, Y, 200, progress=lambda *now: calls.append(now), n_threads=1)
     done = [now[0] for now in calls]
     assert done == sorted(set(done))
     assert calls[-1] == (len(X) * len(Y),) * 2

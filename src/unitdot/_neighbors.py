@@ -423,6 +423,10 @@ class _Watch:
             self.told = self.done
             self.report(self.done, self.total)
 
+    def silent(self) -> _Watch:
+        """One that does not report, for a sample of the work."""
+        return _Watch(self.kernels, self.x, self.y, self.options, None, axes=self.axes)
+
     def again(self, count: int) -> None:
         """So many pairs of rows will be compared once more: none of them is told of twice."""
         self.done -= count

@@ -1,0 +1,52 @@
+# Limits that are expected. A list of the best k so far takes in k ln(m / k) entries, and until it
+# has met a good part of Y its limit is low and the screen lets too much through. So where k is
+# large, a sample of Y, every so many rows, tells what the k-th best will be, and a little less than
+# that is the row's limit from the start. A row that ends with less than k entries shows that it was
+# too high: its superblock is done once more, without.
+
+cdef enum:
+    MANY = 192                   # neighbours
+    SAMPLED = 64                 # of the best k in the sample; fewer where it would be more than
+    SAMPLE_PART = 12             # such a part of Y
+
+
+cdef inline bint expects_limits(const Job* job) noexcept nogil:
+    return job.best != NULL and job.best.k >= MANY and not job.same
+
+
+cdef int expect_limits(const Job* job, object watch) except -1:
+    """In the last column of the results: probably less than the row's k-th best similarity."""
+    cdef Job sample = job[0]
+    cdef Best best = job.best[0]
+    cdef Py_ssize_t step = at_least(SAMPLE_PART, best.k // SAMPLED), hits = best.k // step
+    # four standard deviations more than are to be expected
+    best.k = hits + 4 * <Py_ssize_t> sqrt(<double> hits) + 4
+    best.room = room_for(best.k)
+    # a row's best go to the same place, the last of them last
+    best.similarities.data += (job.best.k - 1) * best.similarities.column_stride
+    best.similarities.column_stride = 0
+    best.indices, best.exclude_self = NULL, False
+    sample.best, sample.screen_from = &best, -1
+    sample.Y.rows = job.Y.rows // step
+    sample.Y.row_stride = job.Y.row_stride * step
+    run(&sample, watch.silent())
+    job.best.expected = True
+    return 0
+
+
+cdef real expected_limit(const Best* best, Py_ssize_t row) noexcept nogil:
+    cdef const char* last = (best.similarities.data + (best.first + row)
+                             * best.similarities.row_stride
+                             + (best.k - 1) * best.similarities.column_stride)
+    cdef real limit = ((<const float*> last)[0] if best.similarities.itemsize == sizeof(float)
+                       else <real> (<const double*> last)[0])
+    return limit if limit == limit else -2
+
+
+cdef bint any_too_short(const Best* best, Py_ssize_t rows) noexcept nogil:
+    """Whether a limit that was expected was too high."""
+    cdef Py_ssize_t row
+    for row in range(rows if best.expected else 0):
+        if best.count[row] < best.k:
+            return True
+    return False
