@@ -7,7 +7,7 @@
 cdef enum:
     MANY = 192                   # neighbours
     SAMPLED = 64                 # of the best k in the sample; fewer where it would be more than
-    SAMPLE_PART = 12             # such a part of Y
+    SAMPLE_PART = 13             # such a part of Y
 
 
 cdef inline bint expects_limits(const Job* job) noexcept nogil:
@@ -18,9 +18,13 @@ cdef int expect_limits(const Job* job, object watch) except -1:
     """In the last column of the results: probably less than the row's k-th best similarity."""
     cdef Job sample = job[0]
     cdef Best best = job.best[0]
-    cdef Py_ssize_t step = at_least(SAMPLE_PART, best.k // SAMPLED), hits = best.k // step
-    # four standard deviations more than are to be expected
-    best.k = hits + 4 * <Py_ssize_t> sqrt(<double> hits) + 4
+    cdef Py_ssize_t step = at_least(SAMPLE_PART, best.k // SAMPLED), hits
+    # prime to the periods that rows often have
+    while step % 2 == 0 or step % 3 == 0 or step % 5 == 0:
+        step += 1
+    # six standard deviations more than are to be expected: one row in ten million ends too short
+    hits = best.k // step
+    best.k = hits + 6 * <Py_ssize_t> sqrt(<double> hits) + 6
     best.room = room_for(best.k)
     # a row's best go to the same place, the last of them last
     best.similarities.data += (job.best.k - 1) * best.similarities.column_stride

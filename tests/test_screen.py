@@ -199,7 +199,7 @@ def test_progress_where_the_screen_gives_up(name, own):
     assert calls[-1] == (len(X) * len(Y),) * 2
 
 
-def too_high(step=12, alike=100):
+def too_high(step=13, alike=100):
     """A sample of every `step`-th row of Y has far more rows like X than the others have."""
     X, Y = normal((100, 400)), normal((9000, 400))
     X += 3
