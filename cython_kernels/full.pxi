@@ -193,7 +193,7 @@ cdef int start_rows(Job* job) except -1:
     """Nothing is known of the superblock's rows of X yet."""
     if job.best != NULL and not (job.same and job.PX.first > 0):
         job.best.first = job.PX.first
-        reset_lists(job.best)
+        reset_lists(job.best, job.best.rows if job.same else job.PX.count)
     if job.pairs != NULL:
         drop_pairs(job.pairs)
         job.pairs.first = job.PX.first
@@ -250,7 +250,7 @@ cdef int run(Job* job, object watch) except -1:
     it may raise, and the work goes on, carefully: the same bits for all other rows.
     """
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, rows_X, rows_Y, i = 0, j
-    cdef int status = 0, now
+    cdef int status = 0, now, misses = 0
     cdef int64_t met                 # pairs of the rows of X at hand that the watch was told of
     cdef int64_t count
     cdef size_t needed
@@ -311,9 +311,12 @@ cdef int run(Job* job, object watch) except -1:
                 j += job.PY.count
             if job.best != NULL and any_too_short(job.best, job.PX.count):
                 job.best.expected, job.screen_from = False, -1
+                misses += 1
                 watch.again(met)
                 continue
             finish_rows_of_X(job, watch)
+            if 0 < misses < MISSES:
+                job.best.expected, job.screen_from = True, 0
             i += job.PX.count
         return status
     finally:

@@ -24,7 +24,7 @@ which data flows through them:
 
 from cpython.exc cimport PyErr_CheckSignals
 from cython.parallel cimport parallel, prange
-from libc.math cimport NAN, frexp, ldexp, sqrt
+from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
 from libc.stdlib cimport calloc, free, qsort, realloc
@@ -235,9 +235,8 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
     job.screen_from = screen_start(&job)
-    if job.screen_from > 0 and expects_limits(&job):
+    if job.screen_from == 0:
         expect_limits(&job, watch)
-        job.screen_from = 0
     return run(&job, watch)
 
 

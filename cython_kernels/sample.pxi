@@ -8,23 +8,35 @@ cdef enum:
     MANY = 192                   # neighbours
     SAMPLED = 64                 # of the best k in the sample; fewer where it would be more than
     SAMPLE_PART = 13             # such a part of Y
+    MISSES = 2                   # superblocks whose limits were too high: no more are expected
 
 
-cdef inline bint expects_limits(const Job* job) noexcept nogil:
-    return job.best != NULL and job.best.k >= MANY and not job.same
+cdef inline Py_ssize_t sample_step(const Best* best) noexcept nogil:
+    # prime to the periods that rows often have
+    cdef Py_ssize_t step = at_least(SAMPLE_PART, best.k // SAMPLED)
+    while step % 2 == 0 or step % 3 == 0 or step % 5 == 0 or step % 7 == 0:
+        step += 1
+    return step
+
+
+cdef inline Py_ssize_t sample_k(const Best* best) noexcept nogil:
+    # six standard deviations more than are to be expected: one row in ten million ends too short
+    cdef Py_ssize_t hits = best.k // sample_step(best)
+    return hits + <Py_ssize_t> ceil(6 * sqrt(<double> hits)) + 6
+
+
+cdef bint can_expect(const Job* job) noexcept nogil:
+    """Whether limits from a sample let the screen pay from the start."""
+    return (job.best.k >= MANY and not job.same and sample_k(job.best) * sample_step(job.best)
+            * columns_each(job) <= job.Y.rows)
 
 
 cdef int expect_limits(const Job* job, object watch) except -1:
     """In the last column of the results: probably less than the row's k-th best similarity."""
     cdef Job sample = job[0]
     cdef Best best = job.best[0]
-    cdef Py_ssize_t step = at_least(SAMPLE_PART, best.k // SAMPLED), hits
-    # prime to the periods that rows often have
-    while step % 2 == 0 or step % 3 == 0 or step % 5 == 0:
-        step += 1
-    # six standard deviations more than are to be expected: one row in ten million ends too short
-    hits = best.k // step
-    best.k = hits + 6 * <Py_ssize_t> sqrt(<double> hits) + 6
+    cdef Py_ssize_t step = sample_step(job.best)
+    best.k = sample_k(job.best)
     best.room = room_for(best.k)
     # a row's best go to the same place, the last of them last
     best.similarities.data += (job.best.k - 1) * best.similarities.column_stride
@@ -51,6 +63,7 @@ cdef bint any_too_short(const Best* best, Py_ssize_t rows) noexcept nogil:
     """Whether a limit that was expected was too high."""
     cdef Py_ssize_t row
     for row in range(rows if best.expected else 0):
-        if best.count[row] < best.k:
+        # who had no limit has all there are
+        if best.count[row] < best.k and best.limit[row] > -2:
             return True
     return False

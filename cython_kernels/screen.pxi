@@ -19,8 +19,9 @@ cdef enum:
     LEAST_ROWS = 96
     LEAST_COLUMNS = 512
     MET_FIRST = 64                   # one column in so many is met without, for the first limits,
-    MET_EACH = 16                    # at least so many for each of k neighbours, and more where
-    NARROW = 1 << 13                 # features are few
+    MET_EACH = 32                    # at least so many for each of k neighbours, and more where
+    NARROW = 3 << 10                 # features are few
+    PROBED = 4096                    # columns of the first superblock, where that is the very first
     LATER = 4                        # so many times as far on the screen is tried once more
     ALLOWED = 4096                   # what the screen may let through before it is judged, a thread
     TOO_CLOSE = 8                    # a status: the screen lets too much through
@@ -48,10 +49,14 @@ cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
     if (not SCREEN or not job.X.native or not job.Y.native or job.X.rows < LEAST_ROWS
             or m < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
         return -1
-    if job.best != NULL:
-        start = at_least(at_least(LEAST_COLUMNS, m // MET_FIRST),
-                         job.best.k * (MET_EACH + NARROW // features))
-    return start if start <= (m if expects_limits(job) else m // 2) else -1
+    if job.best == NULL or can_expect(job):
+        return 0
+    start = at_least(at_least(LEAST_COLUMNS, m // MET_FIRST), job.best.k * columns_each(job))
+    return start if start <= m // 2 else -1
+
+
+cdef inline Py_ssize_t columns_each(const Job* job) noexcept nogil:
+    return MET_EACH + NARROW // job.X.features
 
 
 cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y) noexcept nogil:
@@ -61,6 +66,8 @@ cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows
         rows = packed_bytes(job) // row_bytes * job.threads - rows_X
         rows = at_most(at_most(rows, LONGEST), patient_outputs(job) // rows_X)
         rows_Y = rounded(at_least(rows, 1))
+        if job.best != NULL and job.PY.first == 0:
+            rows_Y = at_most(rows_Y, PROBED)
     elif job.best != NULL and job.screen_from > job.PY.first and not job.same:
         rows_Y = at_most(rows_Y, job.screen_from - job.PY.first)
     return rows_Y
@@ -99,7 +106,7 @@ cdef int undo_screened(Job* job) except -1:
             for row in prange(Y.count, nogil=True, schedule="static",
                               num_threads=threads_in(job.process, job.threads)):
                 forget(job.best, Y.first - job.best.first + row, X.first, X.first + X.count)
-        job.screen_from = -1 if job.same else LATER * at_least(Y.first, LEAST_COLUMNS)
+        job.screen_from = -1 if job.same or job.best.expected else LATER * Y.first
     else:
         for thread in range(job.threads):
             job.pairs.found[thread].matches.used = job.pairs.found[thread].matches_before
@@ -407,9 +414,11 @@ cdef void settle(const Job* job, const Waiting* waiting, Py_ssize_t first,
 cdef void settle_waiting(Job* job, Waiting* waiting, int* status) noexcept nogil:
     """To the lists or the pairs with those that belong there."""
     cdef real cosines[AT_A_TIME]
-    cdef Found* found
+    cdef Found* found = NULL
     cdef Py_ssize_t q, row, column
     cdef bint both
+    if waiting.count == 0:
+        return
     for q in range(ceil_div(waiting.count, LANES)):
         settle(job, waiting, q * LANES, cosines + q * LANES)
     if job.pairs != NULL:

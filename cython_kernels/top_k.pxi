@@ -269,11 +269,13 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     """The list of a row to the results."""
     cdef Entry* e = best.entries + row * best.room
     cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k)
-    cdef int64_t* indices = best.indices + (best.first + row) * k
+    cdef int64_t* indices = NULL
+    if best.indices != NULL:
+        indices = best.indices + (best.first + row) * k
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-        if best.indices != NULL:
+        if indices != NULL:
             indices[i] = e[i].index
     if n < k:
         for i in range(n):
@@ -282,15 +284,15 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
         fill_with_nan(e, n, k, best.first + row if best.exclude_self else -1)
         for i in range(n, k):
             put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-            if best.indices != NULL:
+            if indices != NULL:
                 indices[i] = e[i].index
 
 
-cdef void reset_lists(Best* best) noexcept nogil:
+cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t row
-    memset(best.count, 0, best.rows * sizeof(uint32_t))
-    memset(best.locks, 0, best.rows)
-    for row in range(best.rows):
+    memset(best.count, 0, rows * sizeof(uint32_t))
+    memset(best.locks, 0, rows)
+    for row in range(rows):
         best.limit[row] = -2         # below every similarity
         best.worst[row] = 0
         if best.expected:

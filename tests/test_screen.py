@@ -1,8 +1,9 @@
 """The screen (screen.pxi): 7-bit integers rule out most outputs, and never one that counts.
 
 Shapes are those that it takes: 96 rows by 512, 64 features, read in place; where neighbours are
-wanted, twice the columns that it leaves to the first limits, 16 + 8192 / features for each of k.
-From 192 neighbours on a sample of Y tells the first limits (sample.pxi).
+wanted, twice the columns that it leaves to the first limits, 32 + 3072 / features for each of k.
+From 192 neighbours on, where they are few beside the columns, a sample of Y tells the first limits
+(sample.pxi).
 """
 
 import numpy as np
@@ -199,9 +200,12 @@ def test_progress_where_the_screen_gives_up(name, own):
     assert calls[-1] == (len(X) * len(Y),) * 2
 
 
+COLUMNS = 25_000  # enough for 230 neighbours with 400 features
+
+
 def too_high(step=13, alike=100):
     """A sample of every `step`-th row of Y has far more rows like X than the others have."""
-    X, Y = normal((100, 400)), normal((9000, 400))
+    X, Y = normal((100, 400)), normal((COLUMNS, 400))
     X += 3
     Y[: step * alike : step] += 3
     return X, Y
@@ -210,7 +214,7 @@ def too_high(step=13, alike=100):
 @pytest.mark.parametrize("kind", ["random", "sorted", "too high", "zero rows", "equal"])
 @both
 def test_limits_that_are_expected(kind, dtype, isa):
-    X, Y = normal((100, 400)), normal((9000, 400))
+    X, Y = normal((100, 400)), normal((COLUMNS, 400))
     if kind == "sorted":
         Y = Y[np.argsort(Y @ X[0])]
     elif kind == "too high":
@@ -226,22 +230,48 @@ def test_limits_that_are_expected(kind, dtype, isa):
         check_top_k(X, Y, ks=(200,), dtype=other)
 
 
+def check_some_rows(X, Y, k, rows, found):
+    """Some rows of `found` are those of the sorted matrix; Y None: without the rows themselves."""
+    S = unitdot.cosine_similarity(X[rows], X if Y is None else Y)
+    if Y is None:
+        S[np.arange(len(rows)), rows] = -2
+    best = np.argsort(-S, axis=1, kind="stable")[:, :k]
+    assert (found.indices[rows] == best).all()
+    assert (found.similarities[rows] == np.take_along_axis(S, best, axis=1)).all()
+
+
 def test_limits_that_are_expected_of_a_join_with_itself(isa):
     # more lists than are kept at a time
-    X = normal((40_000, 64), np.float32)
-    found = unitdot.cosine_top_k(X, k=250)
-    some = np.r_[:5, 12, 24, 12_000, 39_990:40_000]
-    S = unitdot.cosine_similarity(X[some], X)
-    S[np.arange(len(some)), some] = -2
-    best = np.argsort(-S, axis=1, kind="stable")[:, :250]
-    assert (found.indices[some] == best).all()
-    assert (found.similarities[some] == np.take_along_axis(S, best, axis=1)).all()
+    X = normal((40_000, 128), np.float32)
+    rows = np.r_[:5, 12, 13, 26, 12_000, 39_990:40_000]
+    check_some_rows(X, None, 250, rows, unitdot.cosine_top_k(X, k=250))
+
+
+def test_limits_that_are_expected_of_one_row_more_than_have_lists(isa):
+    # limits are read of rows that there are
+    X, Y = normal((519, 256), np.float32), normal((85_000, 256), np.float32)
+    found = unitdot.cosine_top_k(X, Y, 1000, n_threads=1)
+    check_some_rows(X, Y, 1000, np.r_[0, 516:519], found)
+
+
+@pytest.mark.parametrize("misses", [1, 2, 3])
+def test_limits_that_are_too_high_now_and_then(misses, isa):
+    # in the first of several superblocks of X, or more
+    X, Y = normal((7000, 256), np.float32), normal((30_000, 256), np.float32)
+    X[: 2000 * misses] += 3
+    Y[: 13 * 100 : 13] += 3
+    calls = []
+    found = unitdot.cosine_top_k(X, Y, 200, n_threads=1, progress=lambda *now: calls.append(now))
+    check_some_rows(X, Y, 200, np.r_[:3, 3000:3003, 6997:7000], found)
+    done = [now[0] for now in calls]
+    assert done == sorted(set(done))
+    assert calls[-1] == (len(X) * len(Y),) * 2
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_limits_that_are_expected_of_rows_that_are_not_finite(bad):
-    X, Y = normal((100, 400), np.float32), normal((9000, 400), np.float32)
-    Y[5], Y[24, 3] = bad, bad
+    X, Y = normal((100, 400), np.float32), normal((COLUMNS, 400), np.float32)
+    Y[5], Y[26, 3] = bad, bad
     X[7, 1] = bad
     check_top_k(X, Y, ks=(200,), check_finite=False)
     with pytest.raises(ValueError, match=r"X holds .* row 7, column 1"):
