@@ -45,13 +45,16 @@ cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
     Whether it does pay is seen as the work goes on. Rows that have to be converted would be so for
     each cosine that is computed alone.
     """
-    cdef Py_ssize_t m = job.Y.rows, features = job.X.features, start = 0
+    cdef Py_ssize_t m = job.Y.rows, features = job.X.features, start
     if (not SCREEN or not job.X.native or not job.Y.native or job.X.rows < LEAST_ROWS
             or m < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
         return -1
     if job.best == NULL or can_expect(job):
         return 0
-    start = at_least(at_least(LEAST_COLUMNS, m // MET_FIRST), job.best.k * columns_each(job))
+    start = job.best.k * columns_each(job)
+    if start > m // 4:
+        return -1                    # what it saves of the rest is less than it may cost
+    start = at_least(start, at_least(LEAST_COLUMNS, m // MET_FIRST))
     return start if start <= m // 2 else -1
 
 
