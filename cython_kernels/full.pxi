@@ -315,7 +315,7 @@ cdef int run(Job* job, object watch) except -1:
                 watch.again(met)
                 continue
             finish_rows_of_X(job, watch)
-            if 0 < misses < MISSES:
+            if 0 < misses < MISSES and not job.best.expected:
                 job.best.expected, job.screen_from = True, 0
             i += job.PX.count
         return status

@@ -26,55 +26,37 @@ cdef struct Paired:
     int* status
 
 
-cdef inline void sum_block(const real** lane_X, const real** lane_Y, const char** after_X,
-                           const char** after_Y, Py_ssize_t padded, vec* sum,
-                           vec* smallest) noexcept nogil:
+cdef inline void sum_block(const bint dot_alone, const real** lane_X, const real** lane_Y,
+                           const char** after_X, const char** after_Y, Py_ssize_t padded,
+                           vec* sum, vec* smallest) noexcept nogil:
     """sum[:3] = x.y, x.x and y.y over a block, in the canonical order; `smallest`: see tiny_lanes.
 
-    `after_X`, `after_Y`: what is brought near meanwhile.
+    `after_X`, `after_Y`: what is brought near meanwhile. `dot_alone`: sum[0] and nothing else.
     """
     cdef vec x[LANES]
     cdef vec y[LANES]
     cdef vec part[3]
     cdef Py_ssize_t k
-    cdef int i, q
-    for q in range(3):
+    cdef int i, q, sums = 1 if dot_alone else 3
+    for q in range(sums):
         sum[q] = part[q] = splat(0)
     for k in range(padded // LANES):
         if k % (RUN // LANES) == 0:
-            for q in range(3):
+            for q in range(sums):
                 sum[q], part[q] = sum[q] + part[q], splat(0)
         load_transposed(lane_X, k * LANES, x)
         load_transposed(lane_Y, k * LANES, y)
         for i in range(LANES):
-            prefetch_second(after_X[i] + k * sizeof(vec))
-            prefetch_second(after_Y[i] + k * sizeof(vec))
             part[0] = madd(x[i], y[i], part[0])
-            part[1] = madd(x[i], x[i], part[1])
-            part[2] = madd(y[i], y[i], part[2])
-            if smallest != NULL:
+            if not dot_alone:
+                prefetch_second(after_X[i] + k * sizeof(vec))
+                prefetch_second(after_Y[i] + k * sizeof(vec))
+                part[1] = madd(x[i], x[i], part[1])
+                part[2] = madd(y[i], y[i], part[2])
                 smallest[0] = min_magnitude(x[i], smallest[0])
                 smallest[1] = min_magnitude(y[i], smallest[1])
-    for q in range(3):
+    for q in range(sums):
         sum[q] = sum[q] + part[q]
-
-
-cdef inline vec dot_block(const real** lane_X, const real** lane_Y,
-                          Py_ssize_t padded) noexcept nogil:
-    """The first of `sum_block`'s sums alone."""
-    cdef vec x[LANES]
-    cdef vec y[LANES]
-    cdef vec sum = splat(0), part = splat(0)
-    cdef Py_ssize_t k
-    cdef int i
-    for k in range(padded // LANES):
-        if k % (RUN // LANES) == 0:
-            sum, part = sum + part, splat(0)
-        load_transposed(lane_X, k * LANES, x)
-        load_transposed(lane_Y, k * LANES, y)
-        for i in range(LANES):
-            part = madd(x[i], y[i], part)
-    return sum + part
 
 
 cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t start,
@@ -112,7 +94,7 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
             lane_Y[i] = lane_of(&job.Y, job.row0 + row, block, count, padded,
                                 entry(job.exponent, job.rows + row),
                                 stage_Y + i * BLOCK)
-    sum_block(lane_X, lane_Y, after_X, after_Y, padded, sum, smallest)
+    sum_block(False, lane_X, lane_Y, after_X, after_Y, padded, sum, smallest)
     for q in range(3):
         store(lane_sums, sum[q])
         for i in range(<int> lanes):

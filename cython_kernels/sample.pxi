@@ -38,10 +38,10 @@ cdef int expect_limits(const Job* job, object watch) except -1:
     cdef Py_ssize_t step = sample_step(job.best)
     best.k = sample_k(job.best)
     best.room = room_for(best.k)
-    # a row's best go to the same place, the last of them last
+    # a row's best go to the same place, the last of them last; the results' indices are overwritten
     best.similarities.data += (job.best.k - 1) * best.similarities.column_stride
     best.similarities.column_stride = 0
-    best.indices, best.exclude_self = NULL, False
+    best.exclude_self = False
     sample.best, sample.screen_from = &best, -1
     sample.Y.rows = job.Y.rows // step
     sample.Y.row_stride = job.Y.row_stride * step

@@ -59,6 +59,7 @@ typedef float fvec;
 static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
     __attribute__((noinline));
 #endif
+
 /* words[i] = the bytes a[i] b[i] c[i] d[i], which are integers of at most 8 bits */
 #ifdef UNITDOT_DOUBLE
 #define TO_INTEGER 0x1.8p52 /* added to a small integer, its bits end with those of the integer */

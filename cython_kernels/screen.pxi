@@ -284,8 +284,8 @@ cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gr
         for p in range(first, panels):
             screen_panel(X.left + p * PANEL * words, Y.right + g * SCREEN_COLUMNS * words, words,
                          Y.raised + g * SCREEN_COLUMNS, sums)
-            let_through(job, sums, p * PANEL, g * SCREEN_COLUMNS, &waiting, status)
-    settle_waiting(job, &waiting, status)
+            let_through(job, sums, p * PANEL, g * SCREEN_COLUMNS, &waiting, thread)
+    settle_waiting(job, &waiting, thread)
 
 
 cdef inline const real* row_of(const Source* s, Py_ssize_t row) noexcept nogil:
@@ -312,8 +312,8 @@ cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nog
         acc[0] = madd(load(x + k), load(y + k), acc[0])
         k += LANES
     store(lanes, (acc[0] + acc[1]) + (acc[2] + acc[3]))
-    for q in range(LANES // 2):
-        dot += lanes[q] + lanes[LANES // 2 + q]
+    for q in range(LANES):
+        dot += lanes[q]
     while k < features:
         dot += x[k] * y[k]
         k += 1
@@ -333,11 +333,12 @@ cdef inline bint is_done(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept no
 
 
 cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
-                      Waiting* waiting, int* status) noexcept nogil:
+                      Waiting* waiting, int thread) noexcept nogil:
     """Who may belong to the result, of a panel of X from row i on by a group of Y from j on."""
     cdef const Pack* X = &job.PX
     cdef const Pack* Y = &job.PY
-    cdef Best* best = job.best
+    cdef const Best* best = job.best
+    cdef int* status = job.status + thread * LINE
     cdef Py_ssize_t rows = at_most(PANEL, X.count - i), r
     cdef Py_ssize_t columns = at_most(SCREEN_COLUMNS, Y.count - j)
     cdef bint twice = on_diagonal(job, i, j)
@@ -352,7 +353,7 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
             column_limits = best.limit + Y.first - best.first + j
     for r in range(rows):
         limit = load_acquire(&limits[r]) if best != NULL else job.pairs.limit
-        if column_limits == NULL:    # known beforehand: a fifth of the time where none pass
+        if column_limits == NULL:    # known beforehand, without a branch for each vector
             bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, limit, NULL,
                             &column_bits)
         else:
@@ -378,7 +379,7 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
                 waiting.columns[waiting.count] = <int32_t> (j + c)
                 waiting.count += 1
                 if waiting.count == AT_A_TIME:
-                    settle_waiting(job, waiting, status)
+                    settle_waiting(job, waiting, thread)
     status[SCREENED] += <int> (rows * columns)
     status[LET] += count
 
@@ -402,7 +403,7 @@ cdef void settle(const Job* job, const Waiting* waiting, Py_ssize_t first,
                                  NULL, stage[0] + i * BLOCK)
             lane[1][i] = lane_of(&job.Y, job.PY.first + waiting.columns[pair], block, length,
                                  padded, NULL, stage[1] + i * BLOCK)
-        sum = dot_block(lane[0], lane[1], padded)
+        sum_block(True, lane[0], lane[1], NULL, NULL, padded, &sum, NULL)
         total = sum if block == 0 else total + sum
     for i in range(LANES):
         pair = at_most(first + i, waiting.count - 1)
@@ -414,7 +415,7 @@ cdef void settle(const Job* job, const Waiting* waiting, Py_ssize_t first,
     store(cosines, to_single(total) if single else total)
 
 
-cdef void settle_waiting(Job* job, Waiting* waiting, int* status) noexcept nogil:
+cdef void settle_waiting(Job* job, Waiting* waiting, int thread) noexcept nogil:
     """To the lists or the pairs with those that belong there."""
     cdef real cosines[AT_A_TIME]
     cdef Found* found = NULL
@@ -425,9 +426,9 @@ cdef void settle_waiting(Job* job, Waiting* waiting, int* status) noexcept nogil
     for q in range(ceil_div(waiting.count, LANES)):
         settle(job, waiting, q * LANES, cosines + q * LANES)
     if job.pairs != NULL:
-        found = job.pairs.found + (status - job.status) // LINE
+        found = &job.pairs.found[thread]
         if not reserve(&found.matches, AT_A_TIME * sizeof(Match)):
-            status[0] |= OUT_OF_MEMORY
+            job.status[thread * LINE] |= OUT_OF_MEMORY
             waiting.count = 0
             return
     for q in range(waiting.count):

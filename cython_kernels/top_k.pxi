@@ -269,14 +269,11 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     """The list of a row to the results."""
     cdef Entry* e = best.entries + row * best.room
     cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k)
-    cdef int64_t* indices = NULL
-    if best.indices != NULL:
-        indices = best.indices + (best.first + row) * k
+    cdef int64_t* indices = best.indices + (best.first + row) * k
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-        if indices != NULL:
-            indices[i] = e[i].index
+        indices[i] = e[i].index
     if n < k:
         for i in range(n):
             e[i].similarity = 0      # so that they go by index
@@ -284,8 +281,7 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
         fill_with_nan(e, n, k, best.first + row if best.exclude_self else -1)
         for i in range(n, k):
             put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-            if indices != NULL:
-                indices[i] = e[i].index
+            indices[i] = e[i].index
 
 
 cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
@@ -294,10 +290,9 @@ cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
     memset(best.locks, 0, rows)
     for row in range(rows):
         best.limit[row] = -2         # below every similarity
-        best.worst[row] = 0
         if best.expected:
             best.limit[row] = expected_limit(best, row)
-            best.worst[row] = ~<uint32_t> 0
+        best.worst[row] = ~<uint32_t> 0      # who equals it counts
 
 
 cdef inline Py_ssize_t room_for(Py_ssize_t k) noexcept nogil:

@@ -1,7 +1,7 @@
 """The screen (screen.pxi): 7-bit integers rule out most outputs, and never one that counts.
 
 Shapes are those that it takes: 96 rows by 512, 64 features, read in place; where neighbours are
-wanted, twice the columns that it leaves to the first limits, 32 + 3072 / features for each of k.
+wanted, twice the columns that it leaves to the first limits, and 4 (32 + 3072 / features) for each.
 From 192 neighbours on, where they are few beside the columns, a sample of Y tells the first limits
 (sample.pxi).
 """
