@@ -39,6 +39,10 @@ cdef extern from "bits.h" nogil:
     int64_t count_bits(const uint64_t*, int64_t)
 
 
+cdef extern from *:
+    bint unlikely(bint) nogil
+
+
 cdef extern from "openmp.h" nogil:
     int omp_get_thread_num()
 
