@@ -20,9 +20,9 @@ cdef inline Py_ssize_t sample_step(const Best* best) noexcept nogil:
 
 
 cdef inline Py_ssize_t sample_k(const Best* best) noexcept nogil:
-    # six standard deviations more than are to be expected: one row in ten million ends too short
+    # five standard deviations and more: one row in ten million (binomial) ends too short
     cdef Py_ssize_t hits = best.k // sample_step(best)
-    return hits + <Py_ssize_t> ceil(6 * sqrt(<double> hits)) + 6
+    return hits + <Py_ssize_t> ceil(5 * sqrt(<double> hits)) + 6
 
 
 cdef bint can_expect(const Job* job) noexcept nogil:
