@@ -235,7 +235,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
     job.screen_from = screen_start(&job)
-    if job.screen_from == 0:         # before there are any
+    if job.screen_from == 0:         # before any row has a limit of its own
         expect_limits(&job, watch)
     return run(&job, watch)
 

@@ -20,7 +20,7 @@ cdef inline Py_ssize_t sample_step(const Best* best) noexcept nogil:
 
 
 cdef inline Py_ssize_t sample_k(const Best* best) noexcept nogil:
-    # five standard deviations and more: one row in ten million (binomial) ends too short
+    # five standard deviations and more: at most two rows in ten million end too short (binomial)
     cdef Py_ssize_t hits = best.k // sample_step(best)
     return hits + <Py_ssize_t> ceil(5 * sqrt(<double> hits)) + 6
 

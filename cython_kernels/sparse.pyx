@@ -40,7 +40,7 @@ cdef extern from "bits.h" nogil:
 
 
 cdef extern from *:
-    bint unlikely(bint) nogil
+    bint unlikely(bint) nogil            # Cython's own
 
 
 cdef extern from "openmp.h" nogil:

@@ -110,7 +110,8 @@ cdef void finish(const double* dot, const Table* X, Py_ssize_t i, const Table* Y
 
 
 cdef inline bint is_ordinary(double s) noexcept nogil:
-    """2^-126 <= |s| < 1/2, by one comparison: not to be rounded to zero nor to be corrected."""
+    """2^-126 <= |s| < 1/2: float32 does not round it to zero, nor `cosine_of` correct it."""
+    # in one comparison: without the sign, the bits of doubles ascend as these do
     cdef uint64_t bits
     memcpy(&bits, &s, sizeof(double))
     return (bits << 1 >> 1) - (<uint64_t> 897 << 52) < <uint64_t> (1022 - 897) << 52
@@ -126,8 +127,7 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     """
     cdef const double* inverse = Y.inverse + lists.first
     cdef double inverse_x = X.inverse[i], dot, s
-    cdef Py_ssize_t w, at, kept = 0
-    cdef Py_ssize_t first = lists.first
+    cdef Py_ssize_t w, at, first = lists.first, kept = 0
     cdef uint64_t bits
     if errors != NULL:
         add_errors(lists, Y, sums, errors)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import unitdot
+from unitdot import _neighbors
 
 from .helpers import function, normal
 from .neighbors import assert_same_result, check_pairs, check_top_k, pairs_of_matrix, sorted_matrix
@@ -228,6 +229,15 @@ def test_limits_that_are_expected(kind, dtype, isa):
     check_top_k(X, Y, ks=(200,), zero="nan")
     for other in (np.float32, np.float64):
         check_top_k(X, Y, ks=(200,), dtype=other)
+
+
+def test_few_limits_are_too_high(monkeypatch, isa):
+    redone = []
+    monkeypatch.setattr(_neighbors._Watch, "again", lambda watch, count: redone.append(count))
+    unitdot.cosine_top_k(normal((500, 400)), normal((COLUMNS, 400)), k=200)
+    assert not redone
+    unitdot.cosine_top_k(*too_high(), k=200)
+    assert redone or isa not in ("avx2", "avx512")  # which have a screen
 
 
 def check_some_rows(X, Y, k, rows, found):
