@@ -13,9 +13,13 @@ cdef extern from *:
             && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")
             && __builtin_cpu_supports("avx512vl");
     }
+    static int has_avx512vnni(void) {
+        return has_avx512() && __builtin_cpu_supports("avx512vnni");
+    }
     #else
     static int has_avx2(void) { return 0; }
     static int has_avx512(void) { return 0; }
+    static int has_avx512vnni(void) { return 0; }
     #endif
     #if defined(__aarch64__) || defined(_M_ARM64)
     enum { HAS_NEON = 1 };
@@ -35,6 +39,7 @@ cdef extern from *:
     bint end_idle_threads()
     bint has_avx2()
     bint has_avx512()
+    bint has_avx512vnni()
     enum:
         HAS_NEON
 
@@ -48,7 +53,13 @@ OPENMP = bool(HAS_OPENMP)
 
 def machine_isas():
     """The names of the instruction sets that this machine runs, best first."""
-    supported = {"avx512": has_avx512(), "avx2": has_avx2(), "neon": HAS_NEON, "baseline": True}
+    supported = {
+        "avx512vnni": has_avx512vnni(),
+        "avx512": has_avx512(),
+        "avx2": has_avx2(),
+        "neon": HAS_NEON,
+        "baseline": True,
+    }
     return [name for name, runs in supported.items() if runs]
 
 

@@ -59,6 +59,7 @@ cdef extern from "vectors.h" nogil:
     vec min_magnitude(vec, vec)          # min(|a|, b)
     unsigned at_least_bits(vec, vec)     # a bit a lane: a >= b
     vec to_single(vec)                   # rounded to float32
+    real sum_of_lanes(vec)
     enum:
         PIECE
     vec interleave_lo(vec, vec)          # of each PIECE
@@ -78,13 +79,14 @@ cdef extern from "screen.h" nogil:
     enum:
         SCREEN
         WORDS
+        LEVELS
+        RAISED
         SCREEN_ROWS
         SCREEN_VECS
     ivec splat_word(int32_t)
     ivec load_words(const int32_t*)
     void store_words(int32_t*, ivec)
-    ivec dot_bytes(ivec, ivec)
-    ivec add_halves(ivec, ivec, ivec)
+    ivec add_dots(ivec, ivec, ivec, ivec, ivec)
     fvec splat_single(float)
     fvec load_singles(const float*)
     fvec load_limits(const real*)

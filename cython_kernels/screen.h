@@ -1,6 +1,12 @@
 /* What the screen (screen.pxi) needs beside vectors.h: dot products of bytes, WORDS words
  * of four in a vector, and float32 to compare with. Builds without such instructions go without:
  * SCREEN is 0, and nothing here is called.
+ *
+ *   LEVELS                    the integers go from -LEVELS to LEVELS
+ *   RAISED                    added to those of the left side, so that they have no sign
+ *   SCREEN_ROWS, SCREEN_VECS  a tile of so many rows by so many vectors of sums stays in registers
+ *   add_dots(sum, a, b, c, d) each word of sum + a . b + c . d; a and c without sign, b and d with one
+ *   reach_bits(a, b)          bit i: a[i] >= b[i]
  */
 #ifndef UNITDOT_SCREEN_H
 #define UNITDOT_SCREEN_H
@@ -8,51 +14,55 @@
 #include "vectors.h"
 #include "openmp.h"
 
-/* SCREEN_ROWS by SCREEN_VECS vectors of sums: a tile that stays in registers */
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-enum { SCREEN = 1, WORDS = 16, SCREEN_ROWS = 4, SCREEN_VECS = 3 };
+enum { SCREEN = 1, WORDS = 16, SCREEN_VECS = 3 };
 typedef __m512i ivec;
 #define splat_word(x) _mm512_set1_epi32(x)
 #define load_words(p) _mm512_loadu_si512(p)
 #define store_words(p, v) _mm512_storeu_si512(p, v)
-#define dot_bytes(a, b) _mm512_maddubs_epi16(a, b)
-#define add_halves(sum, a, b) \
-    _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_add_epi16(a, b), _mm512_set1_epi16(1)))
+#ifdef __AVX512VNNI__
+enum { LEVELS = 127, RAISED = 128, SCREEN_ROWS = 8 };
+#define add_dots(sum, a, b, c, d) _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, a, b), c, d)
+#else
+enum { LEVELS = 63, RAISED = 64, SCREEN_ROWS = 4 }; /* 4 * (LEVELS + RAISED) * LEVELS < 1 << 15 */
+#define add_dots(sum, a, b, c, d) \
+    _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_add_epi16(_mm512_maddubs_epi16(a, b), \
+                                                             _mm512_maddubs_epi16(c, d)), \
+                                            _mm512_set1_epi16(1)))
+#endif
 typedef __m512 fvec;
 #define splat_single(x) _mm512_set1_ps(x)
 #define load_singles(p) _mm512_loadu_ps(p)
 #define singles_of(v) _mm512_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
-enum { SCREEN = 1, WORDS = 8, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
+enum { SCREEN = 1, WORDS = 8, LEVELS = 63, RAISED = 64, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
 typedef __m256i ivec;
 #define splat_word(x) _mm256_set1_epi32(x)
 #define load_words(p) _mm256_loadu_si256((const __m256i *)(p))
 #define store_words(p, v) _mm256_storeu_si256((__m256i *)(p), v)
-#define dot_bytes(a, b) _mm256_maddubs_epi16(a, b)
-#define add_halves(sum, a, b) \
-    _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16(1)))
+#define add_dots(sum, a, b, c, d) \
+    _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(a, b), \
+                                                             _mm256_maddubs_epi16(c, d)), \
+                                            _mm256_set1_epi16(1)))
 typedef __m256 fvec;
 #define splat_single(x) _mm256_set1_ps(x)
 #define load_singles(p) _mm256_loadu_ps(p)
 #define singles_of(v) _mm256_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
 #else
-enum { SCREEN = 0, WORDS = PANEL, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
+enum { SCREEN = 0, WORDS = PANEL, LEVELS = 63, RAISED = 64, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
 typedef int32_t ivec;
 typedef float fvec;
 #define splat_word(x) (x)
 #define load_words(p) (*(p))
 #define store_words(p, v) (*(p) = (v))
-#define dot_bytes(a, b) ((void)(a), (void)(b), 0)
-#define add_halves(sum, a, b) ((sum) + (a) + (b))
+#define add_dots(sum, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d), (sum))
 #define splat_single(x) (x)
 #define load_singles(p) (*(p))
 #define singles_of(v) ((float)(v))
 #define reach_bits(a, b) ((unsigned)((a) >= (b)))
 #endif
-/* dot_bytes(a, b): each two neighbours' products added, a without sign, b with one, in 16 bits;
- * add_halves(sum, a, b): sum + a + b, the two halves of each word added; reach_bits: a >= b */
 
 /* in a function of its own all of the tile stays in registers (screen.pxi) */
 #ifdef __GNUC__

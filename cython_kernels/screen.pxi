@@ -1,4 +1,4 @@
-# The screen: where few pairs are wanted, most are ruled out by 7-bit integers, of which a vector
+# The screen: where few pairs are wanted, most are ruled out by 7- or 8-bit integers: a vector
 # holds four times as many as of float32. What may belong to the result is computed by `settle`, in
 # the canonical order: the same bits, and nothing is missed.
 #
@@ -7,9 +7,6 @@
 # and f are known: where s t q.r with those added is less than the limit, so is the cosine.
 
 cdef enum:
-    LEVELS = 63
-    RAISED = 64                      # added to the left side's integers: no sign, and 4 * 127 * 63
-    #                                  still has room in 16 bits
     QUAD = 4                         # integers in a word
     SCREEN_STEP = 2 * QUAD           # features at a time
     SCREEN_COLUMNS = SCREEN_VECS * WORDS
@@ -215,9 +212,8 @@ cdef inline void screen_tile(const int32_t* x, const int32_t* y, Py_ssize_t stri
             a = splat_word(x[k * PANEL + i])
             b = splat_word(x[(k + 1) * PANEL + i])
             for j in range(SCREEN_VECS):
-                acc[i][j] = add_halves(
-                    acc[i][j], dot_bytes(a, load_words(y + (j * stride + k) * WORDS)),
-                    dot_bytes(b, load_words(y + (j * stride + k + 1) * WORDS)))
+                acc[i][j] = add_dots(acc[i][j], a, load_words(y + (j * stride + k) * WORDS),
+                                     b, load_words(y + (j * stride + k + 1) * WORDS))
         k += SCREEN_STEP // QUAD
     for i in range(SCREEN_ROWS):
         for j in range(SCREEN_VECS):
@@ -297,10 +293,9 @@ cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nog
     """The cosine of two rows to within ROUNDING, by sums in the quickest order."""
     cdef const real* x = row_of(&job.X, job.PX.first + i)
     cdef const real* y = row_of(&job.Y, job.PY.first + j)
-    cdef real lanes[LANES]
     cdef vec acc[4]
     cdef Py_ssize_t features = job.X.features, k = 0
-    cdef real dot = 0
+    cdef real dot
     cdef int q
     for q in range(4):
         acc[q] = splat(0)
@@ -311,9 +306,7 @@ cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nog
     while k + LANES <= features:
         acc[0] = madd(load(x + k), load(y + k), acc[0])
         k += LANES
-    store(lanes, (acc[0] + acc[1]) + (acc[2] + acc[3]))
-    for q in range(LANES):
-        dot += lanes[q]
+    dot = sum_of_lanes((acc[0] + acc[1]) + (acc[2] + acc[3]))
     while k < features:
         dot += x[k] * y[k]
         k += 1
@@ -346,7 +339,8 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
     cdef const real* limits = NULL
     cdef const real* column_limits = NULL
     cdef real limit, nearly
-    cdef int c, count = 0
+    cdef uint64_t passes
+    cdef int c, count = 0, settled = 0
     if best != NULL:
         limits = best.limit + X.first - best.first + i
         if job.same and not twice:
@@ -372,16 +366,18 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
             count += 1
             nearly = nearly_cosine(job, i + r, j + c) + <real> ROUNDING
             # no NaN, the cosine of a zero row for some users, is at least a limit
-            if (bits >> c & 1 and nearly >= limit
-                    or column_bits >> c & 1 and nearly >= load_acquire(&column_limits[c])):
-                count += TO_SETTLE
-                waiting.rows[waiting.count] = <int32_t> (i + r)
-                waiting.columns[waiting.count] = <int32_t> (j + c)
-                waiting.count += 1
-                if waiting.count == AT_A_TIME:
-                    settle_waiting(job, waiting, thread)
+            passes = (bits >> c & 1) & (nearly >= limit)
+            if column_limits != NULL:
+                passes |= (column_bits >> c & 1) & (nearly >= load_acquire(&column_limits[c]))
+            # without a branch, which would be guessed wrong every third time
+            waiting.rows[waiting.count] = <int32_t> (i + r)
+            waiting.columns[waiting.count] = <int32_t> (j + c)
+            waiting.count += <Py_ssize_t> passes
+            settled += <int> passes
+            if waiting.count == AT_A_TIME:
+                settle_waiting(job, waiting, thread)
     status[SCREENED] += <int> (rows * columns)
-    status[LET] += count
+    status[LET] += count + TO_SETTLE * settled
 
 
 cdef void settle(const Job* job, const Waiting* waiting, Py_ssize_t first,

@@ -209,6 +209,17 @@ static inline vec to_single(vec v) {
     return load(lanes);
 }
 
+/* The sum of all lanes, by halves. */
+static inline real sum_of_lanes(vec v) {
+    real lanes[LANES];
+    int half, i;
+    store(lanes, v);
+    for (half = LANES / 2; half > 0; half /= 2)
+        for (i = 0; i < half; i++)
+            lanes[i] += lanes[i + half];
+    return lanes[0];
+}
+
 static inline double seconds(void) {
     struct timespec t;
     timespec_get(&t, TIME_UTC);

@@ -13,7 +13,7 @@ from unitdot._dispatch import available_isas, use_isa
 
 from .helpers import ISAS, assert_same_bits, normal, run_python
 
-KNOWN = ("avx512", "avx2", "neon", "baseline")
+KNOWN = ("avx512vnni", "avx512", "avx2", "neon", "baseline")
 REPORT = 'import unitdot; print(unitdot.show_config(mode="dicts")["instruction_set"])'
 
 
