@@ -3,9 +3,10 @@
 # (setup.py turns the checks of memoryviews off)
 """The arithmetic of unitdot for sparse rows. Callers validate; nothing here does.
 
-This file is compiled once, for the lowest instruction set: everything is accumulated in double, a
-multiplication and then an addition, over shared features in ascending order, so the bits are those
-of any processor. The files, in the order in which data flows through them:
+This file is compiled once, for the lowest instruction set (all but `compress_word` of sparse.h):
+everything is accumulated in double, a multiplication and then an addition, over shared features in
+ascending order, so the bits are those of any processor. The files, in the order in which data flows
+through them:
 
     source.pxi           reads a block of a row of a dense matrix, any dtype and layout
     sparse_csr.pxi       checks CSR, and puts it in order
@@ -32,6 +33,10 @@ cdef extern from "sparse.h":
     bint scores_reach(const float*, float) nogil
     bint bounds_reach(float, const float*, float, const float*, float) nogil
     void prefetch_write(const void*) nogil
+    int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
+                      bint) nogil
+    enum:
+        SPILLED
 
 
 cdef extern from "bits.h" nogil:

@@ -8,6 +8,7 @@ cdef enum:
     AT_ONCE = 256                    # results finished together
     AHEAD = 128                      # entries of a result are brought near so long before
     APART = 1 << 19                  # entries that a thread fills at a time: some huge pages
+    DENSE = 8                        # entries of 64 from which on vectors collect them faster
 
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
                           double* sums) noexcept nogil:
@@ -119,7 +120,8 @@ cdef inline bint is_ordinary(double s) noexcept nogil:
 
 cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
                         const uint64_t* words, double* sums, double* errors, bint wide,
-                        Py_ssize_t room, value_t* values, index_t* indices) noexcept nogil:
+                        bint avx512, Py_ssize_t room, value_t* values,
+                        index_t* indices) noexcept nogil:
     """Row i's marked sums as entries; these are zeros again. Returns how many there are.
 
     Dot products that cancelled, or vanish in the dtype of the result, are not stored. There is
@@ -127,10 +129,13 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     """
     cdef const double* inverse = Y.inverse + lists.first
     cdef double inverse_x = X.inverse[i], dot, s
-    cdef Py_ssize_t w, at, first = lists.first, kept = 0
+    cdef Py_ssize_t w, at, first = lists.first, kept = 0, by_vectors = 0
     cdef uint64_t bits
+    cdef int n
     if errors != NULL:
         add_errors(lists, Y, sums, errors)
+    if avx512 and wide == (sizeof(value_t) == 8) and room > (Y.rows - first) // 64 * DENSE:
+        by_vectors = lists.rows // 64
     for w in range(lists.words):
         bits = words[w]
         if room - kept < 64 and room - kept < count_bits(&bits, 1):
@@ -140,6 +145,12 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
         prefetch_write(values + kept + AHEAD)
         prefetch_write(values + kept + AHEAD + 8)
         prefetch_write(indices + kept + AHEAD)
+        if w < by_vectors and room - kept >= 64 + SPILLED:
+            n = compress_word(bits, sums, inverse, inverse_x, first, values + kept,
+                              sizeof(value_t) == 8, indices + kept, sizeof(index_t) == 8)
+            if n >= 0:
+                kept += n
+                bits = 0
         while bits:
             at = first_bit(bits)
             bits &= bits - 1
@@ -181,7 +192,7 @@ cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i,
 
 
 cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
-                   int64_t* position, int64_t stop, value_t* values, index_t* indices,
+                   bint avx512, int64_t* position, int64_t stop, value_t* values, index_t* indices,
                    Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
     cdef double* errors
@@ -189,15 +200,15 @@ cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_
     read_row(X, i, &s.x)
     mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
     errors = add_row(lists, &s.x, sums)
-    position[0] += collect(lists, Y, X, i, words, sums, errors, wide, stop - position[0],
+    position[0] += collect(lists, Y, X, i, words, sums, errors, wide, avx512, stop - position[0],
                            values + position[0], indices + position[0])
 
 
 def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
                  int64_t[::1] position, const index_t[::1] starts, value_t[::1] values,
-                 index_t[::1] indices, int threads):
+                 index_t[::1] indices, int threads, bint avx512):
     """The entries of rows [first, stop) in the block, from position[i] on, which moves, up to
-    starts[i + 1]."""
+    starts[i + 1]; avx512: whether that may be used."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i, chunk
@@ -211,8 +222,8 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
           2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=chunk):
-        fill_row(&X.table, &Y.table, lists, i, index.wide, &position[i], starts[i + 1], &values[0],
-                 &indices[0], team.of + omp_get_thread_num())
+        fill_row(&X.table, &Y.table, lists, i, index.wide, avx512, &position[i], starts[i + 1],
+                 &values[0], &indices[0], team.of + omp_get_thread_num())
     end(&team)
 
 

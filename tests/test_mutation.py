@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from .helpers import run_python
+from .helpers import ISAS, run_python
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 
@@ -128,15 +128,16 @@ def test_input_that_another_thread_writes_to(what):
     assert refused + wrong > 0, "the writer came too late, or too early, every time"
 
 
-def test_a_product_never_holds_more_than_was_counted():
+@pytest.mark.parametrize("avx512", [False, "avx512" in ISAS])
+def test_a_product_never_holds_more_than_was_counted(avx512):
     """Between the two passes X comes to share its features with far more rows of Y."""
     pytest.importorskip("scipy.sparse")
-    code = """
+    code = f"""
         import numpy as np
         from scipy import sparse
         from unitdot._kernels import sparse as kernels
         rng = np.random.default_rng(0)
-        X, Y = (np.where(rng.random((n, 300)) < 0.02, 1.0, 0) for n in (50, 4000))
+        X, Y = (np.where(rng.random((n, 300)) < 0.04, 1.0, 0) for n in (50, 4000))
         X[:, :5], Y[:, :5] = 0, 1
         X, Y = sparse.csr_array(X), sparse.csr_array(Y)
         sides = [
@@ -149,7 +150,7 @@ def test_a_product_never_holds_more_than_was_counted():
         values, indices = np.full(starts[-1] + 9999, np.inf), np.full(starts[-1] + 9999, -1)
         X.indices[: X.indptr[25]] = 2
         position = starts[:-1].copy()
-        kernels.fill_entries(*sides, index, 0, 50, position, starts, values, indices, 2)
+        kernels.fill_entries(*sides, index, 0, 50, position, starts, values, indices, 2, {avx512})
         assert (position[:25] <= starts[1:26]).all() and (position[25:] == starts[26:]).all()
         assert (indices[: starts[25]] == -1).any() and (indices[starts[25] : starts[-1]] >= 0).all()
         assert (indices[starts[-1] :] == -1).all() and np.isinf(values[starts[-1] :]).all()

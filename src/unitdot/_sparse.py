@@ -297,7 +297,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
     for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=last):
         kernels.fill_entries(
             problem.X, problem.Y, block, rows.start, rows.stop, position, starts, values, indices,
-            problem.threads,
+            problem.threads, _dispatch.active_isa().startswith("avx512"),
         )  # fmt: skip
     if (position != starts[1:]).any():
         left = kernels.close_gaps(values, indices, starts, position)

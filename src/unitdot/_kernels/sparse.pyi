@@ -84,6 +84,7 @@ def fill_entries(
     values: _Array,
     indices: _Array,
     threads: int,
+    avx512: bool,
 ) -> None: ...
 def close_gaps(values: _Array, indices: _Array, starts: _Array, position: _Integers) -> int: ...
 def fill_dense(
