@@ -32,12 +32,10 @@ GNU_FLAGS = [
 ]
 # aligns inner loops too whose turns GCC thinks few
 GCC_FLAG = "--param=align-threshold=65536"
-AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"]
 # the flags of each instruction set, which cython_kernels/vectors.h turns into a vector type
 ISA_FLAGS = {
     "x86_64": {
-        "avx512vnni": [*AVX512, "-mavx512vnni"],
-        "avx512": AVX512,
+        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
         "avx2": ["-mavx2", "-mfma"],
         "baseline": [],
     },

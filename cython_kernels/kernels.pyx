@@ -79,14 +79,15 @@ cdef extern from "screen.h" nogil:
     enum:
         SCREEN
         WORDS
-        LEVELS
-        RAISED
         SCREEN_ROWS
         SCREEN_VECS
+        HAS_VNNI
+        VNNI_ROWS
     ivec splat_word(int32_t)
     ivec load_words(const int32_t*)
     void store_words(int32_t*, ivec)
     ivec add_dots(ivec, ivec, ivec, ivec, ivec)
+    ivec add_vnni_dots(ivec, ivec, ivec, ivec, ivec)
     fvec splat_single(float)
     fvec load_singles(const float*)
     fvec load_limits(const real*)
@@ -350,6 +351,12 @@ def first_zero_row(const unsigned char[:, :, :] X, int kind):
         if row % 1024 == 1023:
             PyErr_CheckSignals()
     return None
+
+
+def use_vnni(bint on):
+    """Whether the screen uses VNNI, if this build can: not while another thread computes."""
+    global vnni
+    vnni = on and HAS_VNNI
 
 
 def peak(Py_ssize_t repeats):

@@ -2,10 +2,11 @@
  * of four in a vector, and float32 to compare with. Builds without such instructions go without:
  * SCREEN is 0, and nothing here is called.
  *
- *   LEVELS                    the integers go from -LEVELS to LEVELS
- *   RAISED                    added to those of the left side, so that they have no sign
  *   SCREEN_ROWS, SCREEN_VECS  a tile of so many rows by so many vectors of sums stays in registers
- *   add_dots(sum, a, b, c, d) each word of sum + a . b + c . d; a and c without sign, b and d with one
+ *   add_dots(sum, a, b, c, d) each word of sum + a . b + c . d; a and c without sign, b and d with one;
+ *                             pairs of the products are added in 16 bits
+ *   HAS_VNNI                  whether there are, for processors that have VNNI, too,
+ *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits
  *   reach_bits(a, b)          bit i: a[i] >= b[i]
  */
 #ifndef UNITDOT_SCREEN_H
@@ -15,28 +16,28 @@
 #include "openmp.h"
 
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-enum { SCREEN = 1, WORDS = 16, SCREEN_VECS = 3 };
+enum { SCREEN = 1, WORDS = 16, SCREEN_ROWS = 4, SCREEN_VECS = 3, HAS_VNNI = 1, VNNI_ROWS = 8 };
 typedef __m512i ivec;
 #define splat_word(x) _mm512_set1_epi32(x)
 #define load_words(p) _mm512_loadu_si512(p)
 #define store_words(p, v) _mm512_storeu_si512(p, v)
-#ifdef __AVX512VNNI__
-enum { LEVELS = 127, RAISED = 128, SCREEN_ROWS = 8 };
-#define add_dots(sum, a, b, c, d) _mm512_dpbusd_epi32(_mm512_dpbusd_epi32(sum, a, b), c, d)
-#else
-enum { LEVELS = 63, RAISED = 64, SCREEN_ROWS = 4 }; /* 4 * (LEVELS + RAISED) * LEVELS < 1 << 15 */
 #define add_dots(sum, a, b, c, d) \
     _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_add_epi16(_mm512_maddubs_epi16(a, b), \
                                                              _mm512_maddubs_epi16(c, d)), \
                                             _mm512_set1_epi16(1)))
-#endif
+/* the compiler is not told of VNNI, and so would not inline the intrinsic */
+static inline ivec add_vnni_dot(ivec sum, ivec a, ivec b) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
+#define add_vnni_dots(sum, a, b, c, d) add_vnni_dot(add_vnni_dot(sum, a, b), c, d)
 typedef __m512 fvec;
 #define splat_single(x) _mm512_set1_ps(x)
 #define load_singles(p) _mm512_loadu_ps(p)
 #define singles_of(v) _mm512_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ))
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
-enum { SCREEN = 1, WORDS = 8, LEVELS = 63, RAISED = 64, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
+enum { SCREEN = 1, WORDS = 8, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
 typedef __m256i ivec;
 #define splat_word(x) _mm256_set1_epi32(x)
 #define load_words(p) _mm256_loadu_si256((const __m256i *)(p))
@@ -51,7 +52,7 @@ typedef __m256 fvec;
 #define singles_of(v) _mm256_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
 #else
-enum { SCREEN = 0, WORDS = PANEL, LEVELS = 63, RAISED = 64, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
+enum { SCREEN = 0, WORDS = PANEL, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
 typedef int32_t ivec;
 typedef float fvec;
 #define splat_word(x) (x)
@@ -64,9 +65,16 @@ typedef float fvec;
 #define reach_bits(a, b) ((unsigned)((a) >= (b)))
 #endif
 
-/* in a function of its own all of the tile stays in registers (screen.pxi) */
+#ifndef add_vnni_dots
+enum { HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS };
+#define add_vnni_dots add_dots
+#endif
+
+/* in functions of their own all of the tile stays in registers (screen.pxi) */
 #ifdef __GNUC__
 static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
+    __attribute__((noinline));
+static void vnni_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
     __attribute__((noinline));
 #endif
 

@@ -2,11 +2,13 @@
 # holds four times as many as of float32. What may belong to the result is computed by `settle`, in
 # the canonical order: the same bits, and nothing is missed.
 #
-# A unit row x is s q + e: q of integers from -LEVELS to LEVELS, s its scale, e what that leaves.
+# A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.
 # By Cauchy and Schwarz |x.y - s t q.r| <= |e| + |f| + |e| |f| for y = t r + f, and the norms of e
 # and f are known: where s t q.r with those added is less than the limit, so is the cosine.
 
 cdef enum:
+    LEVELS = 63                      # 4 * 127 * 63, as the left side is raised, has room in 16 bits
+    VNNI_LEVELS = 127                # which adds in 32
     QUAD = 4                         # integers in a word
     SCREEN_STEP = 2 * QUAD           # features at a time
     SCREEN_COLUMNS = SCREEN_VECS * WORDS
@@ -34,6 +36,16 @@ cdef struct Waiting:             # pairs that may belong to the result
     int32_t columns[AT_A_TIME]
 
 cdef double ROUNDING = 2e-5          # the kernels' own rounding errors, and more than those
+cdef bint vnni = False               # set once, after import
+
+
+cdef inline int levels() noexcept nogil:
+    return VNNI_LEVELS if vnni else LEVELS
+
+
+cdef inline int raised() noexcept nogil:
+    # added to the left side's integers, so that they have no sign
+    return levels() + 1
 
 
 cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
@@ -136,7 +148,7 @@ cdef void quantize(const Pack* p, Py_ssize_t row, const real* room, Py_ssize_t p
         largest = vmax(largest, vmax(t[0], -t[0]))
     store(lanes[0], largest)
     for i in range(PANEL):
-        lanes[1][i] = LEVELS / lanes[0][i] if lanes[0][i] > 0 else 0
+        lanes[1][i] = levels() / lanes[0][i] if lanes[0][i] > 0 else 0
     factor = load(lanes[1])
     if p.left != NULL:
         left = p.left + row * words
@@ -156,16 +168,16 @@ cdef void quantize(const Pack* p, Py_ssize_t row, const real* room, Py_ssize_t p
             pack_words(right + w * WORDS, r[0], r[1], r[2], r[3])
         if left != NULL:
             for i in range(QUAD):
-                r[i] = r[i] + splat(RAISED)
+                r[i] = r[i] + splat(raised())
             pack_words(left + w * PANEL, r[0], r[1], r[2], r[3])
     store(lanes[1], sums)
     store(lanes[2], squares)
     for i in range(PANEL):
-        unit = <double> lanes[0][i] * p.inverse[row + i] / LEVELS if row + i < p.count else 0
+        unit = <double> lanes[0][i] * p.inverse[row + i] / levels() if row + i < p.count else 0
         error = unit * sqrt(<double> lanes[2][i]) * 1.001
         p.unit[row + i] = <float> unit
         p.error[row + i] = <float> (error + error * error / 2 + ROUNDING / 2)
-        p.raised[row + i] = -RAISED * <int32_t> lanes[1][i]
+        p.raised[row + i] = -raised() * <int32_t> lanes[1][i]
 
 
 cdef inline const real* at_feature(const real* room, Py_ssize_t panels, Py_ssize_t panel,
@@ -194,13 +206,13 @@ cdef int screen_group(const Job* job, const Pack* p, Py_ssize_t group, int threa
 
 cdef inline void screen_tile(const int32_t* x, const int32_t* y, Py_ssize_t stride,
                              Py_ssize_t count, const int32_t* start, Py_ssize_t start_stride,
-                             int32_t* sums) noexcept nogil:
-    """sums[i, j] = start[i, j] + the dot products of SCREEN_ROWS rows by SCREEN_COLUMNS."""
-    cdef ivec acc[SCREEN_ROWS][SCREEN_VECS]
-    cdef ivec a, b
+                             int32_t* sums, int rows, bint by_vnni) noexcept nogil:
+    """sums[i, j] = start[i, j] + the dot products of `rows` rows by SCREEN_COLUMNS."""
+    cdef ivec acc[VNNI_ROWS][SCREEN_VECS]    # no fewer than SCREEN_ROWS
+    cdef ivec a, b, c, d
     cdef Py_ssize_t k
     cdef int i, j
-    for i in range(SCREEN_ROWS):
+    for i in range(rows):
         for j in range(SCREEN_VECS):
             acc[i][j] = load_words(start + i * start_stride + j * WORDS)
     # one index, as in tile.pxi
@@ -208,14 +220,18 @@ cdef inline void screen_tile(const int32_t* x, const int32_t* y, Py_ssize_t stri
     y += count * WORDS
     k = -count
     while k < 0:
-        for i in range(SCREEN_ROWS):
+        for i in range(rows):
             a = splat_word(x[k * PANEL + i])
             b = splat_word(x[(k + 1) * PANEL + i])
             for j in range(SCREEN_VECS):
-                acc[i][j] = add_dots(acc[i][j], a, load_words(y + (j * stride + k) * WORDS),
-                                     b, load_words(y + (j * stride + k + 1) * WORDS))
+                c = load_words(y + (j * stride + k) * WORDS)
+                d = load_words(y + (j * stride + k + 1) * WORDS)
+                if by_vnni:
+                    acc[i][j] = add_vnni_dots(acc[i][j], a, c, b, d)
+                else:
+                    acc[i][j] = add_dots(acc[i][j], a, c, b, d)
         k += SCREEN_STEP // QUAD
-    for i in range(SCREEN_ROWS):
+    for i in range(rows):
         for j in range(SCREEN_VECS):
             store_words(sums + i * SCREEN_COLUMNS + j * WORDS, acc[i][j])
 
@@ -239,10 +255,10 @@ cdef inline uint64_t reaching(const int32_t* sums, Py_ssize_t columns, const Pac
     return bits & all_columns
 
 
-cdef void screen_panel "screen_panel" (const int32_t* left, const int32_t* right,
-                                       Py_ssize_t words, const int32_t* raised,
-                                       int32_t* sums) noexcept nogil:
-    """sums[i, j] = raised[j] + the dot products of PANEL rows by SCREEN_COLUMNS."""
+cdef inline void multiply_words(const int32_t* left, const int32_t* right, Py_ssize_t words,
+                                const int32_t* start, int32_t* sums, int rows,
+                                bint by_vnni) noexcept nogil:
+    """sums[i, j] = start[j] + the dot products of PANEL rows by SCREEN_COLUMNS."""
     # so many words at a time that those of Y stay in the first-level cache
     cdef Py_ssize_t most = ceil_div(words, ceil_div(words * SCREEN_COLUMNS * QUAD, NEAR))
     cdef Py_ssize_t k = 0, some, sub
@@ -250,11 +266,24 @@ cdef void screen_panel "screen_panel" (const int32_t* left, const int32_t* right
     most += most % 2
     while k < words:
         some = at_most(most, words - k)
-        for sub in range(PANEL // SCREEN_ROWS):
-            at = sums + sub * SCREEN_ROWS * SCREEN_COLUMNS
-            screen_tile(left + k * PANEL + sub * SCREEN_ROWS, right + k * WORDS, words, some,
-                        raised if k == 0 else at, 0 if k == 0 else SCREEN_COLUMNS, at)
+        for sub in range(PANEL // rows):
+            at = sums + sub * rows * SCREEN_COLUMNS
+            screen_tile(left + k * PANEL + sub * rows, right + k * WORDS, words, some,
+                        start if k == 0 else at, 0 if k == 0 else SCREEN_COLUMNS, at, rows,
+                        by_vnni)
         k += some
+
+
+cdef void screen_panel "screen_panel" (const int32_t* left, const int32_t* right,
+                                       Py_ssize_t words, const int32_t* start,
+                                       int32_t* sums) noexcept nogil:
+    multiply_words(left, right, words, start, sums, SCREEN_ROWS, False)
+
+
+cdef void vnni_panel "vnni_panel" (const int32_t* left, const int32_t* right,
+                                   Py_ssize_t words, const int32_t* start,
+                                   int32_t* sums) noexcept nogil:
+    multiply_words(left, right, words, start, sums, VNNI_ROWS, True)
 
 
 cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
@@ -264,6 +293,8 @@ cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gr
     cdef const Pack* Y = &job.PY
     cdef int* status = job.status + thread * LINE
     cdef int32_t sums[PANEL * SCREEN_COLUMNS]
+    cdef const int32_t* left
+    cdef const int32_t* right
     cdef Waiting waiting
     cdef Py_ssize_t words = words_of(X.source), g, p, panels
     cdef int dear = LET_THROUGH + OVERHEAD // <int> X.source.features
@@ -277,9 +308,13 @@ cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gr
         if job.diagonal:
             # the lower triangle is that of the upper one
             panels = at_most(stop, (g + 1) * (SCREEN_COLUMNS // PANEL))
+        right = Y.right + g * SCREEN_COLUMNS * words
         for p in range(first, panels):
-            screen_panel(X.left + p * PANEL * words, Y.right + g * SCREEN_COLUMNS * words, words,
-                         Y.raised + g * SCREEN_COLUMNS, sums)
+            left = X.left + p * PANEL * words
+            if HAS_VNNI and vnni:
+                vnni_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, sums)
+            else:
+                screen_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, sums)
             let_through(job, sums, p * PANEL, g * SCREEN_COLUMNS, &waiting, thread)
     settle_waiting(job, &waiting, thread)
 

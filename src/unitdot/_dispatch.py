@@ -1,6 +1,7 @@
 """The choice of instruction set: once, at import.
 
-Each instruction set has its own compiled modules, one per precision, built from the same sources.
+Each instruction set has its own compiled modules, one per precision, built from the same sources;
+``avx512vnni`` is a switch in those of ``avx512``.
 The best that this build and this machine share is taken; ``UNITDOT_ISA`` forces another.
 """
 
@@ -34,6 +35,7 @@ class Kernels(Protocol):
     def paired(self, *arguments: Any) -> int: ...
     def top_k(self, *arguments: Any) -> int: ...
     def pairs(self, *arguments: Any) -> int: ...
+    def use_vnni(self, on: bool) -> None: ...
     def survey(self, X: Bytes, kind: int, threads: int) -> int: ...
     def first_not_finite(self, X: Bytes, kind: int) -> tuple[int, int] | None: ...
     def first_zero_row(self, X: Bytes, kind: int) -> int | None: ...
@@ -43,11 +45,18 @@ class Kernels(Protocol):
 
 def available_isas() -> list[str]:
     """Names of the instruction sets that build and machine share, best first."""
-    return [isa for isa in cpu.machine_isas() if find_spec(f"unitdot._kernels.{isa}_float32")]
+    return [isa for isa in cpu.machine_isas() if find_spec(f"{_module_of(isa)}_float32")]
+
+
+def _module_of(isa: str) -> str:
+    return f"unitdot._kernels.{isa.removesuffix('vnni')}"
 
 
 def _load(isa: str) -> list[Kernels]:
-    return [cast(Kernels, import_module(f"unitdot._kernels.{isa}_{p}")) for p in PRECISIONS]
+    modules = [cast(Kernels, import_module(f"{_module_of(isa)}_{p}")) for p in PRECISIONS]
+    for module in modules:
+        module.use_vnni(isa.endswith("vnni"))
+    return modules
 
 
 def _choose() -> str:
@@ -93,9 +102,9 @@ def use_isa(name: str) -> Iterator[None]:
     global _isa, _modules
     if name not in available_isas():
         raise ValueError(f"name is {name!r}; expected one of {available_isas()}")
-    before = _isa, _modules
+    before = _isa
     _isa, _modules = name, _load(name)
     try:
         yield
     finally:
-        _isa, _modules = before
+        _isa, _modules = before, _load(before)
