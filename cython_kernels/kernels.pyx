@@ -15,7 +15,7 @@ which data flows through them:
     reduce.pxi  what the two reductions share, in which the matrix is never made:
     top_k.pxi   the best columns of every row
     pairs.pxi   the pairs above a threshold
-    screen.pxi  7-bit integers tell both which outputs need not be computed
+    screen.pxi  7- or 8-bit integers tell both which outputs need not be computed
     queries.pxi the same for a row or two of X: rows of Y are read in place
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i

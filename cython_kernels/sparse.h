@@ -43,8 +43,7 @@ static int bounds_reach(float x, const float* w, float y, const float* v, float 
 /* The product's entries of 64 sums: of those whose bit is set, sum * (inverse_x * inverse) goes to
  * `values` (float, or double where wide_values), its place + first to `indices` (int32_t, or int64_t
  * where wide_indices); all sums become 0. Returns how many there are; or -1, with nothing done,
- * where one of them is not of 2^-126 <= |value| < 1/2. Up to SPILLED entries more are written. */
-enum { SPILLED = 16 };
+ * where one of them is not of 2^-126 <= |value| < 1/2. Writes on up to the 64th entry. */
 #if defined(__GNUC__) && defined(__x86_64__)
 #include <immintrin.h>
 __attribute__((target("avx512f,avx512dq,popcnt")))

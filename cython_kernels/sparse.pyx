@@ -35,8 +35,6 @@ cdef extern from "sparse.h":
     void prefetch_write(const void*) nogil
     int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
                       bint) nogil
-    enum:
-        SPILLED
 
 
 cdef extern from "bits.h" nogil:

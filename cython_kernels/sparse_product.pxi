@@ -145,7 +145,7 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
         prefetch_write(values + kept + AHEAD)
         prefetch_write(values + kept + AHEAD + 8)
         prefetch_write(indices + kept + AHEAD)
-        if w < by_vectors and room - kept >= 64 + SPILLED:
+        if w < by_vectors and room - kept >= 64:
             n = compress_word(bits, sums, inverse, inverse_x, first, values + kept,
                               sizeof(value_t) == 8, indices + kept, sizeof(index_t) == 8)
             if n >= 0:

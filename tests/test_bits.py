@@ -1,8 +1,8 @@
 """Clause 5 across machines: results have the same bits everywhere, with fused multiply-add.
 
 The digests were recorded once. Any build of any processor has to give them: those with fused
-multiply-add (avx512, avx2, neon) one set, `baseline` (of any vector width) another. A digest that
-changes is a change of the contract, and of every user's results.
+multiply-add (avx512vnni, avx512, avx2, neon) one set, `baseline` (of any vector width) another. A
+digest that changes is a change of the contract, and of every user's results.
 """
 
 import hashlib

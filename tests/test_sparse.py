@@ -96,13 +96,19 @@ def test_sparse_output(dtype, index_dtype, kind):
 
 
 @pytest.mark.parametrize("density", [0.02, 0.3, 0.8])
-@pytest.mark.parametrize("n_rows", [63, 64, 65, 130, 1000])
+@pytest.mark.parametrize(
+    ("n_rows", "block"), [(63, 63), (64, 64), (65, 65), (1000, 1000), (999, 130)]
+)
 @pytest.mark.parametrize("long_indices", [False, True])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_sparse_output_is_the_dense_one(dtype, long_indices, n_rows, density, isa, monkeypatch):
+def test_sparse_output_is_the_dense_one(
+    dtype, long_indices, n_rows, block, density, isa, monkeypatch
+):
     # of few entries and of many, which some instruction sets collect by vectors
     if long_indices:
         monkeypatch.setattr(_sparse, "MOST_FOR_INT32", 0)
+    blocks = [(i, min(block, n_rows - i)) for i in range(0, n_rows, block)]
+    monkeypatch.setattr(_sparse.kernels, "blocks_of", lambda Y: blocks)
     X = random_rows(70, 40, density, seed=1, dtype=dtype, signed=True)
     Y = random_rows(n_rows, 40, density, seed=2, dtype=dtype, signed=True)
     # and what those leave to others: 1, -1, 1/2; subnormal and vanishing in float32; cancelled; 0
@@ -115,15 +121,16 @@ def test_sparse_output_is_the_dense_one(dtype, long_indices, n_rows, density, is
     Y[30, :2] = 1, -1
     Y[40] = 0
     Y[50], Y[50, :4] = 0, 1
-    result = unitdot.cosine_similarity(csr(X), csr(Y), dense_output=False)
-    assert result.indices.dtype == (np.int64 if long_indices else np.int32)
-    dense = unitdot.cosine_similarity(csr(X), csr(Y))
-    assert_same_bits(result.toarray(), dense + dtype(0))
-    assert (result.data != 0).all()
-    assert np.isin([0.5], result.data).all()
-    assert result.nnz == np.count_nonzero(dense)
-    for i in range(len(X)):
-        assert (np.diff(result.indices[result.indptr[i] : result.indptr[i + 1]]) > 0).all()
+    for computed in FLOATS:
+        result = unitdot.cosine_similarity(csr(X), csr(Y), dense_output=False, dtype=computed)
+        assert result.indices.dtype == (np.int64 if long_indices else np.int32)
+        dense = unitdot.cosine_similarity(csr(X), csr(Y), dtype=computed)
+        assert_same_bits(result.toarray(), dense + computed(0))
+        assert (result.data != 0).all()
+        assert np.isin([0.5], result.data).all()
+        assert result.nnz == np.count_nonzero(dense)
+        for start, stop in zip(result.indptr, result.indptr[1:], strict=False):
+            assert (np.diff(result.indices[start:stop]) > 0).all()
 
 
 def test_mixed_containers_give_an_array():
