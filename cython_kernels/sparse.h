@@ -50,7 +50,7 @@ __attribute__((target("avx512f,avx512dq,popcnt")))
 static int compress_word(uint64_t bits, double* sums, const double* inverse, double inverse_x,
                          int64_t first, void* values, int wide_values, void* indices,
                          int wide_indices) {
-    /* without the sign, the bits of doubles ascend as these do: one comparison for both ends */
+    /* as `is_ordinary` of sparse_product.pxi: one comparison for both ends of the range */
     const __m512i low = _mm512_set1_epi64((int64_t)897 << 53);
     const __m512i range = _mm512_set1_epi64((int64_t)(1022 - 897) << 53);
     const __m512i places = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);

@@ -16,6 +16,7 @@
  *   even_pieces     the pieces of 16 bytes, PIECE lanes each, 0 2 ... of a, then of b; odd_pieces: 1 3 ...
  *   load, store     any alignment
  *   to_single       every lane rounded to float
+ *   sum_of_lanes    their sum, in an order of its own
  */
 #ifndef UNITDOT_VECTORS_H
 #define UNITDOT_VECTORS_H

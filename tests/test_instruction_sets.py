@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._dispatch import available_isas, use_isa
+from unitdot._dispatch import active_isa, available_isas, kernels, use_isa
 
 from .helpers import ISAS, assert_same_bits, normal, run_python
 
@@ -32,6 +32,20 @@ def test_the_best_is_chosen():
 def test_forced(isa):
     run = run_python(REPORT, UNITDOT_ISA=isa)
     assert run.stdout.split() == [isa], run.stderr
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_vnni_is_used_only_where_it_is_named(isa, monkeypatch):
+    # the same modules serve avx512 and avx512vnni, whose instruction some processors lack
+    turned = []
+    for name in (isa, active_isa()):
+        with use_isa(name):
+            for wide in (False, True):
+                monkeypatch.setattr(kernels(wide), "use_vnni", turned.append)
+    turned.clear()
+    with use_isa(isa):
+        assert turned == 2 * [isa == "avx512vnni"]
+    assert turned[2:] == 2 * [active_isa() == "avx512vnni"]
 
 
 @pytest.mark.parametrize("name", ["sse9", "AVX1024", *(isa for isa in KNOWN if isa not in ISAS)])
