@@ -6,7 +6,8 @@ cdef extern from *:
     #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
     /* these builtins ask the processor and, through XGETBV, the operating system */
     static int has_avx2(void) {
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+            && __builtin_cpu_supports("popcnt");
     }
     static int has_avx512(void) {
         return has_avx2() && __builtin_cpu_supports("avx512f")

@@ -39,7 +39,8 @@ cdef extern from "sparse.h":
 
 cdef extern from "bits.h" nogil:
     int first_bit(uint64_t)              # the place of the lowest bit
-    int64_t count_bits(const uint64_t*, int64_t)
+    int64_t count_bits(const uint64_t*, int64_t, bint)
+    void or_bits(uint64_t*, const uint64_t*, int64_t, bint)
 
 
 cdef extern from *:

@@ -3,6 +3,7 @@
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
     INDEX_ENTRIES = 1 << 24          # and entries of a block, where rows are long
+    BITMAP_WORDS = 1 << 20           # 8 MiB
     LONG_LIST = 512                  # rows of a list whose heaviest entries are kept aside,
     HEAVIEST = 64                    # as many of them
 
@@ -74,14 +75,23 @@ cdef class Index:
             end(&team)
 
     cdef add_bitmaps(self, const Table* t):
-        # or-ing a bitmap in costs a word for 64 rows; it pays for lists of more rows than that
+        # or-ing a bitmap in takes as long as setting a bit for every fourth of its words, but the
+        # bitmaps of lists that short may take far more memory than these: a few MiB do
         cdef Lists* lists = &self.lists
-        cdef Py_ssize_t f, q, count = 0
+        cdef Py_ssize_t f, q, count, longest = lists.words // 4
+        while longest < 2 * lists.words:
+            count = 0
+            for f in range(t.features):
+                count += lists.start[f + 1] - lists.start[f] > longest
+            if count * lists.words <= BITMAP_WORDS:
+                break
+            longest = 2 * longest + 1
+        count = 0
         lists.bitmap_of = <int32_t*> allocate(t.features * sizeof(int32_t))
         lists.nan_rows = <uint64_t*> allocate(lists.words * sizeof(uint64_t))
         for f in range(t.features):
             lists.bitmap_of[f] = -1
-            if lists.start[f + 1] - lists.start[f] > 2 * lists.words:
+            if lists.start[f + 1] - lists.start[f] > longest:
                 lists.bitmap_of[f] = count
                 count += 1
         lists.bitmaps = <uint64_t*> allocate(count * lists.words * sizeof(uint64_t))

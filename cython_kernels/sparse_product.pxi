@@ -7,7 +7,10 @@
 cdef enum:
     AT_ONCE = 256                    # results finished together
     AHEAD = 128                      # entries of a result are brought near so long before
-    APART = 1 << 19                  # entries that a thread fills at a time: some huge pages
+    # entries that a thread fills at a time: some huge pages, for two threads that touch a fresh
+    # page at the same time both clear it, and one of these is thrown away; and at least
+    APART = 1 << 19
+    TOGETHER = 1 << 15
     DENSE = 8                        # entries of 64 from which on vectors collect them faster
 
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
@@ -69,13 +72,12 @@ cdef void add_whole_row(const Lists* lists, const Entries* x, const Table* Y,
         add_errors(lists, Y, sums, errors)
 
 
-cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan,
+cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan, int vectors,
                    uint64_t* words) noexcept nogil:
     """words = the bitmap of the block's rows that share a feature with x, or have NaN results."""
     cdef Py_ssize_t k, w
     cdef int64_t q
     cdef int32_t bitmap
-    cdef const uint64_t* other
     memcpy(words, lists.nan_rows, lists.words * sizeof(uint64_t))
     if is_nan:
         for w in range(lists.words):
@@ -85,9 +87,7 @@ cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan,
     for k in range(x.count):
         bitmap = lists.bitmap_of[x.feature[k]]
         if bitmap >= 0:
-            other = lists.bitmaps + bitmap * lists.words
-            for w in range(lists.words):
-                words[w] |= other[w]
+            or_bits(words, lists.bitmaps + bitmap * lists.words, lists.words, vectors >= 256)
         else:
             for q in range(lists.start[x.feature[k]], lists.start[x.feature[k] + 1]):
                 set_bit(words, lists.row[q])
@@ -120,7 +120,7 @@ cdef inline bint is_ordinary(double s) noexcept nogil:
 
 cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
                         const uint64_t* words, double* sums, double* errors, bint wide,
-                        bint avx512, Py_ssize_t room, value_t* values,
+                        int vectors, Py_ssize_t room, value_t* values,
                         index_t* indices) noexcept nogil:
     """Row i's marked sums as entries; these are zeros again. Returns how many there are.
 
@@ -134,11 +134,11 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     cdef int n
     if errors != NULL:
         add_errors(lists, Y, sums, errors)
-    if avx512 and wide == (sizeof(value_t) == 8) and room > (Y.rows - first) // 64 * DENSE:
+    if vectors == 512 and wide == (sizeof(value_t) == 8) and room > (Y.rows - first) // 64 * DENSE:
         by_vectors = lists.rows // 64
     for w in range(lists.words):
         bits = words[w]
-        if room - kept < 64 and room - kept < count_bits(&bits, 1):
+        if room - kept < 64 and room - kept < count_bits(&bits, 1, vectors >= 256):
             memset(sums, 0, (lists.rows - 64 * w) * sizeof(double))
             break
         # a word has a dozen entries where rows are many
@@ -171,60 +171,87 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
 
 
 def count_entries(Rows X, Index index, Py_ssize_t first, Py_ssize_t stop, int64_t[::1] counts,
-                  int threads):
-    """counts[i] += the entries of row i in the block, i in [first, stop)."""
+                  int threads, int vectors):
+    """counts[i] += the entries of row i in the block, i in [first, stop); of `vectors` bits are
+    those that may be used, if any."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
     begin(&team, X.table.longest, 0, lists.words * sizeof(uint64_t), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        counts[i] += count_row(&X.table, lists, i, team.of + omp_get_thread_num())
+        counts[i] += count_row(&X.table, lists, i, vectors, team.of + omp_get_thread_num())
     end(&team)
 
 
-cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i,
+cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i, int vectors,
                           Scratch* s) noexcept nogil:
     cdef uint64_t* words = <uint64_t*> s.extra
     read_row(X, i, &s.x)
-    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
-    return count_bits(words, lists.words)
+    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], vectors, words)
+    return count_bits(words, lists.words, vectors >= 256)
 
 
-cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
-                   bint avx512, int64_t* position, int64_t stop, value_t* values, index_t* indices,
-                   Scratch* s) noexcept nogil:
+cdef void fill_rows(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t first,
+                    Py_ssize_t stop, bint wide, int vectors, int64_t* position,
+                    const index_t* starts, value_t* values, index_t* indices,
+                    Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
     cdef double* errors
     cdef uint64_t* words = <uint64_t*> (sums + 2 * lists.rows)
-    read_row(X, i, &s.x)
-    mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], words)
-    errors = add_row(lists, &s.x, sums)
-    position[0] += collect(lists, Y, X, i, words, sums, errors, wide, avx512, stop - position[0],
-                           values + position[0], indices + position[0])
+    cdef Py_ssize_t i
+    for i in range(first, stop):
+        read_row(X, i, &s.x)
+        mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], vectors, words)
+        errors = add_row(lists, &s.x, sums)
+        position[i] += collect(lists, Y, X, i, words, sums, errors, wide, vectors,
+                               starts[i + 1] - position[i], values + position[i],
+                               indices + position[i])
 
 
 def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
                  int64_t[::1] position, const index_t[::1] starts, value_t[::1] values,
-                 index_t[::1] indices, int threads, bint avx512):
+                 index_t[::1] indices, int threads, int vectors):
     """The entries of rows [first, stop) in the block, from position[i] on, which moves, up to
-    starts[i + 1]; avx512: whether that may be used."""
+    starts[i + 1]; of `vectors` bits are those that may be used, if any."""
     cdef const Lists* lists = &index.lists
     cdef Team team
-    cdef Py_ssize_t i, chunk
+    cdef Py_ssize_t part, parts
+    cdef int64_t* bound
     if not values.shape[0]:
         return
-    # two threads that touch a fresh page at the same time both clear it, and one of these is thrown
-    # away: so they fill well apart
-    chunk = APART * X.table.rows // values.shape[0]
-    chunk = max(<Py_ssize_t> 16, min(chunk, (stop - first) // (8 * threads)))
-    begin(&team, X.table.longest, 0,
-          2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
-    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
-                    chunksize=chunk):
-        fill_row(&X.table, &Y.table, lists, i, index.wide, avx512, &position[i], starts[i + 1],
-                 &values[0], &indices[0], team.of + omp_get_thread_num())
-    end(&team)
+    bound = <int64_t*> allocate((stop - first + 1) * sizeof(int64_t))
+    try:
+        begin(&team, X.table.longest, 0,
+              2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
+        parts = cut(&starts[0], first, stop, lists.words, threads, bound)
+        for part in prange(parts, nogil=True, num_threads=threads, schedule="dynamic"):
+            fill_rows(&X.table, &Y.table, lists, bound[part], bound[part + 1], index.wide, vectors,
+                      &position[0], &starts[0], &values[0], &indices[0],
+                      team.of + omp_get_thread_num())
+        end(&team)
+    finally:
+        free(bound)
+
+
+cdef Py_ssize_t cut(const index_t* starts, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t words,
+                    int threads, int64_t* bound) noexcept nogil:
+    """Rows [first, stop) in parts between bounds, about as much work each, and less and less of it
+    at the end, where a thread waits for the others; returns how many parts."""
+    # a row's work is its entries and the words of its bitmap
+    cdef Py_ssize_t row = first, parts = 0
+    cdef int64_t left, end
+    while row < stop:
+        left = starts[stop] - starts[row] + (stop - row) * words
+        end = starts[row] + row * words + max(<int64_t> TOGETHER,
+                                              min(<int64_t> APART, left // (4 * threads)))
+        bound[parts] = row
+        parts += 1
+        row += 1
+        while row < stop and starts[row] + row * words < end:
+            row += 1
+    bound[parts] = stop
+    return parts
 
 
 def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,

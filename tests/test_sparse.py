@@ -109,8 +109,12 @@ def test_sparse_output_is_the_dense_one(
         monkeypatch.setattr(_sparse, "MOST_FOR_INT32", 0)
     blocks = [(i, min(block, n_rows - i)) for i in range(0, n_rows, block)]
     monkeypatch.setattr(_sparse.kernels, "blocks_of", lambda Y: blocks)
-    X = random_rows(70, 40, density, seed=1, dtype=dtype, signed=True)
-    Y = random_rows(n_rows, 40, density, seed=2, dtype=dtype, signed=True)
+    X = random_rows(70, 42, density, seed=1, dtype=dtype, signed=True)
+    Y = random_rows(n_rows, 42, density, seed=2, dtype=dtype, signed=True)
+    # two features that few rows have, one of which is alone in its row of X
+    Y[:, 40:], X[:, 40] = 0, 0
+    Y[[7, n_rows // 2], 40], Y[[3, n_rows - 1], 41], X[20:30, 40] = 1, 1, 1
+    X[25, :40] = 0
     # and what those leave to others: 1, -1, 1/2; subnormal and vanishing in float32; cancelled; 0
     X[:4, 0], X[:4, 1:] = 1, 0
     Y[5], Y[6:9, 1:] = X[8], 0

@@ -281,6 +281,29 @@ def test_csr_is_read_where_it_is(call, integer):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
+def test_bitmaps_of_many_features_take_little_memory():
+    """One for each of the 30,000 features, that 133 of 32,768 rows have, would take 117 MiB."""
+    setup = """
+    rows, each, features = 1 << 15, 122, 30_000
+    starts = np.arange(0, rows * each + 1, each, dtype=np.int32)
+    indices = np.arange(rows * each, dtype=np.int32) % features
+    indices.reshape(rows, each).sort()
+    Y = sparse.csr_array((np.ones(rows * each, np.float32), indices, starts), (rows, features))
+    Y.has_canonical_format, X = True, Y[:5].copy()
+    unitdot.cosine_similarity(X, X, dense_output=False)
+    forget_peak()
+    before = peak()
+    unitdot.cosine_similarity(X, Y, dense_output=False, n_threads=1)
+    print(peak() - before)
+    """
+    head = "\n    import numpy as np, unitdot\n    from scipy import sparse\n"
+    run = run_python(PEAK + head + setup)
+    assert run.returncode == 0, run.stderr
+    # the rows by feature take 31 MiB
+    assert float(run.stdout) < 31 + 8 + 16
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 @pytest.mark.parametrize(
     "call", ["cosine_similarity(X, X[:6000])", "cosine_top_k(X)", "cosine_pairs(X, threshold=0.6)"]
 )

@@ -21,6 +21,8 @@ Triplet = tuple[Array, Array, Array]
 BRUTE_FORCE = 1e-5
 # results with more entries, rows or columns have indices of 64 bits
 MOST_FOR_INT32 = np.iinfo(np.int32).max
+# bits of the vectors of instruction sets that the kernels of CSR results have code for
+VECTORS = {"avx2": 256, "avx512": 512, "avx512vnni": 512}
 # between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
 FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
 LONG, SHORT = 0.2, 0.05
@@ -278,10 +280,13 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
     """The full matrix as CSR: counted, then filled."""
     from scipy import sparse
 
+    vectors = VECTORS.get(_dispatch.active_isa(), 0)
     counts = np.zeros(problem.shape[0], np.int64)
     last = None
     for block, rows in _blocks_and_chunks(problem, None, weights=False):
-        kernels.count_entries(problem.X, block, rows.start, rows.stop, counts, problem.threads)
+        kernels.count_entries(
+            problem.X, block, rows.start, rows.stop, counts, problem.threads, vectors
+        )
         last = block
     total = int(counts.sum())
     small = max(total, *problem.shape) <= MOST_FOR_INT32
@@ -297,7 +302,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
     for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=last):
         kernels.fill_entries(
             problem.X, problem.Y, block, rows.start, rows.stop, position, starts, values, indices,
-            problem.threads, _dispatch.active_isa().startswith("avx512"),
+            problem.threads, vectors,
         )  # fmt: skip
     if (position != starts[1:]).any():
         left = kernels.close_gaps(values, indices, starts, position)
