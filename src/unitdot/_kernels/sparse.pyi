@@ -71,7 +71,13 @@ def canonicalise(values: _Array, indices: _Array, starts: _Array, threads: int) 
 def paired(X: Rows, Y: Rows, out: _Floats, wide: bool, threads: int) -> None: ...
 def blocks_of(Y: Rows) -> list[tuple[int, int]]: ...
 def count_entries(
-    X: Rows, index: Index, first: int, stop: int, counts: _Integers, threads: int
+    X: Rows,
+    index: Index,
+    first: int,
+    stop: int,
+    counts: _Integers,
+    threads: int,
+    vectors: int,
 ) -> None: ...
 def fill_entries(
     X: Rows,
@@ -84,7 +90,7 @@ def fill_entries(
     values: _Array,
     indices: _Array,
     threads: int,
-    avx512: bool,
+    vectors: int,
 ) -> None: ...
 def close_gaps(values: _Array, indices: _Array, starts: _Array, position: _Integers) -> int: ...
 def fill_dense(
