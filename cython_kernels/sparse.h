@@ -1,6 +1,6 @@
 /* The vector operations of the sparse kernels: whether any of 16 scores, or of 16 bounds
  * x w + y v, reaches the bar; compilers leave these loops scalar, so they are written with vector
- * types where there are any. Bringing a line near that will be written. And the one function for a
+ * types where there are any. Bringing a line near that will be written. And one function for a
  * higher instruction set than the rest is compiled for, which the caller has to know is there:
  * compress_word. */
 #ifndef UNITDOT_SPARSE_H

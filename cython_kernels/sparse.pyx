@@ -3,10 +3,10 @@
 # (setup.py turns the checks of memoryviews off)
 """The arithmetic of unitdot for sparse rows. Callers validate; nothing here does.
 
-This file is compiled once, for the lowest instruction set (all but `compress_word` of sparse.h):
-everything is accumulated in double, a multiplication and then an addition, over shared features in
-ascending order, so the bits are those of any processor. The files, in the order in which data flows
-through them:
+This file is compiled once, for the lowest instruction set (but for functions of bits.h and sparse.h
+that the caller asks for): everything is accumulated in double, a multiplication and then an
+addition, over shared features in ascending order, so the bits are those of any processor. The
+files, in the order in which data flows through them:
 
     source.pxi           reads a block of a row of a dense matrix, any dtype and layout
     sparse_csr.pxi       checks CSR, and puts it in order

@@ -3,7 +3,7 @@
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
     INDEX_ENTRIES = 1 << 24          # and entries of a block, where rows are long
-    BITMAP_WORDS = 1 << 20           # 8 MiB
+    BITMAP_WORDS = 1 << 20           # of bitmaps: 8 MiB, or 4 bytes an entry where that is more
     LONG_LIST = 512                  # rows of a list whose heaviest entries are kept aside,
     HEAVIEST = 64                    # as many of them
 
@@ -75,10 +75,10 @@ cdef class Index:
             end(&team)
 
     cdef add_bitmaps(self, const Table* t):
-        # or-ing a bitmap in takes as long as setting a bit for every fourth of its words, but the
-        # bitmaps of lists that short may take far more memory than these: a few MiB do
+        # or-ing a bitmap in takes as long as setting a bit for every third of its words (measured
+        # with AVX2), but many bitmaps of lists that short would take far more memory than these
         cdef Lists* lists = &self.lists
-        cdef Py_ssize_t f, q, count, longest = lists.words // 4
+        cdef Py_ssize_t f, q, count, longest = lists.words // 2
         while longest < 2 * lists.words:
             count = 0
             for f in range(t.features):

@@ -7,10 +7,10 @@
 cdef enum:
     AT_ONCE = 256                    # results finished together
     AHEAD = 128                      # entries of a result are brought near so long before
-    # entries that a thread fills at a time: some huge pages, for two threads that touch a fresh
-    # page at the same time both clear it, and one of these is thrown away; and at least
-    APART = 1 << 19
-    TOGETHER = 1 << 15
+    # entries that a thread fills at a time, at most: some huge pages, for two threads that touch a
+    # fresh page at the same time both clear it, and one of these is thrown away
+    MOST_AT_A_TIME = 1 << 19
+    LEAST_AT_A_TIME = 1 << 15        # unless they make many rows
     DENSE = 8                        # entries of 64 from which on vectors collect them faster
 
 cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
@@ -236,19 +236,21 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
 
 cdef Py_ssize_t cut(const index_t* starts, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t words,
                     int threads, int64_t* bound) noexcept nogil:
-    """Rows [first, stop) in parts between bounds, about as much work each, and less and less of it
-    at the end, where a thread waits for the others; returns how many parts."""
-    # a row's work is its entries and the words of its bitmap
-    cdef Py_ssize_t row = first, parts = 0
+    """Rows [first, stop) in parts between bounds, smaller and smaller ones at the end, where a
+    thread waits for the others; returns how many parts."""
+    # measured in entries and words of bitmaps; and in rows, for what these cost in multiply-adds
+    cdef Py_ssize_t row = first, most_rows = max(<Py_ssize_t> 16, (stop - first) // (8 * threads))
+    cdef Py_ssize_t last, parts = 0
     cdef int64_t left, end
     while row < stop:
-        left = starts[stop] - starts[row] + (stop - row) * words
-        end = starts[row] + row * words + max(<int64_t> TOGETHER,
-                                              min(<int64_t> APART, left // (4 * threads)))
+        left = starts[stop] - starts[row] + <int64_t> (stop - row) * words
+        end = starts[row] + <int64_t> row * words + max(
+            <int64_t> LEAST_AT_A_TIME, min(<int64_t> MOST_AT_A_TIME, left // (4 * threads)))
+        last = min(stop, row + most_rows)
         bound[parts] = row
         parts += 1
         row += 1
-        while row < stop and starts[row] + row * words < end:
+        while row < last and starts[row] + <int64_t> row * words < end:
             row += 1
     bound[parts] = stop
     return parts
