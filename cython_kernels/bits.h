@@ -13,7 +13,7 @@ static __inline int first_bit(unsigned __int64 bits) {
 /* the place of the lowest bit that is set */
 static inline int first_bit(unsigned long long bits) { return __builtin_ctzll(bits); }
 #endif
-/* Of `count` words; avx2 says that the processor has AVX2 (and, with it, POPCNT). */
+/* For processors with AVX2 (and POPCNT), which `avx2` below says this is. */
 #if defined(__GNUC__) && defined(__x86_64__)
 __attribute__((target("avx2,popcnt")))
 static int64_t count_bits_avx2(const uint64_t *word, int64_t count) {
@@ -28,8 +28,8 @@ static void or_bits_avx2(uint64_t *to, const uint64_t *from, int64_t count) {
 }
 #define HAS_AVX2_BITS 1
 #endif
-/* The bits that are set. The lowest instruction set has no instruction for it, so the bits of each
- * byte are counted, by vectors; the sums of 31 words fit in bytes. */
+/* The bits that are set in `count` words. The lowest instruction set has no instruction for it, so
+ * the bits of each byte are counted, by vectors; the sums of 31 words fit in bytes. */
 static inline int64_t count_bits(const uint64_t *word, int64_t count, int avx2) {
     const uint64_t every_2nd = ~(uint64_t)0 / 3, every_4th = ~(uint64_t)0 / 5;
     const uint64_t low_nibbles = ~(uint64_t)0 / 17, low_bytes = ~(uint64_t)0 / 257;
@@ -52,7 +52,7 @@ static inline int64_t count_bits(const uint64_t *word, int64_t count, int avx2) 
     }
     return total;
 }
-/* to |= from */
+/* to |= from, of `count` words each */
 static inline void or_bits(uint64_t *to, const uint64_t *from, int64_t count, int avx2) {
     int64_t w;
 #ifdef HAS_AVX2_BITS

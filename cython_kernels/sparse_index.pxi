@@ -75,8 +75,8 @@ cdef class Index:
             end(&team)
 
     cdef add_bitmaps(self, const Table* t):
-        # or-ing a bitmap in takes as long as setting a bit for every third of its words (measured
-        # with AVX2), but many bitmaps of lists that short would take far more memory than these
+        # or-ing a bitmap in pays for lists of about half as many rows as it has words; but many
+        # bitmaps of lists that short would take far more memory than the lists
         cdef Lists* lists = &self.lists
         cdef Py_ssize_t f, q, count, longest = lists.words // 2
         while longest < 2 * lists.words:

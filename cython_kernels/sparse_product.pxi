@@ -172,8 +172,8 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
 
 def count_entries(Rows X, Index index, Py_ssize_t first, Py_ssize_t stop, int64_t[::1] counts,
                   int threads, int vectors):
-    """counts[i] += the entries of row i in the block, i in [first, stop); of `vectors` bits are
-    those that may be used, if any."""
+    """counts[i] += the entries of row i in the block, i in [first, stop); vectors: the bits of
+    those that may be used, 0, 256 or 512."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
@@ -213,7 +213,7 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
                  int64_t[::1] position, const index_t[::1] starts, value_t[::1] values,
                  index_t[::1] indices, int threads, int vectors):
     """The entries of rows [first, stop) in the block, from position[i] on, which moves, up to
-    starts[i + 1]; of `vectors` bits are those that may be used, if any."""
+    starts[i + 1]; vectors: the bits of those that may be used, 0, 256 or 512."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t part, parts
