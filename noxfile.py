@@ -21,7 +21,7 @@ nox.options.sessions = ["tests"]
 PYTHONS = ["3.11", "3.12", "3.13"]
 # what needs nothing but NumPy, and proves what a new build of the kernels has to
 KERNEL_TESTS = [
-    f"tests/test_{name}.py"
+    f"tests/dense/test_{name}.py"
     for name in ("bits", "exact_values", "batch_invariance", "dtypes", "scale", "zero_rows")
 ]
 KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]

@@ -32,7 +32,7 @@ GNU_FLAGS = [
 ]
 # aligns inner loops too whose turns GCC thinks few
 GCC_FLAG = "--param=align-threshold=65536"
-# the flags of each instruction set, which cython_kernels/vectors.h turns into a vector type
+# the flags of each instruction set, which cython_kernels/machine/vectors.h turns into a vector type
 ISA_FLAGS = {
     "x86_64": {
         "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
@@ -120,7 +120,7 @@ class BuildKernels(build_ext):
         gcc = [GCC_FLAG] if gnu and self.knows(GCC_FLAG) else []
         for extension in self.extensions:
             extension.sources = [self.translated(extension)]
-            extension.include_dirs.append(str(SOURCES))
+            extension.include_dirs.append(str(SOURCES / "machine"))
             extension.extra_link_args += DEBUG_FLAGS[DEBUG]
             extension.extra_compile_args += GNU_FLAGS + gcc if gnu else ["/O2"]
             if gnu and extension.name == SHARED:  # a third smaller, and no call is slower
@@ -144,7 +144,7 @@ class BuildKernels(build_ext):
             get_directive_defaults()[check] = DEBUG == "bounds"
         (pyx,) = map(Path, extension.sources)
         c_file = self.generated / f"{pyx.stem}.c"
-        sources = [*SOURCES.iterdir(), *Path("src").rglob("*.pxd")]
+        sources = [*SOURCES.rglob("*.*"), *Path("src").rglob("*.pxd")]
         newest = max(path.stat().st_mtime for path in sources)
         if self.force or not c_file.exists() or c_file.stat().st_mtime < newest:
             # the kernels' one C file serves modules of many names
@@ -205,7 +205,7 @@ def module(name, source=None, macros=(), flags=()):
     return Extension(
         f"unitdot._kernels.{name}",
         [str(SOURCES / source)] if source else [],
-        depends=[str(path) for path in sorted(SOURCES.iterdir())],
+        depends=[str(path) for path in sorted(SOURCES.rglob("*.*"))],
         define_macros=[*LIMITED_API, *macros],
         extra_compile_args=list(flags),
         py_limited_api=ABI3,
@@ -218,15 +218,15 @@ def kernel_module(isa, flags, precision, macros):
     macros = [*macros, ("PyInit_kernels", f"PyInit_{name}")]
     if os.environ.get("UNITDOT_NO_VECTORS"):
         macros.append(("UNITDOT_NO_VECTORS", "1"))
-    return module(name, "kernels.pyx", macros, flags)
+    return module(name, "dense/kernels.pyx", macros, flags)
 
 
 setup(
     ext_modules=[
         module(SHARED.rpartition(".")[2]),
-        module("cpu", "cpu.pyx"),
+        module("cpu", "machine/cpu.pyx"),
         module("api", "api.pyx"),
-        module("sparse", "sparse.pyx"),
+        module("sparse", "sparse/sparse.pyx"),
         *(
             kernel_module(isa, flags, precision, macros)
             for isa, flags in isas().items()

@@ -155,7 +155,7 @@ def gflops(budget, X, Y, **work) -> Measurement:
 
 def kernel_gflops(budget, function, dtype) -> Measurement:
     """Rate that the chosen build of the kernels measures: `function` is "peak" or "tile_rate"."""
-    from unitdot._dispatch import kernels
+    from unitdot._machine.dispatch import kernels
 
     rate = getattr(kernels(dtype == "float64"), function)
     reps = 1024

@@ -1,12 +1,12 @@
 # cython: language_level=3, freethreading_compatible=True, autotestdict=False
 """The Cython API of the package, ``cimport unitdot``: forwards to the build chosen at import.
 
-src/unitdot/__init__.pxd documents it; the functions themselves are in direct.pxi.
+src/unitdot/__init__.pxd documents it; the functions themselves are in dense/direct.pxi.
 """
 
 from cpython.pycapsule cimport PyCapsule_GetPointer
 
-from unitdot import _dispatch
+from unitdot._machine import dispatch
 
 ctypedef float (*PairFloat)(const float*, const float*, Py_ssize_t) noexcept nogil
 ctypedef double (*PairDouble)(const double*, const double*, Py_ssize_t) noexcept nogil
@@ -19,7 +19,7 @@ ctypedef int (*BlockDouble)(const double*, Py_ssize_t, Py_ssize_t,
 
 
 cdef void** functions_of(bint wide) except NULL:
-    return <void**> PyCapsule_GetPointer(_dispatch.kernels(wide).FUNCTIONS, "unitdot._kernels")
+    return <void**> PyCapsule_GetPointer(dispatch.kernels(wide).FUNCTIONS, "unitdot._kernels")
 
 
 # set once, here
@@ -29,7 +29,7 @@ cdef PairFloat chosen_pair_float = <PairFloat> single[0]
 cdef PairDouble chosen_pair_double = <PairDouble> wide[0]
 cdef BlockFloat chosen_block_float = <BlockFloat> single[1]
 cdef BlockDouble chosen_block_double = <BlockDouble> wide[1]
-cdef bytes isa = _dispatch.active_isa().encode()
+cdef bytes isa = dispatch.active_isa().encode()
 cdef const char* chosen_isa = isa
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from unitdot import datasets
-from unitdot._dispatch import use_isa
+from unitdot._machine.dispatch import use_isa
 
 from . import helpers
 

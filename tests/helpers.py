@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import unitdot
-from unitdot._dispatch import available_isas
+from unitdot._machine.dispatch import available_isas
 
 from . import oracle
 

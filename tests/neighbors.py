@@ -7,7 +7,7 @@ from unitdot import Pairs, TopK
 
 from .helpers import assert_same_bits
 
-# columns of a tile, for several instruction sets (GROUP in cython_kernels/vectors.h)
+# columns of a tile, for several instruction sets (GROUP in cython_kernels/machine/vectors.h)
 TILES = (8, 24, 48)
 
 

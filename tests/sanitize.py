@@ -23,11 +23,11 @@ SUITES = {
     "address": ["tests", "-p", "no:cacheprovider", "-k", "not larger_than_the_memory"],
     "bounds": ["tests", "-p", "no:cacheprovider"],
     "thread": [
-        "tests/test_threads.py", "tests/test_fuzz.py", "-k",
+        "tests/machine/test_threads.py", "tests/project/test_fuzz.py", "-k",
         "not fork and not spawn and not interrupted and not honoured and not one_thread"
         " and not many_features_use",
     ],
-    "valgrind": ["tests/test_fuzz.py"],
+    "valgrind": ["tests/project/test_fuzz.py"],
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ import numpy as np
 import unitdot
 
 from .helpers import LAYOUTS, MATRIX, PAIRED, function, normal
-from .sparse_data import sparse
+from .sparse.data import sparse
 
 NAMES = (*MATRIX, *PAIRED, "cosine_top_k", "cosine_pairs")
 PROBLEMS = 400

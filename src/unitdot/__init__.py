@@ -5,6 +5,9 @@
 array([[1., 0.]])
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from unitdot._config import show_config
 from unitdot._neighbors import Pairs, TopK, cosine_pairs, cosine_top_k
 from unitdot._similarity import (
@@ -13,8 +16,24 @@ from unitdot._similarity import (
     paired_cosine_distances,
     paired_cosine_similarity,
 )
-from unitdot._sklearn import patch_sklearn, sklearn_backend, unpatch_sklearn
+from unitdot._sklearn.switch import patch_sklearn, sklearn_backend, unpatch_sklearn
 from unitdot._version import __version__
+
+if TYPE_CHECKING:
+    from unitdot import datasets as datasets
+else:
+
+    def __getattr__(name):
+        if name in LATER:
+            return import_module(f"unitdot.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return [*globals(), *LATER]
+
+
+# imported when they are first asked for, so that nobody else pays for them
+LATER = ["datasets"]
 
 __all__ = [
     "Pairs",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import unitdot
-from unitdot import _commands
-from unitdot._files import InputError
+from unitdot._cli.choose import InputError
+from unitdot._cli.commands import add_pairs, add_top_k
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"unitdot {unitdot.__version__}")
     parser.set_defaults(run=_run_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _commands.add_top_k(commands)
-    _commands.add_pairs(commands)
+    add_top_k(commands)
+    add_pairs(commands)
     info = commands.add_parser(
         "info", help="what this build can do and what was chosen", description=_run_info.__doc__
     )
@@ -93,9 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run_demo(arguments: argparse.Namespace) -> None:
     """Run the demonstration on the data set that the package ships."""
-    from unitdot import _demo
+    from unitdot._cli import demo
 
-    _demo.run()
+    demo.run()
 
 
 def _run_info(arguments: argparse.Namespace) -> None:

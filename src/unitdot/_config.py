@@ -2,8 +2,8 @@
 
 from typing import Any, Literal, overload
 
-from unitdot import _dispatch, _threads
 from unitdot._kernels import cpu
+from unitdot._machine import dispatch, threads
 from unitdot._version import __version__
 
 
@@ -43,10 +43,10 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         raise ValueError(f'mode is {mode!r}; expected "stdout" or "dicts"')
     config: dict[str, Any] = {
         "version": __version__,
-        "instruction_set": _dispatch.active_isa(),
-        "instruction_sets": _dispatch.available_isas(),
+        "instruction_set": dispatch.active_isa(),
+        "instruction_sets": dispatch.available_isas(),
         "openmp": cpu.OPENMP,
-        "threads": _threads.available_threads(),
+        "threads": threads.available_threads(),
     }
     if mode == "dicts":
         return config

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _memory
-from unitdot._dispatch import Bytes, Kernels
+from unitdot._machine import memory
+from unitdot._machine.dispatch import Bytes, Kernels
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -25,7 +25,7 @@ class Sparse(Protocol):
 
 Input = npt.ArrayLike | Sparse
 
-# numbers are those of `Kind` in cython_kernels/source.pxi
+# numbers are those of `Kind` in cython_kernels/dense/source.pxi
 _NUMBERS = {
     "bool": 0, "uint8": 0, "uint16": 1, "uint32": 2, "uint64": 3,
     "int8": 4, "int16": 5, "int32": 6, "int64": 7,
@@ -279,7 +279,7 @@ def byte_view(array: Array) -> Bytes:
 def result_array(shape: Shape, dtype: np.dtype[Any], out: Any, *inputs: Array) -> Array:
     """`out`, checked, or a new array."""
     if out is None:
-        return _memory.empty(shape, dtype)
+        return memory.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out is a {type(out).__name__}; expected an ndarray")
     if out.shape != shape:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _dispatch, _inputs, _memory, _system
+from unitdot import _inputs
 from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
+from unitdot._machine import dispatch, memory, system
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._similarity import Zero, examine, react, threads_of, views
 
@@ -214,11 +215,11 @@ def cosine_top_k(
     if include_self and Y is not None:
         raise ValueError("include_self is True beside a Y; expected False, or X without Y")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
-        from unitdot import _sparse
+        from unitdot._sparse import functions as sparse_functions
 
         with reporting(progress, "neighbours") as report:
             include_self = include_self or Y is not None
-            return TopK(*_sparse.top_k(X, Y, k, include_self, report, options))
+            return TopK(*sparse_functions.top_k(X, Y, k, include_self, report, options))
     exclude_self = Y is None and not include_self
     X, Y, same = _matrices(X, Y, vector=True)
     candidates = max(0, Y.shape[0] - exclude_self)
@@ -228,17 +229,17 @@ def cosine_top_k(
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
     shape = (queries.shape[0], k)
-    similarities = _memory.empty(shape, _inputs.result_dtype(wide, options))
-    indices = _memory.empty(shape, np.dtype(np.int64))
+    similarities = memory.empty(shape, _inputs.result_dtype(wide, options))
+    indices = memory.empty(shape, np.dtype(np.int64))
     if not queries.shape[0]:
         examine(queries, Y, same, wide, options, axes=axes)
     else:
-        kernels = _dispatch.kernels(wide)
+        kernels = dispatch.kernels(wide)
         x, y = views(queries, Y, same)
         threads = threads_of(queries, Y, queries.shape[0] * Y.shape[0], options)
         # at least one row's list, and each thread's room to cut one down (top_k.pxi)
         lists = LIST_BYTES[wide] * k * (1 + threads)
-        _memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
+        memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
         with reporting(progress, "neighbours") as report:
             watch = _Watch(kernels, x, y, options, report, axes=axes)
             kernels.top_k(
@@ -329,7 +330,7 @@ def cosine_pairs(
         examine(X, Y, same, wide, options)
         none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), empty)
         return _with_shape(none, (n, m), same)
-    kernels = _dispatch.kernels(wide)
+    kernels = dispatch.kernels(wide)
     x, y = views(X, Y, same)
     threads = threads_of(X, Y, n * m // (1 + same), options)
     with reporting(progress, "pairs") as report:
@@ -342,7 +343,7 @@ def cosine_pairs(
 
 
 def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options: Options) -> Pairs:
-    from unitdot import _sparse
+    from unitdot._sparse import functions as sparse_functions
 
     sides = [X, X if Y is None else Y]
     if Y is X:
@@ -351,7 +352,7 @@ def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options
         if np.ndim(side) != 2:
             raise _inputs.axes_error(name, np.shape(side), "a matrix")
     with reporting(progress, "pairs") as report:
-        found = _sparse.pairs(X, Y, _clipped(limit), report, options)
+        found = sparse_functions.pairs(X, Y, _clipped(limit), report, options)
     n, m = (int(np.shape(side)[0]) for side in sides)
     return _with_shape(Pairs(*found), (n, m), Y is None)
 
@@ -388,7 +389,7 @@ class _Watch:
 
     def __init__(
         self,
-        kernels: _dispatch.Kernels,
+        kernels: dispatch.Kernels,
         x: View,
         y: View,
         options: Options,
@@ -416,7 +417,7 @@ class _Watch:
         pairs = len(self.rows) + waiting
         if pairs > self.looked_at + LOOK:
             self.looked_at = pairs
-            held = _system.available_bytes()
+            held = system.available_bytes()
             if held is not None and waiting * self._pair_bytes() > held:
                 self.no_memory(waiting)
         if self.report is not None and self.done > self.told:

@@ -1,4 +1,4 @@
-"""The public functions: validate, allocate, call a kernel. Sparse input goes to _sparse.py."""
+"""The public functions: validate, allocate, call a kernel. Sparse input goes to _sparse/."""
 
 from __future__ import annotations  # so that help() shows names, not what they stand for
 
@@ -8,9 +8,10 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _dispatch, _inputs
+from unitdot import _inputs
 from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, Shape, View
-from unitdot._threads import threads_for
+from unitdot._machine import dispatch
+from unitdot._machine.threads import threads_for
 
 Zero = Literal["zero", "nan", "raise"]
 
@@ -290,9 +291,9 @@ def paired_cosine_distances(
 
 
 def _sparse() -> Any:
-    from unitdot import _sparse  # only those who need it pay for its import
+    from unitdot._sparse import functions as sparse_functions  # only those who need it pay
 
-    return _sparse
+    return sparse_functions
 
 
 def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keywords: Any) -> Any:
@@ -398,7 +399,7 @@ def _call(
     axes: Axes = OF_MATRICES,
 ) -> None:
     """Fill `out`, a matrix, by the kernel of this name."""
-    kernels = _dispatch.kernels(wide)
+    kernels = dispatch.kernels(wide)
     run = getattr(kernels, name)
     x, y = views(X, Y, same)
     view = _inputs.byte_view(out)
@@ -422,7 +423,7 @@ def examine(
     axes: Axes = OF_MATRICES,
 ) -> bool:
     """Raise what `_call` would, before anything is written; returns whether it must be careful."""
-    kernels = _dispatch.kernels(wide)
+    kernels = dispatch.kernels(wide)
     x, y = views(X, Y, same)
     threads = threads_of(X, Y, 0, options)
     found = kernels.survey(*x, threads) | (0 if same else kernels.survey(*y, threads))
@@ -431,7 +432,7 @@ def examine(
 
 
 def react(
-    kernels: _dispatch.Kernels,
+    kernels: dispatch.Kernels,
     found: int,
     x: View,
     y: View,

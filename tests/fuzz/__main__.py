@@ -1,7 +1,7 @@
 """Fuzz with atheris: ``python -m tests.fuzz [libFuzzer's options] [FOLDER of inputs]``.
 
 Needs ``pip install atheris``. Stops at the first finding, whose input it writes to a file; put
-that into tests/fuzz/corpus, where tests/test_fuzz.py runs it for ever.
+that into tests/fuzz/corpus, where tests/project/test_fuzz.py runs it for ever.
 """
 
 import os

@@ -8,7 +8,7 @@ Neither may touch memory that is not its own.
 import numpy as np
 
 import unitdot
-from unitdot._dispatch import use_isa
+from unitdot._machine.dispatch import use_isa
 
 from .. import oracle
 from ..helpers import FUSED_ISAS, ISAS, assert_same_bits, function, worst_case_bound

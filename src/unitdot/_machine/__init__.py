@@ -1,0 +1,1 @@
+"""Instruction set, threads, memory, and what the system allows."""

@@ -1,0 +1,1 @@
+"""The switch behind scikit-learn's names."""

@@ -1,0 +1,1 @@
+"""The public functions where either side is sparse."""

@@ -1,0 +1,470 @@
+"""The same functions where either side is sparse: prepare, allocate, call the sparse kernels."""
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unitdot import _inputs
+from unitdot._inputs import Array, Axes, Options
+from unitdot._kernels import sparse as kernels
+from unitdot._kernels.sparse import Found
+from unitdot._machine import dispatch, memory
+from unitdot._machine.threads import threads_for, threads_now
+from unitdot._sparse import inputs as sparse_inputs
+from unitdot._sparse.inputs import Csr, is_sparse
+
+Report = Callable[[int, int], object] | None
+Triplet = tuple[Array, Array, Array]
+
+# thresholds that a zero similarity reaches, or all but reaches, have every pair computed
+BRUTE_FORCE = 1e-5
+# results with more entries, rows or columns have indices of 64 bits
+MOST_FOR_INT32 = np.iinfo(np.int32).max
+# bits of the vectors of instruction sets that the kernels of CSR results have code for
+VECTORS = {"avx2": 256, "avx512": 512, "avx512vnni": 512}
+# between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
+FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
+LONG, SHORT = 0.2, 0.05
+# where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
+# with few, and now and then as many rows of products are timed
+FIRST_JOINED, TIMED_ROWS = 16, 64
+
+
+class Problem(NamedTuple):
+    """Two checked sides, and what follows from the options."""
+
+    X: Any
+    Y: Any
+    same: bool
+    wide: bool
+    dtype: np.dtype[Any]
+    most_threads: int
+    buffers: tuple[Array, Array]
+    vectors: tuple[bool, bool]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows of X, rows of Y)."""
+        return self.X.shape[0], self.Y.shape[0]
+
+    @property
+    def threads(self) -> int:
+        """How many there may be: one in a child that was forked since the call began."""
+        return threads_now(self.most_threads)
+
+    @property
+    def first_rows(self) -> int:
+        """Rows to begin with, if features are about as frequent as each other."""
+        n_X, n_features = self.X.shape
+        work = self.X.entries // max(1, n_X) * self.Y.entries // n_features
+        return int(max(1, min(FIRST_ROWS, FIRST_WORK // (work + 1))))
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the result is given in float32."""
+        return self.dtype == np.float32
+
+
+def full(
+    X: Any, Y: Any, dense_output: bool, distance: bool, out: Array | None, options: Options
+) -> Any:
+    """Every row against every row: an ndarray, or CSR where both are sparse and it is wanted."""
+    if not dense_output and is_sparse(X) and (Y is None or is_sparse(Y)):
+        if out is not None:
+            raise ValueError("out is given with dense_output=False; expected None")
+        return _csr(_prepare(X, Y, options), X, Y)
+    problem = _prepare(X, Y, options)
+    _check_out_apart(out, X, Y)
+    (n_X, n_Y), (drop_X, drop_Y) = problem.shape, problem.vectors
+    shape = (() if drop_X else (n_X,)) + (() if drop_Y else (n_Y,))
+    result = _inputs.result_array(shape, problem.dtype, out, *problem.buffers)
+    matrix = np.expand_dims(result, tuple(np.flatnonzero(problem.vectors)))
+    for block, rows in _blocks_and_chunks(problem, None, weights=False):
+        part = matrix[rows.start : rows.stop, block.first : block.stop]
+        direct = part.strides[1] == part.itemsize or part.shape[1] == 1
+        to = part if direct and part.flags.aligned else np.empty(part.shape, problem.dtype)
+        kernels.fill_dense(
+            problem.X, problem.Y, block, rows.start, problem.same, distance, to, problem.threads
+        )
+        if to is not part:
+            part[...] = to
+    return result if out is not None or result.ndim else result[()]
+
+
+def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array:
+    """Row i against row i; one row broadcasts."""
+    _check_axis(axis, 0 if _is_vector(X) and _is_vector(Y) else 1)
+    problem = _prepare(X, Y, options, self_join=False)
+    n_X, n_Y = problem.shape
+    if n_X != n_Y and 1 not in (n_X, n_Y):
+        raise ValueError(
+            f"Y has {_inputs.counted(n_Y, 'row', 'rows')} (shape {np.shape(Y)}) where X has {n_X} "
+            f"(shape {np.shape(X)}); expected as many, or one"
+        )
+    similarity = memory.empty((max(n_X, n_Y) if min(n_X, n_Y) else 0,), np.dtype(np.float64))
+    kernels.paired(problem.X, problem.Y, similarity, problem.wide, problem.threads)
+    computed = similarity.astype(np.float64 if problem.wide else np.float32, copy=False)
+    result = (1 - computed if distance else computed).astype(problem.dtype, copy=False)
+    return result[0] if all(problem.vectors) else result
+
+
+def top_k(
+    X: Any, Y: Any, k: int, include_self: bool, report: Report, options: Options
+) -> tuple[Array, Array]:
+    """(similarities, indices) of the k rows of Y that are most similar to each row of X."""
+    if (Y is None or Y is X) and _is_vector(X):
+        raise ValueError("X is one vector without Y; expected a matrix")
+    if Y is not None and np.ndim(Y) != 2:
+        raise _inputs.axes_error("Y", np.shape(Y), "a matrix")
+    problem = _prepare(X, Y, options)
+    n_X, n_Y = problem.shape
+    without_itself = problem.same and not include_self
+    k = _inputs.check_k(k, max(0, n_Y - without_itself))
+    similarities = memory.empty((n_X, k), np.dtype(np.float64))
+    indices = memory.empty((n_X, k), np.dtype(np.int64))
+    counts = np.zeros(n_X, np.int64)
+    shared = problem.X, problem.Y
+    for block, rows in _blocks_and_chunks(problem, report, weights=True):
+        kernels.search(
+            *shared, block, rows.start, rows.stop, without_itself, similarities, indices, counts,
+            problem.narrow, problem.threads,
+        )  # fmt: skip
+    for rows in _chunks(n_X, problem.first_rows):
+        kernels.complete(
+            *shared, rows.start, rows.stop, without_itself, similarities, indices, counts,
+            problem.wide, problem.narrow, problem.threads,
+        )  # fmt: skip
+    result = similarities.astype(problem.dtype, copy=False)
+    return (result[0], indices[0]) if problem.vectors[0] else (result, indices)
+
+
+def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) -> Triplet:
+    """(rows, columns, similarities) of all pairs with similarity >= threshold, sorted."""
+    same = Y is None or Y is X
+    if not same and is_sparse(X) and not is_sparse(Y) and threshold > BRUTE_FORCE:
+        # the kernels index the sparse side; rows and columns change places
+        if np.shape(X)[-1] != np.shape(Y)[-1]:
+            _prepare(X, Y, options)  # raises, with the names in their places
+        problem = _prepare(Y, X, options, names=("Y", "X"))
+        if report is not None:
+            report = _scaled(report, X.shape[0])
+        columns, rows, similarities = _join(problem, threshold, report)
+        kernels.sort_pairs(rows, columns, similarities, X.shape[0])
+        return rows, columns, similarities
+    problem = _prepare(X, Y, options)
+    # as NumPy compares an array with a number
+    threshold = float(problem.dtype.type(threshold))
+    if threshold > BRUTE_FORCE:
+        return _join(problem, threshold, report)
+    _check_room_for_all(problem, threshold, options.zero == "nan")
+    return _every_pair(problem, threshold, report, _no_pairs(problem))
+
+
+def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int], object]:
+    """Progress in `n` rows of X, where those of Y are counted."""
+    return lambda done, total: report(done * n // total, n)
+
+
+def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
+    threshold = float(problem.dtype.type(threshold))
+    n_X = problem.shape[0]
+    if 0 in problem.shape:
+        return _no_pairs(problem)
+    index = kernels.PairIndex(
+        problem.X, problem.Y, threshold, problem.same, problem.wide, problem.narrow, problem.threads
+    )
+    found = _no_pairs(problem)
+    length, row, size = 0, 0, min(FIRST_JOINED, problem.first_rows)
+    began, asked = perf_counter(), 0
+    while row < n_X:
+        start = perf_counter()
+        done, new = index.run(row, min(size, n_X - row), problem.threads)
+        if length + new > len(found[0]):
+            room = max(length + new, min(2 * length, 2 * length * n_X // (row + done)))
+            _grow(found, room)
+        index.fetch(done, *(array[length : length + new] for array in found))
+        length, row = length + new, row + done
+        seconds = perf_counter() - start
+        size = _next_size(size, seconds)
+        if report is not None:
+            report(row, n_X)
+        if 2 * asked <= row < n_X and perf_counter() - began > LONG:
+            asked = row
+            if _products_are_faster(problem, threshold, row, seconds / done):
+                del index
+                for array in found:
+                    array.resize(length, refcheck=False)
+                return _every_pair(problem, threshold, report, found, row)
+    for array in found:
+        array.resize(length, refcheck=False)
+    return found
+
+
+def _products_are_faster(problem: Problem, threshold: float, row: int, joined: float) -> bool:
+    """Whether every product of the rows from `row` on, twice, takes less than to join them.
+
+    Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
+    """
+    (first, rows), *_ = kernels.blocks_of(problem.Y)
+    try:
+        index = kernels.Index(problem.Y, first, rows, False, problem.wide)
+    except MemoryError:  # joins go on with what they have
+        return False
+    stop = min(row + TIMED_ROWS, problem.shape[0])
+    counts = np.zeros(problem.shape[0], np.int64)
+    start = perf_counter()
+    kernels.count_above(
+        problem.X, problem.Y, index, row, stop, problem.narrow, problem.same, threshold, counts,
+        problem.threads,
+    )  # fmt: skip
+    product = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
+    return 2 * product < (joined / 2 if problem.same else joined)
+
+
+def _grow(arrays: Triplet, length: int) -> None:
+    """Lengthen in place: large arrays are moved by the system, not copied."""
+    entry = sum(array.itemsize for array in arrays)
+    memory.check(length * entry, f"a result of {length} pairs or more", len(arrays[0]) * entry)
+    for array in arrays:
+        array.resize(length, refcheck=False)
+
+
+def _check_room_for_all(problem: Problem, threshold: float, nan_for_zero: bool) -> None:
+    """Where every pair is certain to reach the threshold, refuse too many before they are counted.
+
+    Not certain: a similarity that may be NaN, or below a threshold above -1.
+    """
+    found = problem.X.found | problem.Y.found
+    perhaps_nan = found & Found.NOT_FINITE or (nan_for_zero and found & Found.ZERO_ROW)
+    if threshold <= (-1 if found & Found.NEGATIVE else 0) and not perhaps_nan:
+        n_X, n_Y = problem.shape
+        length = n_X * (n_X - 1) // 2 if problem.same else n_X * n_Y
+        size = length * (16 + problem.dtype.itemsize)
+        memory.check(size, f"the result of {length} pairs")
+
+
+def _no_pairs(problem: Problem) -> Triplet:
+    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype)
+
+
+def _every_pair(
+    problem: Problem, threshold: float, report: Report, found: Triplet, first: int = 0
+) -> Triplet:
+    """`found`, and the pairs of rows from `first` on: every product, once to be counted."""
+    counts = np.zeros(problem.shape[0], np.int64)
+    how = problem.narrow, problem.same, threshold
+    for block, rows in _blocks_and_chunks(problem, report, False, (0, 2), first=first):
+        kernels.count_above(
+            problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, problem.threads
+        )
+    length, ends = len(found[0]), np.cumsum(counts)
+    # the new part is zeros: should another thread write to the input meanwhile, not all of it
+    # may be filled
+    _grow(found, length + int(counts.sum()))
+    row_numbers, columns, similarities = (array[length:] for array in found)
+    position = ends - counts
+    for row in range(first, len(counts), FIRST_ROWS):
+        rows_at_once = np.arange(row, min(row + FIRST_ROWS, len(counts)))
+        here = slice(position[row], ends[rows_at_once[-1]])
+        row_numbers[here] = np.repeat(rows_at_once, counts[rows_at_once])
+    for block, rows in _blocks_and_chunks(problem, report, False, (1, 2), first=first):
+        kernels.fill_above(
+            problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, position,
+            columns, similarities, problem.threads,
+        )  # fmt: skip
+    return found
+
+
+def _csr(problem: Problem, X: Any, Y: Any) -> Any:
+    """The full matrix as CSR: counted, then filled."""
+    from scipy import sparse
+
+    vectors = VECTORS.get(dispatch.active_isa(), 0)
+    counts = np.zeros(problem.shape[0], np.int64)
+    last = None
+    for block, rows in _blocks_and_chunks(problem, None, weights=False):
+        kernels.count_entries(
+            problem.X, block, rows.start, rows.stop, counts, problem.threads, vectors
+        )
+        last = block
+    total = int(counts.sum())
+    small = max(total, *problem.shape) <= MOST_FOR_INT32
+    integer = np.dtype(np.int32 if small else np.int64)
+    memory.check(
+        total * (problem.dtype.itemsize + integer.itemsize),
+        f"the result of shape {problem.shape} with {total} entries in {problem.dtype}",
+    )
+    values, indices = np.empty(total, problem.dtype), np.empty(total, integer)
+    starts = np.zeros(len(counts) + 1, integer)
+    np.cumsum(counts, out=starts[1:])
+    position = starts[:-1].astype(np.int64)
+    for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=last):
+        kernels.fill_entries(
+            problem.X, problem.Y, block, rows.start, rows.stop, position, starts, values, indices,
+            problem.threads, vectors,
+        )  # fmt: skip
+    if (position != starts[1:]).any():
+        left = kernels.close_gaps(values, indices, starts, position)
+        values.resize(left, refcheck=False)
+        indices.resize(left, refcheck=False)
+    arrays = (isinstance(side, sparse.sparray) for side in (X, Y) if side is not None)
+    kind = sparse.csr_array if any(arrays) else sparse.csr_matrix
+    result = kind((values, indices, starts), shape=problem.shape)
+    result.has_canonical_format = True
+    return result
+
+
+def _prepare(
+    X: Any,
+    Y: Any,
+    options: Options,
+    self_join: bool = True,
+    names: tuple[str, str] = ("X", "Y"),
+) -> Problem:
+    """Both sides checked, in the form that the kernels read."""
+    same = self_join and (Y is None or Y is X)
+    sides = [X] if same else [X, Y]
+    checked = [_side(side, name) for side, name in zip(sides, names, strict=False)]
+    given = [g if is_sparse(g) else array for g, array in zip(sides, checked, strict=True)]
+    _inputs.check_features(given[0], given[-1])
+    checked = [np.atleast_2d(s) if isinstance(s, np.ndarray) else s for s in checked]
+    ndims = {name: 2 - _is_vector(side) for name, side in zip(names, (X, sides[-1]), strict=True)}
+    axes = -1, ndims["X"], ndims["Y"]
+    mixed = not all(isinstance(side, Csr) for side in checked)
+    if mixed and checked[0].shape[1] >= 1 << 31:
+        raise ValueError(
+            f"{names[0]} has {checked[0].shape[1]} features beside dense input; "
+            f"expected fewer than 2**31"
+        )
+    wide = any(_is_wide(side) for side in checked)
+    work = 8 * _entries(checked[0]) * (_entries(checked[-1]) // checked[0].shape[1] + 4)
+    threads = threads_for(options.n_threads, work)
+    matrices = [side for side in checked if isinstance(side, Csr)]
+    numbered: Sequence[Csr | Array] = checked
+    if len(matrices) == len(checked):
+        numbered = sparse_inputs.renumbered(matrices)
+    nan_for_zero = options.zero == "nan"
+    rows, buffers = [], []
+    for side in numbered:
+        scaled = _is_wide(side)
+        if isinstance(side, Csr):
+            csr = sparse_inputs.canonical(side, threads)
+            arrays = csr.values, csr.indices, csr.starts, csr.n_features
+            rows.append(kernels.Rows.of_csr(*arrays, scaled, nan_for_zero, threads))
+            buffers.append(csr.values)
+        else:
+            view = _inputs.kernel_view(side)
+            rows.append(kernels.Rows.of_dense(*view, scaled, nan_for_zero, threads))
+            buffers.append(side)
+    if options.check_finite:
+        for side, name, row in zip(checked, names, rows, strict=False):
+            if row.found & Found.NOT_FINITE:
+                _raise_not_finite(side, name, axes)
+    if options.zero == "raise":
+        for name, row in zip(names, rows, strict=False):
+            first = row.first_zero() if row.found & Found.ZERO_ROW else None
+            if first is not None:
+                raise _inputs.zero_row_error(name, first, axes=axes)
+    dtype = _inputs.result_dtype(wide, options)
+    vectors = _is_vector(X), _is_vector(X if same else Y)
+    return Problem(
+        rows[0], rows[-1], same, wide, dtype, threads, (buffers[0], buffers[-1]), vectors
+    )
+
+
+def _check_axis(axis: Any, last: int) -> None:
+    try:
+        if operator.index(axis) in (-1, last):
+            return
+    except TypeError as error:
+        raise TypeError(f"axis is {axis!r}; expected an integer") from error
+    raise ValueError(
+        f"axis is {axis}; expected -1 or {last}, that of the features, for sparse input"
+    )
+
+
+def _check_out_apart(out: Any, X: Any, Y: Any) -> None:
+    """Raise where `out` lies in an array of a sparse argument."""
+    if isinstance(out, np.ndarray):
+        for name, side in (("X", X), ("Y", Y)):
+            for attribute in ("data", "indices", "indptr", "row", "col"):
+                array = getattr(side, attribute, None) if is_sparse(side) else None
+                if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
+                    raise ValueError(
+                        f"out shares memory with {name}.{attribute}; expected memory of its own"
+                    )
+
+
+def _side(argument: Any, name: str) -> Csr | Array:
+    if is_sparse(argument):
+        return sparse_inputs.as_csr(argument, name, 1)
+    array = _inputs.as_array(argument, name)
+    if array.ndim > 2:
+        raise _inputs.axes_error(name, array.shape, "a matrix or a vector beside a sparse matrix")
+    return array
+
+
+def _is_vector(side: Any) -> bool:
+    return bool(side.ndim == 1 if is_sparse(side) else np.ndim(side) == 1)
+
+
+def _is_wide(side: Csr | Array) -> bool:
+    if isinstance(side, Csr):
+        return side.values.dtype == np.float64
+    return _inputs.compute_wide(side, side)
+
+
+def _entries(side: Csr | Array) -> int:
+    return int(side.starts[-1]) if isinstance(side, Csr) else side.size
+
+
+def _raise_not_finite(side: Csr | Array, name: str, axes: Axes) -> None:
+    if isinstance(side, Csr):
+        sparse_inputs.check_is_finite(side, name, axes)
+    else:
+        dense = dispatch.kernels(_is_wide(side))
+        _inputs.check_is_finite(dense, [(name, *_inputs.kernel_view(side))], (), axes)
+    raise ValueError(
+        f"{name} holds duplicate entries whose sum is not finite; expected finite numbers "
+        f"(or check_finite=False)"
+    )
+
+
+def _blocks_and_chunks(
+    problem: Problem,
+    report: Report,
+    weights: bool,
+    passes: tuple[int, int] = (0, 1),
+    reuse: Any = None,
+    first: int = 0,
+) -> Iterator[tuple[Any, range]]:
+    """Every block of Y, indexed, with every chunk of rows of X from `first` on; pass i of n."""
+    blocks, n_X = kernels.blocks_of(problem.Y), problem.shape[0]
+    for number, (row, rows) in enumerate(blocks):
+        if len(blocks) > 1 or reuse is None:
+            reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide)
+        for chunk in _chunks(n_X, problem.first_rows, first):
+            yield reuse, chunk
+            if report is not None:
+                done = (passes[0] * len(blocks) + number) * (n_X - first) + chunk.stop - first
+                report(first + done // (passes[1] * len(blocks)), n_X)
+
+
+def _chunks(n_rows: int, size: int, row: int = 0) -> Iterator[range]:
+    """Rows from `row` on, as many at a time as are done in a fraction of a second."""
+    while row < n_rows:
+        start = perf_counter()
+        yield range(row, min(row + size, n_rows))
+        row += size
+        size = _next_size(size, perf_counter() - start)
+
+
+def _next_size(size: int, seconds: float) -> int:
+    if seconds > LONG:
+        return max(1, size // 4)
+    if seconds < SHORT / 16:
+        return size * 8
+    return size * 2 if seconds < SHORT else size

@@ -1,0 +1,269 @@
+"""The benchmarks' machinery: who is missing or wrong, ratios, the exit status, JSON, charts."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import unitdot
+from benchmarks import __main__ as command
+from benchmarks import charts, checks, report, work
+from benchmarks.cases import all_cases
+from benchmarks.contenders import CONTENDERS
+from benchmarks.runner import Options, run_case
+
+from ..helpers import normal
+
+ONCE = Options(threads=1, rounds=1, seconds=0.001, patience=60)
+MATRIX = work.Work((3, 8), (40, 8))
+TOP_K = work.Work((3, 8), (40, 8), function="cosine_top_k", options={"k": 2})
+PAIRS = work.Work((20, 8), None, function="cosine_pairs", options={"threshold": 0.1})
+PAIRED = work.Work((40, 8), (40, 8), function="paired_cosine_distances")
+
+
+def measure(one, *others):
+    return run_case(one.contest("tiny", "a tiny case", dict.fromkeys(others)), ONCE, print)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Put a package before the installed one of that name, in the contenders' processes."""
+    before = os.environ.get("PYTHONPATH", "")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(tmp_path), before])))
+    return lambda name, code: (tmp_path / f"{name}.py").write_text(code)
+
+
+def test_who_is_missing_is_named(package):
+    package("faiss", "raise ModuleNotFoundError('none here', name='faiss')")
+    result = measure(TOP_K, work.FAISS)
+    assert "value" in result["rows"][0]
+    assert result["rows"][1]["missing"] == "ModuleNotFoundError: none here"
+    assert "missing: faiss.knn, ModuleNotFoundError: none here (tiny)" in report.faults([result])
+    assert "missing" in report.table(result)
+    assert report.status([result]) == 0
+
+
+def test_who_is_wrong_is_named(package):
+    package("simsimd", "cosine = None\ndef cdist(X, Y, **_): return 1.001 - X @ Y.T")
+    result = measure(MATRIX, work.SIMSIMD)
+    assert "wrong" not in result["rows"][0]
+    assert result["rows"][1]["wrong"].startswith("off by ")
+    assert report.judged(result)[1][2] == "WRONG"
+    assert "wrong: SimSIMD, off by" in report.faults([result])
+    assert work.SIMSIMD not in charts.values(result)
+
+
+def test_who_fails_is_named(package):
+    package("simsimd", "cosine = None\ndef cdist(X, Y, **_): raise RuntimeError('broken')")
+    result = measure(MATRIX, work.SIMSIMD)
+    assert result["rows"][1]["failed"] == "RuntimeError: broken"
+    assert report.status([result]) == 1
+
+
+def contenders_of(function):
+    """Everybody who does this work, on dense float32, in some case."""
+    params = [run.params for case in all_cases(1) for run in case.runs]
+    return {
+        given["contender"]
+        for given in params
+        if given.get("function") == function and given["dtype"] == "float32"
+        if given["data"] not in work.TEXTS
+    } - {work.UNITDOT}
+
+
+@pytest.mark.parametrize("one", [MATRIX, TOP_K, PAIRS, PAIRED], ids=lambda one: one.function)
+def test_who_is_installed_is_right(one):
+    others = contenders_of(one.function)
+    result = measure(one, *others)
+    assert {row["label"] for row in result["rows"]} == others | {work.UNITDOT}
+    for row in result["rows"]:
+        assert "missing" in row or (row["value"] > 0 and "wrong" not in row), row
+
+
+@pytest.mark.parametrize("contender", [work.UNITDOT, work.SKLEARN, work.TOPN])
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        ("cosine_similarity", {"dense_output": False}),
+        ("cosine_top_k", {"k": 3}),
+        ("cosine_pairs", {"threshold": 0.2}),
+    ],
+)
+def test_sparse_work_is_right(contender, function, options, monkeypatch):
+    sparse = pytest.importorskip("scipy.sparse")
+    pytest.importorskip("sparse_dot_topn" if contender == work.TOPN else "sklearn")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    X = sparse.random(30, 50, density=0.2, format="csr", random_state=0)
+    call, answer = CONTENDERS[contender](function, X, None, **options)
+    assert fault(answer(call()), function, X, **options) is None
+
+
+def test_dense_queries_in_sparse_lines_are_right():
+    pytest.importorskip("sklearn")
+    one = work.Work((3,), (40,), "float64", "cosine_top_k", {"k": 5}, data="words")
+    for row in measure(one, work.SKLEARN)["rows"]:
+        assert row["value"] > 0
+        assert "wrong" not in row, row
+
+
+def fault(claimed, function, X, Y=None, **options):
+    """The verdict on an answer, all of whose rows are looked at."""
+    rows = checks.checked_rows(X.shape[0])
+    assert len(rows) == X.shape[0]
+    claimed = checks.claims(claimed, rows, (X if Y is None else Y).shape[0])
+    return checks.fault(claimed, rows, function, X, Y, **options)
+
+
+def test_matrices_are_checked():
+    X, Y = normal((5, 16)), normal((7, 16), seed=1)
+    S = unitdot.cosine_similarity(X, Y)
+    bound = checks.tolerance(X.dtype, 16)
+    assert fault(S, "cosine_similarity", X, Y) is None
+    assert fault(S + 0.9 * bound, "cosine_similarity", X, Y) is None
+    S[3, 2] += 1.5 * bound
+    assert "off by" in fault(S, "cosine_similarity", X, Y)
+    S[3, 2] = np.nan
+    assert "left out" in fault(S, "cosine_similarity", X, Y)
+    assert fault(unitdot.paired_cosine_similarity(X, X), "paired_cosine_distances", X, X) is None
+
+
+@pytest.mark.parametrize("include_self", [False, True])
+def test_neighbours_are_checked(include_self):
+    X = normal((9, 16), np.float32)
+
+    def check(similarities, indices):
+        return fault((similarities, indices), "cosine_top_k", X, k=3)
+
+    S, indices = unitdot.cosine_top_k(X, k=4, include_self=include_self)
+    assert check(S[:, :3], indices[:, :3]) is None
+    assert check(S[:, 2::-1], indices[:, 2::-1]) is None  # in any order
+    assert "nearer" in check(S[:, [0, 1, 3]], indices[:, [0, 1, 3]])
+    assert "nearer" in check(S[:, [0, 1, 1]], indices[:, [0, 1, 1]])
+    assert "more than 3" in check(S, indices)
+    assert "off by" in check(S[:, :3], indices[:, 1:])
+
+
+def test_ties_may_go_either_way():
+    X = np.eye(4)[[0, 1, 1, 1]]
+    similarities, indices = np.array([[0.0], [1.0], [1.0], [1.0]]), np.array([[3], [3], [3], [1]])
+    assert fault((similarities, indices), "cosine_top_k", X, k=1) is None
+
+
+def test_pairs_are_checked():
+    sparse = pytest.importorskip("scipy.sparse")
+    X = normal((9, 16))
+    S = unitdot.cosine_similarity(X)
+    found = np.triu(S >= 0.1, 1)
+
+    def check(kept, threshold=0.1):
+        graph = sparse.csr_array(np.where(kept, S, 0))
+        return fault(graph, "cosine_pairs", X, threshold=threshold)
+
+    first = tuple(np.argwhere(found)[0])
+    assert check(found) is None
+    assert check(found | found.T) is None
+    assert "below" in check(found | np.triu(S > 0.05, 1))
+    assert check(np.where(np.arange(81).reshape(9, 9) == first[0] * 9 + first[1], False, found))
+    # what lies at the threshold itself may be in or out
+    assert check(found, threshold=S[found].min()) is None
+
+
+def result(*values, relation="<=", targets=None, **fields):
+    """What the runner would say of these values."""
+    rows = [
+        {"label": label, "value": value, "low": value, "high": value, "rounds": [1, 2]}
+        | {"target": target}
+        for label, value, target in zip(
+            (work.UNITDOT, work.MATMUL, work.READ), values, targets or (None,) * 3, strict=False
+        )
+    ]
+    plain = {"name": "tiny", "title": "a tiny case", "unit": "s", "work": None, "work_unit": ""}
+    plain |= {"curve": None, "x": None}
+    return plain | {"relation": relation, "rows": rows} | fields
+
+
+@pytest.mark.parametrize(
+    ("relation", "values", "target", "verdict"),
+    [
+        ("<=", (1.0, 4.0), 0.25, "ok"),
+        ("<=", (1.0, 4.0), 0.24, "MISS"),
+        (">=", (8.0, 4.0), 2.0, "ok"),
+        (">=", (7.9, 4.0), 2.0, "MISS"),
+    ],
+)
+def test_ratios_meet_their_targets_or_not(relation, values, target, verdict):
+    tiny = result(*values, relation=relation, targets=(None, target))
+    (_, none, nothing), (_, ratio, said) = report.judged(tiny)
+    assert (none, nothing) == (None, "")
+    assert ratio == values[0] / values[1]
+    assert said == verdict
+    assert report.status([tiny]) == (verdict == "MISS")
+    assert f"{ratio:.3f}" in report.table(tiny)
+
+
+def test_a_curve_has_an_exponent():
+    points = [result(3e-6 * x**1.5, curve="rows", x=x) for x in (10, 100, 1000)]
+    assert report.exponent(points) == pytest.approx(1.5)
+    assert "rows ^1.50" in report.growth(points)
+
+
+def test_cases_are_well_formed():
+    cases = all_cases(2)
+    assert len({case.name for case in cases}) == len(cases)
+    assert any(case.quick for case in cases)
+    for case in cases:
+        labels = [run.label for run in case.runs]
+        assert len(set(labels)) == len(labels)
+        assert {run.params["contender"] for run in case.runs if "contender" in run.params} <= set(
+            CONTENDERS
+        )
+        assert (case.curve is None) == (case.x is None)
+
+
+def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    others = {work.MATMUL: 1e9, work.READ: None}
+    tiny = [
+        MATRIX.contest("one", "pairs >= 0.8 & more", others, quick=True),
+        MATRIX.contest("two", "a point", {}, quick=True, curve="rows", x=40),
+        MATRIX.contest("three", "another", {}, quick=True, curve="rows", x=80),
+        MATRIX.contest("four", "left out", others),
+    ]
+    monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
+    monkeypatch.setattr(command, "Options", lambda *_, **__: ONCE)
+    file, folder = tmp_path / "new" / "results.json", tmp_path / "charts"
+    assert command.main(["--quick", "--json", str(file), "--charts", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "left out by --quick (--cases names them): four" in said
+    assert "targets: 1 ok, 0 MISS" in said
+    record = json.loads(file.read_text())
+    assert record["machine"]["cores"]["usable"] >= 1
+    assert [case["name"] for case in record["cases"]] == ["one", "two", "three"]
+    assert all(report.table(case) in said for case in record["cases"])
+
+    drawn = sorted(folder.iterdir())
+    names = ["benchmark-growth.svg", "benchmark-limits.svg", "benchmark-peers.svg"]
+    assert [path.name for path in drawn] == names
+    assert all(work.UNITDOT in path.read_text() for path in drawn)
+    charts.draw([record], tmp_path / "again")
+    assert all((tmp_path / "again" / path.name).read_bytes() == path.read_bytes() for path in drawn)
+
+
+def test_charts_without_matplotlib_are_named_as_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert charts.draw([], tmp_path) == "charts: none, matplotlib is missing"
+
+
+def test_charts_without_arguments_say_how_to_call_them():
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmarks.charts", "folder"],
+        cwd=Path(charts.__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("usage: python -m benchmarks.charts FOLDER RESULTS")

@@ -1,0 +1,129 @@
+"""The documentation: pages run in order and print what they show; docstrings are doctests."""
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot import datasets
+
+PROJECT = Path(__file__).parents[2]
+DOCS = PROJECT / "docs"
+# README speaks of the reader's own arrays
+README_NAMES = {
+    "embeddings": np.eye(40, dtype=np.float16),
+    "queries": np.eye(4, 40),
+    "corpus": np.eye(40),
+    "A": np.ones((1, 6, 1000)),
+    "B": np.ones((1, 6, 1000)),
+}
+# the command, whether or not its script is on the PATH
+SHELL = 'unitdot() { "$PYTHON" -m unitdot "$@"; }\n'
+
+
+def blocks(page):
+    """The (language, content) of each fenced block."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run_python(code, names):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, names)
+    return printed.getvalue()
+
+
+def run_console(commands):
+    lines = [line.removeprefix("$ ") for line in commands.splitlines()]
+    result = subprocess.run(
+        ["bash", "-c", SHELL + "\n".join(lines)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        env=os.environ | {"PYTHON": sys.executable},
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+PAGES = sorted(
+    page
+    for page in [*DOCS.glob("*.md"), PROJECT / "README.md"]
+    if any(language == "python" for language, _ in blocks(page))
+)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page, tmp_path, monkeypatch):
+    pytest.importorskip("scipy")
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    names, printed = dict(README_NAMES) if page.name == "README.md" else {}, ""
+    for language, content in blocks(page):
+        if language == "text":
+            assert printed == content
+            printed = ""
+        else:
+            assert printed == "", "the page does not show what was printed"
+            printed = run_python(content, names) if language == "python" else run_console(content)
+    assert printed == ""
+
+
+def test_pages_with_code_are_found():
+    assert {"README.md", "embeddings.md", "neighbors.md", "scikit-learn.md"} <= {
+        page.name for page in PAGES
+    }
+
+
+def public():
+    """Every public function and class, by its full name."""
+    for module in (unitdot, datasets):
+        for name in module.__all__:
+            if callable(getattr(module, name)):
+                yield f"{module.__name__}.{name}", getattr(module, name)
+
+
+@pytest.mark.parametrize(("name", "thing"), [("unitdot", unitdot), *public()])
+def test_docstring_runs(name, thing):
+    if thing is unitdot.Pairs:
+        pytest.importorskip("scipy")
+    found = doctest.DocTestFinder(recurse=isinstance(thing, type)).find(thing, name, globs={})
+    examples = [docstring for docstring in found if docstring.examples]
+    assert name in {docstring.name for docstring in examples}, "no example"
+    for docstring in examples:
+        report = io.StringIO()
+        doctest.DocTestRunner().run(docstring, out=report.write)
+        assert not report.getvalue()
+
+
+def test_reference_has_all_public_names():
+    reference = (DOCS / "api.md").read_text("utf-8")
+    named = set(re.findall(r"^\.\. auto(?:function|class):: ([\w.]+)", reference, re.MULTILINE))
+    assert {name if "." in name else f"unitdot.{name}" for name in named} == dict(public()).keys()
+
+
+def test_pictures_are_there_and_small():
+    for page in DOCS.glob("*.md"):
+        for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page.read_text("utf-8")):
+            assert 0 < (DOCS / picture).stat().st_size < 100_000
+
+
+def test_tests_that_pages_name_are_there():
+    """What a page says is proven by a test is; a name may end in an ellipsis."""
+    named = 0
+    for page in [*DOCS.glob("*.md"), PROJECT / "README.md", PROJECT / "CONTRIBUTING.md"]:
+        text = page.read_text("utf-8")
+        for file, test, cut in re.findall(r"\b(\w+/test_\w+\.py)(?:::(\w+)(…)?)?", text):
+            source = (PROJECT / "tests" / file).read_text("utf-8")
+            assert re.search(rf"^ *def {test}{'' if cut or not test else '[(]'}", source, re.M)
+            named += 1
+    assert named > 50
