@@ -6,14 +6,18 @@ How it is measured
   cores that the next library needs: two libraries timed in one process mislead by up to 2 x.
 - **Rounds are interleaved** (A B C A B C ...), so a slow minute of the machine falls on everybody.
 - A child makes its inputs (fixed seed; standard normal, but for the pairs' cases, whose rows have
-  near-duplicates or clusters), warms up, and measures for a bounded time.
-  Calls are timed in batches of at least 10 ms; a sample is the time per call.
+  near-duplicates or clusters), warms up, pauses for 0.1 s, calls once more, and then measures for
+  a bounded time. Calls are timed in batches of at least 10 ms; a sample is the time per call. A
+  first call that takes more than 20 seconds is the measurement.
 - A round's value is the median of its samples, a contender's value the median of its rounds, and
   ratios are ratios of those. The spread is half the range of the rounds.
 - A contender that is not installed is listed as missing, one that fails as failed, with the reason.
 - Every contender's answer is compared with unitdot's, once, on 32 of the rows, after measuring. One
   that is off by more than twice unitdot's own bound, 2 (sqrt(d) + 4) eps, leaves a neighbour or a
   pair out, or gives one too many, is listed as WRONG, with its time but without a verdict.
+- ``--against PYTHON`` makes another environment's unitdot, an earlier build, a contender. Its
+  answers, and those of all rounds, must have the bits of unitdot's first; a contender with other
+  ones is listed as one that DIFFERS. The target says that nothing is slower than it was before.
 - Growth curves (time against rows, features, threads, k, threshold and lines of text) are made of
   cases, one for each point.
 - ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;

@@ -3,7 +3,8 @@
 SPEC is JSON: `probe`, the name of a function below, `params`, its keywords, and `check`. A probe
 does all that is not measured and returns the measurement. The child then prints a line "ready",
 waits for a line on its standard input, so that several children can start together, and prints
-{"samples": [...]}; with `check` also "wrong" and the reason, if the contender's answer is wrong.
+{"samples": [...]}; with `check` also "wrong" and the reason, if the contender's answer is wrong;
+of unitdot's answers "bits", a digest of each array, too.
 When something goes wrong otherwise it prints {"missing": reason} or {"failed": reason}, and no
 "ready" if that was before measuring.
 """
@@ -11,22 +12,26 @@ When something goes wrong otherwise it prints {"missing": reason} or {"failed": 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.util
 import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
-from .machine import describe
-from .work import TEXTS
+from .machine import build, describe
+from .work import TEXTS, UNITDOT
 
 SEED = 20_240_229
 BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one call is
 MIN_SAMPLES = 3
+PAUSE_SECONDS = 0.1  # until idle threads of the last contender sleep
+INPUT_ROWS = 1000  # whose digest says whether two processes had the same inputs
+LONG_SECONDS = 20.0  # a call that takes longer is measured at once, and only then
 IMPORTS_PER_ROUND = 5
 # What a contender may lack; any other import that fails is a fault.
 PACKAGES = {
@@ -45,10 +50,14 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """`samples` measures; `fault`, called after that, says why the answer is wrong, if it is."""
+    """`samples` measures; `fault`, called after that, says why the answer is wrong, if it is.
+
+    `bits` are digests of the first answer's arrays, and of the inputs, where they must be equal.
+    """
 
     samples: Callable[[], list]
     fault: Callable[[], str | None] = lambda: None
+    bits: dict[str, str] | None = None
 
 
 def _with_duplicates(A, rng):
@@ -107,12 +116,9 @@ def _time(call, calls=1):
     return perf_counter() - start
 
 
-def _repeat(sample, budget, samples=(), spent=0.0):
-    """Samples for `budget` seconds; at least `MIN_SAMPLES`, if five times that is enough.
-
-    There may be some already, for which so many seconds were spent.
-    """
-    samples, start = list(samples), perf_counter() - spent
+def _repeat(sample, budget):
+    """Samples for `budget` seconds; at least `MIN_SAMPLES`, if five times that is enough."""
+    samples, start = [], perf_counter()
     while (elapsed := perf_counter() - start) < budget or (
         len(samples) < MIN_SAMPLES and elapsed < 5 * budget
     ):
@@ -121,36 +127,68 @@ def _repeat(sample, budget, samples=(), spent=0.0):
 
 
 def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
-    """Time per call. The first call, and doubling the batch until it is long enough, warm up.
+    """Time per call. The first calls warm up, in batches that double until one is long enough.
 
-    Some rows of the first result are kept, to be checked after measuring: unitdot is not to be in
-    the process of another contender before.
+    A pause and one unmeasured call follow, just before measuring. Some rows of the first result
+    are kept, to be checked after that: unitdot is not to be in the process of another contender
+    before.
     """
     from . import checks
 
     X, Y = _inputs(X, Y, dtype, data)
     call, answer = _contender(contender, function, X, Y, options)
+    start = perf_counter()
     first = call()
+    elapsed = perf_counter() - start
     fault = Measurement.fault
     if answer is not None:
         rows = checks.checked_rows(X.shape[0])
         claimed = checks.claims(answer(first), rows, (X if Y is None else Y).shape[0])
         fault = partial(checks.fault, claimed, rows, function, X, Y, **options)
+    bits = _bits(first, X, Y) if contender == UNITDOT else None
     del first
+    if elapsed > LONG_SECONDS:
+        return Measurement(lambda: [elapsed], fault, bits)
     calls = 1
-    while (elapsed := _time(call, calls)) < BATCH_SECONDS:
+    while _time(call, calls) < BATCH_SECONDS:
         calls *= 2
-    return Measurement(
-        lambda: _repeat(lambda: _time(call, calls) / calls, budget, [elapsed / calls], elapsed),
-        fault,
-    )
+
+    def samples():
+        sleep(PAUSE_SECONDS)
+        call()
+        return _repeat(lambda: _time(call, calls) / calls, budget)
+
+    return Measurement(samples, fault, bits)
+
+
+def _bits(result, X, Y):
+    """Type, shape and digest of every array of an answer; the inputs' first bytes stand beside."""
+    import numpy as np
+
+    def text(array):
+        array = np.ascontiguousarray(array)
+        digest = hashlib.sha1(array.reshape(-1).view(np.uint8), usedforsecurity=False)
+        return f"{array.dtype} {array.shape} {digest.hexdigest()[:16]}"
+
+    inputs = [part[:INPUT_ROWS] for A in (X, Y) if A is not None for part in _arrays(A).values()]
+    bits = {f"input {number}": text(part) for number, part in enumerate(inputs)}
+    return bits | {name: text(array) for name, array in _arrays(result).items()}
+
+
+def _arrays(result):
+    """Those that an array, a sparse one or a named tuple of arrays is made of, with their names."""
+    if hasattr(result, "indptr"):
+        return {name: getattr(result, name) for name in ("indptr", "indices", "data")}
+    if isinstance(result, tuple):
+        return dict(zip(getattr(result, "_fields", range(len(result))), result, strict=False))
+    return {"values": result}
 
 
 def gflops(budget, X, Y, **work) -> Measurement:
     """Nominal rate of the full product: 2 n_samples_X n_samples_Y n_features operations."""
     timed = seconds(budget, X=X, Y=Y, **work)
     operations = 2e-9 * X[0] * Y[0] * X[1]
-    return Measurement(lambda: [operations / elapsed for elapsed in timed.samples()], timed.fault)
+    return replace(timed, samples=lambda: [operations / each for each in timed.samples()])
 
 
 def kernel_gflops(budget, function, dtype) -> Measurement:
@@ -178,16 +216,13 @@ def memory_mib(budget, contender, function, X, Y, dtype, options, data) -> Measu
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM = VmRSS
         before = _peak_kib()
         result = call()
-        return [(_peak_kib() - before) / 2**10 - _bytes(result) / 2**20]
+        return [(_peak_kib() - before) / 2**10 - _nbytes(result) / 2**20]
 
     return Measurement(measure)
 
 
-def _bytes(result):
-    """Of an array, of several, or of a sparse array."""
-    if hasattr(result, "indptr"):
-        result = result.data, result.indices, result.indptr
-    return sum(a.nbytes for a in result) if isinstance(result, tuple) else result.nbytes
+def _nbytes(result):
+    return sum(array.nbytes for array in _arrays(result).values())
 
 
 def _peak_kib():
@@ -211,6 +246,11 @@ def import_seconds(budget, module) -> Measurement:
     return Measurement(lambda: [sample() for _ in range(IMPORTS_PER_ROUND)])
 
 
+def unitdot_build(budget) -> Measurement:
+    """Which unitdot the contenders of this interpreter and environment import."""
+    return Measurement(lambda: [build()])
+
+
 def machine(budget) -> Measurement:
     """The machine's description, as the contenders see it: the same interpreter and environment."""
     return Measurement(lambda: [describe()])
@@ -218,7 +258,15 @@ def machine(budget) -> Measurement:
 
 PROBES = {
     probe.__name__: probe
-    for probe in (seconds, gflops, kernel_gflops, memory_mib, import_seconds, machine)
+    for probe in (
+        seconds,
+        gflops,
+        kernel_gflops,
+        memory_mib,
+        import_seconds,
+        unitdot_build,
+        machine,
+    )
 }
 
 
@@ -232,6 +280,8 @@ def main() -> None:
         answer = {"samples": measurement.samples()}
         if spec["check"] and (reason := measurement.fault()):
             answer["wrong"] = reason
+        if measurement.bits is not None:
+            answer["bits"] = measurement.bits
     except Exception as error:
         absent = isinstance(error, ModuleNotFoundError) and error.name in PACKAGES
         answer = {"missing" if absent else "failed": f"{type(error).__name__}: {error}"}

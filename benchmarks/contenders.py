@@ -45,7 +45,10 @@ def _similar_graph(distances: Any) -> Any:
 
 
 def _unitdot(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer]:
-    call = partial(getattr(import_module("unitdot"), function), X, Y, **options)
+    unitdot = import_module("unitdot")
+    if not hasattr(unitdot, function):
+        raise ModuleNotFoundError(f"this unitdot has no {function}", name="unitdot")
+    call = partial(getattr(unitdot, function), X, Y, **options)
     if function == "cosine_pairs":
         return call, lambda pairs: pairs.to_csr()
     return call, _similar if function.endswith("distances") else lambda result: result

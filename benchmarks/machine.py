@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import suppress
+from hashlib import sha1
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -38,6 +39,18 @@ def describe() -> dict[str, Any]:
         "unitdot": _unitdot_config(),
         "thread_pools": _thread_pools(),
     }
+
+
+def build() -> dict[str, str]:
+    """Which unitdot this process imports: its version, folder, and a digest of its code."""
+    unitdot = import_module("unitdot")
+    folder = Path(unitdot.__file__).parent
+    digest = sha1(usedforsecurity=False)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".py", ".so", ".pyd"}:
+            digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
+    digits = digest.hexdigest()[:10]
+    return {"version": unitdot.__version__, "digest": digits, "folder": str(folder)}
 
 
 def usable_cores() -> int:

@@ -13,8 +13,8 @@ from typing import Any
 from .curves import CURVES
 
 WIDTH = 110
-FAULTS = ("missing", "failed", "wrong")
-VERDICTS = ("ok", "MISS", "not measured", "WRONG")
+FAULTS = ("missing", "failed", "differs", "wrong")
+VERDICTS = ("ok", "MISS", "not measured", "DIFFERS", "WRONG")
 COLUMNS = "  {:<28}{:>13}{:>8}{:>16}{:>10}   {:<10}{}"
 RELATIONS = {"<=": le, ">=": ge}
 
@@ -127,7 +127,8 @@ def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, s
     """Each row with its ratio and the verdict on its target.
 
     The verdict is "ok", "MISS", "not measured", or "" where there is no target; "WRONG" if the
-    answer is. The first row has no ratio: its target is for its own value.
+    answer is, "DIFFERS" if its bits are not those that the contract promises. The first row has no
+    ratio: its target is for its own value.
     """
     first = result["rows"][0]
     meets = RELATIONS[result["relation"]]
@@ -136,7 +137,9 @@ def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, s
         comparable = row is not first and "value" in first and row.get("value", 0) > 0
         ratio = first["value"] / row["value"] if comparable else None
         judged_value = row.get("value") if row is first else ratio
-        if "wrong" in row:
+        if "differs" in row:
+            verdict = "DIFFERS"
+        elif "wrong" in row:
             verdict = "WRONG"
         elif row["target"] is None:
             verdict = ""
@@ -154,8 +157,9 @@ def verdicts(results: list[dict[str, Any]]) -> Counter[str]:
 
 
 def status(results: list[dict[str, Any]]) -> int:
-    """The exit status: 1 if a target is missed, a contender fails, or the first row is wrong."""
-    failed = any("failed" in row for result in results for row in result["rows"])
+    """The exit status: 1 if a target is missed, a contender fails, or unitdot's row is wrong."""
+    rows = [row for result in results for row in result["rows"]]
+    failed = any(fault in row for row in rows for fault in ("failed", "differs"))
     wrong = any("wrong" in result["rows"][0] for result in results)
     return int(failed or wrong or verdicts(results)["MISS"] > 0)
 

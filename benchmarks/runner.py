@@ -18,7 +18,7 @@ from typing import Any
 from .work import Case, Run
 
 ROOT = Path(__file__).resolve().parent.parent
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 1800
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -49,12 +49,14 @@ def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[
 
     A row has `label`, `target`, and either `value` (the median of its rounds), `low`, `high` and
     `rounds` (each a list of samples for each process), or `missing` or `failed` with the reason.
-    A row whose answer is not the right one has its value and `wrong`, with the reason.
+    A row whose answer is not the right one has its value and `wrong`, with the reason; one that
+    is unitdot and has other bits than its first answer, which is of the first row, `differs`.
     """
     rows: list[dict[str, Any]] = [
         {"label": run.label, "target": run.target, "rounds": []} for run in case.runs
     ]
     done = set()  # labels of rows that sit out what is left
+    reference: dict[str, str] = {}
     for number in range(min(options.rounds, case.max_rounds or options.rounds)):
         tell(f"{case.name}: round {number + 1}")
         for run, row in zip(case.runs, rows, strict=True):
@@ -68,6 +70,10 @@ def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[
             if None in samples or monotonic() - start > options.patience:
                 done.add(run.label)
             for answer in answers:
+                bits = answer.pop("bits", {})
+                reference = reference or bits
+                if other := [name for name in bits if bits[name] != reference.get(name)]:
+                    row["differs"] = f"other bits than unitdot's first: {', '.join(other)}"
                 row.update(answer)
     for row in rows:
         if row["rounds"]:
@@ -93,9 +99,11 @@ def launch(run: Run, options: Options, check: bool = False) -> list[dict[str, An
     """
     threads = str(run.threads or options.threads)
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, threads)
+    if run.python is not None:  # its packages are its own
+        environment.pop("PYTHONPATH", None)
     params = run.params | {"budget": options.seconds}
     spec = json.dumps({"probe": run.probe, "params": params, "check": check})
-    command = [sys.executable, "-m", "benchmarks.child", spec]
+    command = [run.python or sys.executable, "-m", "benchmarks.child", spec]
     with ExitStack() as stack:
         children = []
         for _ in range(run.copies):

@@ -7,6 +7,7 @@ from typing import Any
 
 # the contenders' names; benchmarks.contenders says what each of them does
 UNITDOT = "unitdot"
+BEFORE = "unitdot before"  # the other environment's
 SKLEARN = "scikit-learn"
 SCIPY = "SciPy cdist"
 NUMKONG = "NumKong"
@@ -44,6 +45,7 @@ class Run:
     target : the limit of this row's ratio; for a case's first row, the limit of its own value.
     threads : the threads that the child may use; None is what the user asked for.
     copies : the number of processes that measure at once; their values are added.
+    python : the interpreter of another environment, whose packages are measured.
     """
 
     label: str
@@ -52,6 +54,7 @@ class Run:
     target: float | None = None
     threads: int | None = None
     copies: int = 1
+    python: str | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import unitdot
 from benchmarks import __main__ as command
-from benchmarks import charts, checks, report, work
+from benchmarks import charts, checks, report, variants, work
 from benchmarks.cases import all_cases
 from benchmarks.contenders import CONTENDERS
 from benchmarks.runner import Options, run_case
@@ -62,6 +63,75 @@ def test_who_fails_is_named(package):
     result = measure(MATRIX, work.SIMSIMD)
     assert result["rows"][1]["failed"] == "RuntimeError: broken"
     assert report.status([result]) == 1
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """Make the interpreter of an environment in which the folder's packages are installed."""
+
+    def make(folder):
+        script = tmp_path / "python"
+        script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}" exec "{sys.executable}" "$@"\n')
+        script.chmod(0o755)
+        return str(script)
+
+    return make
+
+
+INSTALLED = Path(unitdot.__file__).parents[1]
+EARLIER = """
+import sys
+sys.path.insert(0, {installed!r})
+del sys.modules["unitdot"]
+import unitdot
+inner = unitdot.{function}
+def changed(*arguments, **options):
+    result = inner(*arguments, **options)
+    {change}
+    return result
+unitdot.{function} = changed
+"""
+
+
+@pytest.mark.parametrize("one", [MATRIX, TOP_K, PAIRS, PAIRED], ids=lambda one: one.function)
+def test_an_earlier_build_with_the_same_bits_is_compared(one, environment):
+    case = variants.against(one.contest("tiny", "a tiny case", {}), environment(INSTALLED))
+    result = run_case(case, replace(ONCE, rounds=2), print)
+    assert [row["label"] for row in result["rows"]] == [work.UNITDOT, work.BEFORE]
+    for row in result["rows"]:
+        assert "value" in row, row
+        assert "differs" not in row
+    assert report.judged(result)[1][1] == result["rows"][0]["value"] / result["rows"][1]["value"]
+
+
+@pytest.mark.parametrize(
+    ("one", "change", "named"),
+    [
+        (MATRIX, "result[1, 2] += 2**-24", "values"),
+        (MATRIX, "result = result.astype(float)", "values"),
+        (PAIRS, "result.similarities[-1:] += 2**-24", "similarities"),
+        (TOP_K, "result.indices[0] = result.indices[0, ::-1]", "indices"),
+    ],
+)
+def test_an_earlier_build_with_other_bits_fails(one, change, named, environment, tmp_path):
+    code = EARLIER.format(installed=str(INSTALLED), function=one.function, change=change)
+    (tmp_path / "unitdot.py").write_text(code)
+    case = variants.against(one.contest("tiny", "a tiny case", {}), environment(tmp_path))
+    result = run_case(case, ONCE, print)
+    first, before = result["rows"]
+    assert "differs" not in first
+    assert before["differs"] == f"other bits than unitdot's first: {named}"
+    assert report.judged(result)[1][2] == "DIFFERS"
+    assert "differs: unitdot before, other bits" in report.faults([result])
+    assert "DIFFERS" in report.table(result)
+    assert report.status([result]) == 1
+
+
+def test_a_function_that_an_earlier_build_lacks_is_missing(environment, tmp_path):
+    (tmp_path / "unitdot.py").write_text("")
+    case = variants.against(MATRIX.contest("tiny", "a tiny case", {}), environment(tmp_path))
+    row = run_case(case, ONCE, print)["rows"][1]
+    assert row["missing"] == "ModuleNotFoundError: this unitdot has no cosine_similarity"
 
 
 def contenders_of(function):
@@ -251,6 +321,26 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
     assert all(work.UNITDOT in path.read_text() for path in drawn)
     charts.draw([record], tmp_path / "again")
     assert all((tmp_path / "again" / path.name).read_bytes() == path.read_bytes() for path in drawn)
+
+
+def test_command_meets_an_earlier_build(tmp_path, monkeypatch, capsys, environment):
+    tiny = [MATRIX.contest("one", "a tiny case", dict.fromkeys((work.MATMUL, work.SCIPY)))]
+    monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
+    monkeypatch.setattr(command, "Options", lambda *_, **__: ONCE)
+    monkeypatch.setattr(variants, "NO_SLOWER", {})
+    file, python = tmp_path / "results.json", environment(INSTALLED)
+    arguments = ["--json", str(file), "--charts", str(tmp_path), "--against", python]
+    assert command.main([*arguments, "--contenders", "numpy*"]) == 0
+    said = capsys.readouterr().out
+    assert f"unitdot before: version {unitdot.__version__}, digest" in said
+    assert str(INSTALLED / "unitdot") in said
+    assert "the two are the same build" in said
+    (case,) = json.loads(file.read_text())["cases"]
+    assert [row["label"] for row in case["rows"]] == [work.UNITDOT, work.BEFORE, work.MATMUL]
+    assert python not in file.read_text()
+    with pytest.raises(SystemExit):
+        command.main(["--against", str(tmp_path / "nowhere")])
+    assert "is not a program" in capsys.readouterr().err
 
 
 def test_charts_without_matplotlib_are_named_as_missing(tmp_path, monkeypatch):
