@@ -4,6 +4,7 @@ All metadata is in pyproject.toml. Environment variables:
 
 UNITDOT_BUILD_ISAS    comma-separated instruction sets to build (default: all for this processor)
 UNITDOT_NO_OPENMP     set: build without OpenMP
+UNITDOT_NO_TEAM       set: the threads are those of the compiler's OpenMP library
 UNITDOT_NO_VECTORS    set: one-lane "vectors", as for a compiler without vector types
 UNITDOT_DEBUG         a key of DEBUG_FLAGS: build for that tool (tests/sanitize.py runs them all)
 UNITDOT_NO_ABI3       set: for this version of Python alone, not for it and all later ones
@@ -67,6 +68,8 @@ ABI3 = (
 LIMITED_API = [("Py_LIMITED_API", "0x030B0000")] if ABI3 else []
 # Cython's own code for memoryviews and functions: in a module of its own, not in each
 SHARED = "unitdot._kernels._cyutility"
+# the threads of all modules; it asks OpenMP's own library for its limits
+POOL = "unitdot._kernels.cpu"
 # for the compiler and for the linker; Apple's Clang has OpenMP without its library
 OPENMP_FLAGS = {
     "gnu": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
@@ -81,6 +84,24 @@ int main(void) {
     n += 1;
     printf("%d\\n", n);
     return n < 1;
+}
+"""
+# the same and a loop, in threads of our own, linked without OpenMP's library
+TEAM_PROGRAM = """
+#include "pool.h"
+#include <stdio.h>
+int main(void) {
+    int n = 0;
+    use_team(start_pool());
+    #pragma omp parallel num_threads(2) reduction(+:n)
+    {
+        #pragma omp for schedule(guided) nowait
+        for (long i = 0; i < 1000; i++)
+            n++;
+        #pragma omp barrier
+    }
+    printf("%d\\n", n);
+    return n != 1000;
 }
 """
 
@@ -116,6 +137,7 @@ class BuildKernels(build_ext):
         self.generated = Path(self.build_temp) / "generated"
         self.generated.mkdir(parents=True, exist_ok=True)
         openmp, link_openmp = self.openmp_flags()
+        team = self.has_team(openmp)
         gnu = self.compiler.compiler_type != "msvc"
         gcc = [GCC_FLAG] if gnu and self.knows(GCC_FLAG) else []
         for extension in self.extensions:
@@ -126,7 +148,13 @@ class BuildKernels(build_ext):
             if gnu and extension.name == SHARED:  # a third smaller, and no call is slower
                 extension.extra_compile_args.append("-Os")
             extension.extra_compile_args += openmp
-            extension.extra_link_args += link_openmp
+            if extension.name == POOL:
+                extension.define_macros += [("UNITDOT_POOL", "1")] * team
+                extension.extra_link_args += link_openmp
+            elif team:
+                extension.define_macros.append(("UNITDOT_TEAM", "1"))
+            else:
+                extension.extra_link_args += link_openmp
         super().build_extensions()
 
     def translated(self, extension):
@@ -182,22 +210,39 @@ class BuildKernels(build_ext):
             print("unitdot: built without OpenMP, as UNITDOT_NO_OPENMP asks")
             return [], []
         for flags, link in OPENMP_FLAGS["msvc" if self.compiler.compiler_type == "msvc" else "gnu"]:
-            with tempfile.TemporaryDirectory() as folder:
-                source = Path(folder) / "probe.c"
-                source.write_text(OPENMP_PROGRAM)
-                try:
-                    objects = self.compiler.compile(
-                        [str(source)], output_dir=folder, extra_postargs=flags
-                    )
-                    program = str(Path(folder) / "probe")
-                    self.compiler.link_executable(objects, program, extra_postargs=link)
-                    if os.environ.get("_PYTHON_HOST_PLATFORM") is None:
-                        subprocess.run([program], check=True, timeout=60, capture_output=True)
-                    return flags, link
-                except Exception as error:
-                    print(f"unitdot: OpenMP by {' '.join(flags)} does not work: {error}")
+            error = self.fails(OPENMP_PROGRAM, flags, link)
+            if error is None:
+                return flags, link
+            print(f"unitdot: OpenMP by {' '.join(flags)} does not work: {error}")
         print("unitdot: WARNING: built without OpenMP; all work will be done by one thread")
         return [], []
+
+    def has_team(self, openmp):
+        """Whether the kernels can have threads of our own (machine/pool.h): GCC, where POSIX is."""
+        if not openmp or os.environ.get("UNITDOT_NO_TEAM"):
+            return False
+        flags = [*openmp, *DEBUG_FLAGS[DEBUG], "-DUNITDOT_TEAM", f"-I{SOURCES / 'machine'}"]
+        error = self.fails(TEAM_PROGRAM, flags, ["-pthread", *DEBUG_FLAGS[DEBUG]])
+        if error is not None:
+            print(f"unitdot: the threads are those of the compiler's OpenMP: {error}")
+        return error is None
+
+    def fails(self, text, flags, link):
+        """What happens when a program is compiled, linked and run; None: it works."""
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "probe.c"
+            source.write_text(text)
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=flags
+                )
+                program = str(Path(folder) / "probe")
+                self.compiler.link_executable(objects, program, extra_postargs=link)
+                if os.environ.get("_PYTHON_HOST_PLATFORM") is None:
+                    subprocess.run([program], check=True, timeout=60, capture_output=True)
+            except Exception as error:
+                return error
+        return None
 
 
 def module(name, source=None, macros=(), flags=()):

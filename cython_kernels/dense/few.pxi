@@ -154,13 +154,13 @@ cdef void few_blocks(Few* few, real* totals) noexcept nogil:
     cdef Py_ssize_t exponents = (n + m) if job.careful and few.block0 == 0 else 0
     few.whole = at_most(few.blocks, job.X.features // BLOCK - few.block0)
     with parallel(num_threads=threads_in(job.process, job.threads)):
-        for b in prange(exponents, schedule="static"):
+        for b in prange(exponents, schedule="dynamic"):
             find_exponents(job, b)
         wait_for_all()
-        for b in prange(batches_in(few), schedule="static"):
+        for b in prange(batches_in(few), schedule="guided"):
             sum_batch(few, b, omp_get_thread_num())
         wait_for_all()
-        for q in prange(few.count // LANES, schedule="static"):
+        for q in prange(few.count // LANES, schedule="dynamic"):
             add_blocks(few, q * LANES, totals)
 
 

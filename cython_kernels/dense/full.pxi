@@ -159,21 +159,21 @@ cdef void superblock(Job* job) noexcept nogil:
     """One segment of one superblock, in one parallel region."""
     cdef Py_ssize_t tasks = tasks_of(job), exponents = 0
     cdef Py_ssize_t packs = 0 if job.X_packed else groups_in(&job.PX)
-    cdef Py_ssize_t t
+    cdef Py_ssize_t patterns = job.patterns != NULL, t
     cdef bint invalid
     if job.careful and job.first_segment:
         exponents = job.PX.count + job.PY.count    # of X once more, where it is packed already
     if not job.streamed and not job.diagonal:
         packs += groups_in(&job.PY)
     with parallel(num_threads=threads_in(job.process, job.threads)):
-        for t in prange(exponents, schedule="static"):
+        for t in prange(exponents, schedule="guided", chunksize=4):
             find_exponents(job, t)
         wait_for_all()
         for t in prange(packs, schedule="dynamic", chunksize=4):
             pack_task(job, t, omp_get_thread_num())
         wait_for_all()
         invalid = found(job) & CARE and not job.careful
-        if job.patterns != NULL and omp_get_thread_num() == 0:
+        for t in prange(patterns, schedule="dynamic"):
             make_patterns(job)
         wait_for_all()
         for t in prange(tasks, schedule="dynamic"):
@@ -207,7 +207,7 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
         if job.same:
             rows = job.best.rows if job.PX.first + rows == job.best.rows else 0
         for i in prange(rows, nogil=True, num_threads=threads_in(job.process, job.threads),
-                        schedule="static"):
+                        schedule="guided", chunksize=4):
             finish_row(job.best, i)
     if job.pairs != NULL:
         pass_on(job.pairs, &job.PX, watch)

@@ -23,12 +23,15 @@ which data flows through them:
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport parallel, prange
 from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
 from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memcpy, memset
+
+from unitdot._kernels import cpu
 
 
 cdef extern from "vectors.h" nogil:
@@ -117,6 +120,7 @@ cdef extern from "memory.h" nogil:
 
 
 cdef extern from "openmp.h" nogil:
+    void use_team(const void*)
     int omp_get_thread_num()
     int process_of(int)              # its id, for threads_in
     int threads_in(int, int)         # (process, threads): 1 in another process, forked meanwhile
@@ -162,6 +166,8 @@ include "queries.pxi"
 include "few.pxi"
 include "direct.pxi"
 
+if cpu.TEAM is not None:
+    use_team(PyCapsule_GetPointer(cpu.TEAM, "unitdot.team"))
 NEEDS_CARE = CARE
 HAS_ZERO_ROW = ZERO_ROW
 NO_MEMORY = OUT_OF_MEMORY
@@ -302,7 +308,8 @@ def survey(const unsigned char[:, :, :] X, int kind, int threads):
     cdef int status = 0, process = process_of(threads)
     while first < panels:
         stop = at_most(panels, first + most)
-        for p in prange(first, stop, nogil=True, num_threads=threads_in(process, threads)):
+        for p in prange(first, stop, nogil=True, num_threads=threads_in(process, threads),
+                        schedule="guided", chunksize=4):
             status |= survey_panel(&source, p * PANEL)
         first = stop
         PyErr_CheckSignals()

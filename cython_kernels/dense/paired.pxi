@@ -238,7 +238,7 @@ cdef void paired_batch(Paired* job, bint last) noexcept nogil:
             for t in range(tasks):
                 paired_task(job, stage, t, 0)
         else:
-            for t in prange(tasks, schedule="static",
+            for t in prange(tasks, schedule="guided", chunksize=8,
                             num_threads=threads_in(job.process, job.threads)):
                 paired_task(job, stage, t, omp_get_thread_num())
 

@@ -111,11 +111,11 @@ cdef int undo_screened(Job* job) except -1:
     cdef const Pack* Y = &job.PY
     cdef int thread
     if job.best != NULL:
-        for row in prange(X.count, nogil=True, schedule="static",
+        for row in prange(X.count, nogil=True, schedule="guided", chunksize=64,
                           num_threads=threads_in(job.process, job.threads)):
             forget(job.best, X.first - job.best.first + row, Y.first, Y.first + Y.count)
         if job.same and not job.diagonal:
-            for row in prange(Y.count, nogil=True, schedule="static",
+            for row in prange(Y.count, nogil=True, schedule="guided", chunksize=64,
                               num_threads=threads_in(job.process, job.threads)):
                 forget(job.best, Y.first - job.best.first + row, X.first, X.first + X.count)
         job.screen_from = -1 if job.same or job.best.expected else LATER * Y.first

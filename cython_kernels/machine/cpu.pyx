@@ -1,6 +1,8 @@
 # cython: language_level=3, freethreading_compatible=True, autotestdict=False
 """What this machine and build can do. Compiled for the lowest instruction set."""
 
+from cpython.pycapsule cimport PyCapsule_New
+
 cdef extern from *:
     """
     #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
@@ -27,7 +29,14 @@ cdef extern from *:
     #else
     enum { HAS_NEON = 0 };
     #endif
-    #if defined(_OPENMP) && defined(__linux__) && __GNUC__ >= 9 && !defined(__clang__)
+    #ifdef UNITDOT_POOL
+    #include "pool.h"
+    #else
+    static const void *start_pool(void) { return NULL; }
+    static void use_processors(int processors) { (void)processors; }
+    #endif
+    #if defined(_OPENMP) && defined(__linux__) && __GNUC__ >= 9 && !defined(__clang__) \
+        && !defined(UNITDOT_POOL)
     #include <omp.h>
     #pragma weak omp_pause_resource_all   /* the library at hand may be older than the compiler */
     static int end_idle_threads(void) {
@@ -37,6 +46,8 @@ cdef extern from *:
     static int end_idle_threads(void) { return 0; }
     #endif
     """
+    const void* start_pool()
+    void use_processors(int)
     bint end_idle_threads()
     bint has_avx2()
     bint has_avx512()
@@ -50,6 +61,9 @@ cdef extern from "openmp.h" nogil:
         HAS_OPENMP
 
 OPENMP = bool(HAS_OPENMP)
+# the threads of the kernels are our own (machine/pool.h): the calls, for team.h; else None
+cdef const void* pool = start_pool()
+TEAM = PyCapsule_New(<void*> pool, "unitdot.team", NULL) if pool != NULL else None
 
 
 def machine_isas():
@@ -71,6 +85,11 @@ def before_fork():
     the system's name); who computes next in this process starts new ones.
     """
     return end_idle_threads()
+
+
+def set_processors(int processors):
+    """How many threads may be at work for all callers together, as long as none asks for more."""
+    use_processors(processors)
 
 
 def max_threads():

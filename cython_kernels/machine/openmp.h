@@ -1,6 +1,13 @@
-/* Threads: OpenMP, or one thread where the compiler has none; and what threads share. */
+/* Threads: our own team or OpenMP's, or one thread where the compiler has neither; and what threads
+ * share. */
 #ifndef UNITDOT_OPENMP_H
 #define UNITDOT_OPENMP_H
+#ifdef UNITDOT_TEAM
+#include "team.h"
+enum { HAS_OPENMP = 1 };
+static inline void wait_for_all(void) { _Pragma("omp barrier") }
+#else
+static inline void use_team(const void *of_cpu) { (void)of_cpu; }
 #ifdef _OPENMP
 #include <omp.h>
 enum { HAS_OPENMP = 1 };
@@ -16,10 +23,11 @@ static inline int omp_get_thread_num(void) { return 0; }
 static inline int omp_get_max_threads(void) { return 1; }
 static inline void wait_for_all(void) {}
 #endif
+#endif
 
 /* A progress callback or a signal's handler may fork: in the child OpenMP would wait for threads
- * that did not come along, so a call that goes on there goes on alone. */
-#ifdef _WIN32
+ * that did not come along, so a call that goes on there goes on alone. Our own team has new ones. */
+#if defined(_WIN32) || defined(UNITDOT_TEAM)
 static inline int process_id(void) { return 0; }
 #else
 #include <unistd.h>

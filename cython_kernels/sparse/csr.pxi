@@ -50,7 +50,7 @@ def inspect(const value_t[::1] values, const index_t[::1] indices, const index_t
         status |= starts[i] > starts[i + 1]
     if status or not stored:
         return status
-    for i in prange(rows, nogil=True, num_threads=threads, schedule="static"):
+    for i in prange(rows, nogil=True, num_threads=threads, schedule="guided", chunksize=64):
         status |= inspect_row(&values[0], &indices[0], starts[i], starts[i + 1], features)
     return status
 

@@ -327,7 +327,8 @@ cdef class Rows:
         if scaled:
             t.exponent = <int*> allocate(t.rows * sizeof(int))
         begin(&team, t.longest, 0, 0, threads)
-        for i in prange(t.rows, nogil=True, num_threads=threads, schedule="static"):
+        for i in prange(t.rows, nogil=True, num_threads=threads, schedule="guided",
+                        chunksize=64):
             found |= measure_row(t, i, nan_for_zero, &team.of[omp_get_thread_num()].x)
         end(&team)
         self.found = found
@@ -426,7 +427,8 @@ def paired(Rows X, Rows Y, double[::1] out, bint wide, int threads):
     cdef bint one_X = X.table.rows == 1, one_Y = Y.table.rows == 1
     cdef Team team
     begin(&team, max(X.table.longest, Y.table.longest), 0, 0, threads)
-    for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="static"):
+    for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="guided",
+                    chunksize=16):
         out[i] = pair(&X.table, 0 if one_X else i, &Y.table, 0 if one_Y else i, wide,
                       team.of + omp_get_thread_num())
     end(&team)

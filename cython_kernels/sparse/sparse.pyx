@@ -19,6 +19,7 @@ files, in the order in which data flows through them:
 """
 
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport prange
 from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
@@ -27,6 +28,8 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
+
+from unitdot._kernels import cpu
 
 
 cdef extern from "sparse.h":
@@ -48,6 +51,7 @@ cdef extern from *:
 
 
 cdef extern from "openmp.h" nogil:
+    void use_team(const void*)
     int omp_get_thread_num()
 
 
@@ -77,6 +81,9 @@ cdef void* allocate(size_t size) except NULL:
         raise MemoryError(f"no memory for {size} bytes of working space")
     return memory
 
+
+if cpu.TEAM is not None:
+    use_team(PyCapsule_GetPointer(cpu.TEAM, "unitdot.team"))
 
 include "csr.pxi"
 include "rows.pxi"

@@ -7,8 +7,8 @@ from unitdot._machine.system import cgroup_cpus
 
 # below this many multiply-adds, waking a second thread costs more than it saves
 SMALL_WORK = 1 << 21
-# an explicit n_threads beyond this many per processor is capped: the runtime aborts the process
-# when the system refuses it a thread
+# an explicit n_threads beyond this many per processor is capped: GNU's OpenMP runtime aborts the
+# process when the system refuses it a thread
 MOST_PER_CPU = 8
 
 _ran_parallel = False
@@ -21,7 +21,8 @@ def _after_fork_in_child() -> None:
     _serial = _serial or _ran_parallel
 
 
-if hasattr(os, "register_at_fork"):
+# threads of our own begin anew in a child (cython_kernels/machine/pool.h)
+if cpu.TEAM is None and hasattr(os, "register_at_fork"):
     os.register_at_fork(before=cpu.before_fork, after_in_child=_after_fork_in_child)
 
 
@@ -29,10 +30,11 @@ def available_threads() -> int:
     """The threads that this process may really use now."""
     if _serial:
         return 1
-    limits = [cpu.max_threads()]
-    if hasattr(os, "sched_getaffinity"):
-        limits.append(len(os.sched_getaffinity(0)))
-    return max(1, min([*limits, cgroup_cpus() or limits[0]]))
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+    limits = [limit for limit in (processors, cgroup_cpus()) if limit is not None]
+    if limits:
+        cpu.set_processors(min(limits))
+    return max(1, min([*limits, cpu.max_threads()]))
 
 
 def threads_now(threads: int) -> int:

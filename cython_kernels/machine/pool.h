@@ -1,0 +1,398 @@
+/* Threads of our own for OpenMP's parallel blocks (team.h): one pool a process.
+ *
+ * OpenMP's runtimes wait for threads: a block begins and ends, and a barrier opens, when each of
+ * its threads has arrived, and those that wait spin for milliseconds, on a core that the missing
+ * thread or another process may need. Here everybody **waits for the work**:
+ *
+ * - The caller opens a region and begins. A thread of the pool that gets a core joins it, takes
+ *   chunks of the loop at hand, and finds earlier loops used up and their barriers open. One that
+ *   comes when the region is closed has nothing to do with it.
+ * - A barrier is open when all chunks of the loops before it are done. (So what follows a barrier
+ *   may rely on loops alone, not on what a thread did between them.)
+ * - The caller closes the region when it finds no chunk left, and waits for those inside.
+ * - Who waits spins for SPIN nanoseconds, then sleeps in the system. So does a thread of the pool
+ *   that has nothing to do.
+ *
+ * A wake-up cannot be lost: who waits reads an event's count, then looks whether what it waits for is
+ * there, then sleeps if the count is still the same; who brings it about adds to the count after
+ * that. All steps are atomic and in one order.
+ *
+ * Nothing is allocated, no lock is held: a fork leaves the child a pool to begin with (after_fork), and
+ * a system that refuses threads a smaller team. */
+#ifndef UNITDOT_POOL_H
+#define UNITDOT_POOL_H
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#include "team.h"
+
+#ifndef SPIN
+#define SPIN 20000 /* nanoseconds */
+#endif
+enum {
+    REGIONS = 64, /* open at a time: further ones have their caller alone */
+    LOOPS = 8,    /* of a region that are shared: the caller does further ones alone */
+    STACK = 1 << 20,
+};
+
+#define get(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
+#define set(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
+#define add(p, x) __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST)
+#define replace(p, old, x) \
+    __atomic_compare_exchange_n(p, old, x, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+
+typedef struct {
+    uint32_t count, waiting;
+} Event;
+
+typedef struct {
+    _Alignas(128) long next; /* turns that were handed out, at least */
+    long done;
+} Loop;
+
+typedef struct {
+    _Alignas(128) uint32_t state; /* places that are free << 16 | helpers inside */
+    Event event;                  /* a loop is done, a helper has left */
+    int places, threads;
+    Body *body;
+    void *data;
+    const Range *first_loop;
+    Loop loop[LOOPS];
+} Region;
+
+/* a thread in a region */
+typedef struct {
+    Region *region; /* NULL: all alone */
+    int number, loops, checked;
+    long start, step, chunk, taken;
+    bool guided;
+    long turns[LOOPS + 1]; /* the last: of a loop that is not shared */
+} Member;
+
+static struct {
+    _Alignas(128) uint64_t used, open; /* a bit a region */
+    int active;                        /* threads in regions */
+    int started;                       /* threads of the pool */
+    _Alignas(128) Event bell;          /* regions that were opened; who sleeps */
+    int spinning;
+    int processors;
+    Region region[REGIONS];
+} pool = {.processors = INT_MAX};
+static __thread Member *self;
+
+/* ---- waiting */
+
+static int64_t nanoseconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
+static inline void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("isb");
+#endif
+}
+
+#if defined(__linux__) && !defined(UNITDOT_NO_FUTEX)
+static void sleep_while(Event *e, uint32_t count) {
+    syscall(SYS_futex, &e->count, FUTEX_WAIT_PRIVATE, count, NULL, NULL, 0);
+}
+static void wake(Event *e, int threads) {
+    syscall(SYS_futex, &e->count, FUTEX_WAKE_PRIVATE, threads, NULL, NULL, 0);
+}
+static void reset_sleep(void) {}
+#else
+static pthread_mutex_t sleepers = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t woken = PTHREAD_COND_INITIALIZER;
+static void sleep_while(Event *e, uint32_t count) {
+    pthread_mutex_lock(&sleepers);
+    while (get(&e->count) == count)
+        pthread_cond_wait(&woken, &sleepers);
+    pthread_mutex_unlock(&sleepers);
+}
+static void wake(Event *e, int threads) {
+    (void)e, (void)threads;
+    pthread_mutex_lock(&sleepers);
+    pthread_cond_broadcast(&woken);
+    pthread_mutex_unlock(&sleepers);
+}
+static void reset_sleep(void) {
+    pthread_mutex_init(&sleepers, NULL);
+    pthread_cond_init(&woken, NULL);
+}
+#endif
+
+static void announce(Event *e) {
+    add(&e->count, 1);
+    if (get(&e->waiting))
+        wake(e, INT_MAX);
+}
+
+typedef bool Condition(const Member *, uint32_t count);
+
+/* whether it came to hold while this thread spun */
+static bool spin_until(Condition *holds, const Member *me, uint32_t count) {
+    int64_t end = 0;
+    for (int i = 1;; i++) {
+        if (holds(me, count))
+            return true;
+        relax();
+        if (i % 16 == 0) {
+            int64_t now = nanoseconds();
+            if (!end)
+                end = now + SPIN;
+            else if (now > end)
+                return false;
+        }
+    }
+}
+
+static void wait_until(Condition *holds, const Member *me) {
+    Event *e = &me->region->event;
+    if (spin_until(holds, me, 0))
+        return;
+    add(&e->waiting, 1);
+    for (;;) {
+        uint32_t count = get(&e->count);
+        if (holds(me, 0))
+            break;
+        sleep_while(e, count);
+    }
+    add(&e->waiting, -1);
+}
+
+/* ---- loops */
+
+static bool loops_are_done(const Member *me, uint32_t unused) {
+    (void)unused;
+    for (int l = me->checked; l < me->loops && l < LOOPS; l++)
+        if (get(&me->region->loop[l].done) != me->turns[l])
+            return false;
+    return true;
+}
+
+static void barrier(void) {
+    Member *me = self;
+    if (me && me->region) {
+        wait_until(loops_are_done, me);
+        me->checked = me->loops;
+    }
+}
+
+static bool next(long *from, long *to) {
+    Member *me = self;
+    Region *r = me->region;
+    int l = me->loops <= LOOPS ? me->loops - 1 : LOOPS;
+    long turns = me->turns[l], first, count;
+    if (!r || l == LOOPS) { /* all at once, to the caller */
+        if (me->taken || me->number || !turns)
+            return false;
+        first = 0, count = turns;
+    } else {
+        Loop *loop = &r->loop[l];
+        if (me->taken && add(&loop->done, me->taken) + me->taken == turns)
+            announce(&r->event);
+        me->taken = 0;
+        first = get(&loop->next);
+        do {
+            if (first >= turns)
+                return false;
+            count = me->guided ? (turns - first) / (2 * r->threads) : 0;
+            count = count > me->chunk ? count : me->chunk;
+            count = count < turns - first ? count : turns - first;
+        } while (!replace(&loop->next, &first, first + count));
+    }
+    me->taken = count;
+    *from = me->start + first * me->step;
+    *to = *from + count * me->step;
+    return true;
+}
+
+static void begin_loop(Member *me, const Range *range) {
+    long away = range->step > 0 ? range->end - range->start : range->start - range->end;
+    long step = range->step > 0 ? range->step : -range->step;
+    me->turns[me->loops < LOOPS ? me->loops : LOOPS] = away > 0 ? (away + step - 1) / step : 0;
+    me->loops++;
+    me->start = range->start, me->step = range->step;
+    me->chunk = range->chunk > 1 ? range->chunk : 1;
+    me->guided = range->guided, me->taken = 0;
+}
+
+static bool begin(const Range *range, long *from, long *to) {
+    begin_loop(self, range);
+    return next(from, to);
+}
+
+static int number(void) { return self ? self->number : 0; }
+
+/* ---- helpers: the threads of the pool */
+
+static void take_part(Member *me, Body *body, void *data, const Range *first_loop) {
+    Member *outer = self;
+    self = me;
+    if (first_loop)
+        begin_loop(me, first_loop);
+    body(data);
+    self = outer;
+}
+
+static bool join_a_region(void) {
+    for (uint64_t open = get(&pool.open); open; open &= open - 1) {
+        Region *r = &pool.region[__builtin_ctzll(open)];
+        uint32_t state = get(&r->state);
+        while (state >> 16)
+            if (replace(&r->state, &state, state - (1 << 16) + 1)) {
+                Member me = {.region = r, .number = r->places - (int)(state >> 16) + 1};
+                add(&pool.active, 1);
+                take_part(&me, r->body, r->data, r->first_loop);
+                add(&pool.active, -1);
+                add(&r->state, -1);
+                announce(&r->event);
+                return true;
+            }
+    }
+    return false;
+}
+
+static bool bell_rang(const Member *unused, uint32_t count) {
+    (void)unused;
+    return get(&pool.bell.count) != count;
+}
+
+static void *help(void *unused) {
+    (void)unused;
+    for (;;) {
+        uint32_t count = get(&pool.bell.count);
+        if (join_a_region())
+            continue;
+        add(&pool.spinning, 1);
+        bool rang = spin_until(bell_rang, NULL, count);
+        add(&pool.spinning, -1);
+        if (!rang) {
+            add(&pool.bell.waiting, 1);
+            sleep_while(&pool.bell, count);
+            add(&pool.bell.waiting, -1);
+        }
+    }
+    return NULL;
+}
+
+static bool start_helper(void) {
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigset_t most, before;
+    /* signals are for the process's own threads, but for those that an instruction raises */
+    sigfillset(&most);
+    sigdelset(&most, SIGSEGV), sigdelset(&most, SIGBUS);
+    sigdelset(&most, SIGFPE), sigdelset(&most, SIGILL);
+    if (pthread_attr_init(&attributes))
+        return false;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK);
+    pthread_sigmask(SIG_SETMASK, &most, &before);
+    bool started = !pthread_create(&thread, &attributes, help, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+#ifdef __linux__
+    if (started)
+        pthread_setname_np(thread, "unitdot");
+#endif
+    return started;
+}
+
+/* for a region that is open */
+static void call_helpers(const Region *r) {
+    int asleep = get(&pool.bell.waiting), wanted = r->places - get(&pool.spinning);
+    if (wanted > 0 && asleep > 0)
+        wake(&pool.bell, wanted);
+    for (int started = get(&pool.started); wanted > asleep && started < r->threads - 1;)
+        if (replace(&pool.started, &started, started + 1)) {
+            if (!start_helper()) {
+                add(&pool.started, -1);
+                break; /* a smaller team */
+            }
+            started++, wanted--;
+        }
+}
+
+/* ---- regions */
+
+static Region *claim_region(void) {
+    uint64_t used = get(&pool.used);
+    do
+        if (!~used)
+            return NULL;
+    while (!replace(&pool.used, &used, used | (used + 1)));
+    return &pool.region[__builtin_ctzll(~used)];
+}
+
+static bool helpers_have_left(const Member *me, uint32_t unused) {
+    (void)unused;
+    return get(&me->region->state) == 0;
+}
+
+static void parallel(Body *body, void *data, unsigned threads, const Range *first_loop) {
+    Member me = {0};
+    bool asks = threads > 1 && !(self && self->region);
+    if (asks) {
+        /* no more threads than processors are at work, for all callers together */
+        int others = add(&pool.active, 1), processors = get(&pool.processors);
+        int places = (processors > (int)threads ? processors : (int)threads) - 1 - others;
+        places = places < (int)threads - 1 ? places : (int)threads - 1;
+        me.region = places > 0 ? claim_region() : NULL;
+        if (me.region)
+            me.region->places = places;
+    }
+    if (me.region) {
+        Region *r = me.region;
+        uint64_t bit = UINT64_C(1) << (r - pool.region);
+        r->threads = (int)threads;
+        r->body = body, r->data = data, r->first_loop = first_loop;
+        for (int l = 0; l < LOOPS; l++)
+            r->loop[l].next = r->loop[l].done = 0;
+        set(&r->state, (uint32_t)r->places << 16);
+        __atomic_fetch_or(&pool.open, bit, __ATOMIC_SEQ_CST);
+        add(&pool.bell.count, 1);
+        call_helpers(r);
+        take_part(&me, body, data, first_loop);
+        __atomic_fetch_and(&r->state, 0xffff, __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(&pool.open, ~bit, __ATOMIC_SEQ_CST);
+        wait_until(helpers_have_left, &me);
+        __atomic_fetch_and(&pool.used, ~bit, __ATOMIC_SEQ_CST);
+    } else
+        take_part(&me, body, data, first_loop);
+    if (asks)
+        add(&pool.active, -1);
+}
+
+/* In a forked child the pool's threads are gone, and so are other callers. */
+static void after_fork(void) {
+    pool.used = pool.open = 0;
+    pool.active = pool.started = pool.spinning = 0;
+    pool.bell.waiting = 0;
+    for (int r = 0; r < REGIONS; r++)
+        pool.region[r].state = pool.region[r].event.waiting = 0;
+    reset_sleep();
+}
+
+static const Calls pool_calls = {parallel, begin, next, barrier, number};
+
+/* how many threads may be at work, for all callers together, as long as none wants more */
+static void use_processors(int processors) { set(&pool.processors, processors); }
+
+/* The calls for all modules; NULL: the system cannot. */
+static const Calls *start_pool(void) {
+    return pthread_atfork(NULL, NULL, after_fork) ? NULL : &pool_calls;
+}
+#endif
