@@ -1,5 +1,9 @@
 # The kernels as C functions for other compiled packages (unitdot/__init__.pxd), by way of api.pyx:
 # no Python, no GIL, on the calling thread alone. Strides count elements from row to row.
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, paired.pxi, full.pxi, vectors.h,
+#        memory.h
+# gives: FUNCTIONS
 
 from cpython.pycapsule cimport PyCapsule_New
 

@@ -1,6 +1,9 @@
 # Few rows with very many features: a lane is a block of features. LANES blocks of every row are
 # transposed, every row meets every row a vector of blocks at a time, and the block sums are kept
 # and added in order. Threads share out the blocks. The same bits as any other way.
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, full.pxi, vectors.h, memory.h, openmp.h
+# gives: is_few, run_few
 
 cdef enum:
     FEW = 16                         # rows on either side

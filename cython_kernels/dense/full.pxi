@@ -1,6 +1,10 @@
 # Every row against every row: outputs go to the full matrix, out[i, j] = cosine(X[i], Y[j]), or
 # while they are in registers to a reduction (top_k.pxi, pairs.pxi).
 #
+# takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi, sample.pxi,
+#        queries.pxi, vectors.h, memory.h, openmp.h
+# gives: find_exponents, finish_panel, found, segments_of, run_segment, run
+#
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
 # parallel region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the
 # second-level cache times a range of groups of Y. Where all of X is one chunk, each group of Y

@@ -16,6 +16,7 @@ which data flows through them:
     top_k.pxi   the best columns of every row
     pairs.pxi   the pairs above a threshold
     screen.pxi  7- or 8-bit integers tell both which outputs need not be computed
+    sample.pxi  limits for the screen to begin with, where there are many neighbours
     queries.pxi the same for a row or two of X: rows of Y are read in place
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i

@@ -1,5 +1,10 @@
 # Packing: rows become panels, and their norms fall out of the same pass.
 #
+# takes: kernels.pyx, source.pxi, vectors.h
+# gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, load_transposed,
+#        has_tiny, row_exponent, entry, lane_of, small_lanes, tiny_lanes, pack_panel, panel_of,
+#        pack_block, invert_norm, invert_norms, pack_group
+#
 # A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
 # time, padded with zeros. The squared norm is accumulated while the transposed vectors are in
 # registers, in the canonical order of every dot product.

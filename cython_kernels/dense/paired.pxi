@@ -1,5 +1,9 @@
 # Paired rows: out[i] = cosine(X[i], Y[i]).
 #
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, queries.pxi, vectors.h, memory.h,
+#        openmp.h
+# gives: Paired, sum_block, next_blocks, run_paired
+#
 # A lane holds one block of features of one row, so that one long pair fills a vector as well as
 # many short ones do; block sums are added in order, which makes the bits those of the full matrix.
 # Where LANES rows of X and of Y stand one after the other in memory, a lane holds a run instead, as

@@ -1,6 +1,10 @@
 # Pairs: every thread keeps the pairs that it finds, in the order of its tasks; a run is what one
 # task found. For any row, tasks by number meet ascending columns, so runs in order of superblock
 # and task, dealt out to their rows, are sorted.
+#
+# takes: kernels.pyx, pack.pxi, tile.pxi, reduce.pxi, vectors.h, bits.h
+# gives: OUT_OF_MEMORY, Match, Found, Pairs, start_run, end_run, add_match, after_diagonal,
+#        collect_panel, count_pairs, drop_pairs, pass_on
 
 cdef enum:
     OUT_OF_MEMORY = 4                # a status: a pair could not be kept

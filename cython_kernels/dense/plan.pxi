@@ -1,5 +1,11 @@
 # What is done at a time: superblocks of outputs whose packed rows stay in bounded memory; their
 # tasks; and where everything lies in that memory.
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi, queries.pxi,
+#        vectors.h, memory.h
+# gives: SEGMENT, LONGEST, PATIENCE, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT, panels_in,
+#        groups_in, carve, carve_rows, plan, choose_rows, packed_bytes, patient_outputs, rounded,
+#        most_lists
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time

@@ -1,6 +1,9 @@
 # A row or two of X with all of Y, rows of Y read in place, in order: nothing reads memory faster.
 # A lane is a run: LANES runs that follow one another in memory, of one row or of several, are
 # transposed and met by the same runs of X; run sums are added up as ever. The same bits.
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, vectors.h
+# gives: PATTERNS, can_read_in_place, make_patterns, totals_of, transposed_runs, meet_group
 
 cdef enum:
     QUERIES = 2                  # rows of X

@@ -1,4 +1,7 @@
 # What top-k and pairs share: which outputs of a tile pass a limit, and memory that grows.
+#
+# takes: pack.pxi, tile.pxi, vectors.h, openmp.h
+# gives: Buffer, reserve, drop, passing
 
 cdef struct Buffer:              # grows in place where the system can
     char* data

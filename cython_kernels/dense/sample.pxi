@@ -1,8 +1,12 @@
-# Limits that are expected. A list of the best k so far takes in k ln(m / k) entries, and until it
-# has met a good part of Y its limit is low and the screen lets too much through. So where k is
-# large, a sample of Y, every so many rows, tells what the k-th best will be, and a little less than
-# that is the row's limit from the start. A row that ends with less than k entries shows that it was
-# too high: its superblock is done once more, without.
+# Limits that are expected: where k is large, a sample of Y, every so many rows, tells what the k-th
+# best of each row will be, and a little less than that is the row's limit from the start.
+#
+# takes: pack.pxi, top_k.pxi, plan.pxi, screen.pxi, full.pxi, vectors.h
+# gives: MISSES, can_expect, expect_limits, expected_limit, any_too_short
+#
+# A list of the best k so far takes in k ln(m / k) entries, and until it has met a good part of Y
+# its limit is low and the screen lets too much through. A row that ends with less than k entries
+# shows that what was expected was too high: its superblock is done once more, without.
 
 cdef enum:
     MANY = 192                   # neighbours

@@ -2,6 +2,11 @@
 # holds four times as many as of float32. What may belong to the result is computed by `settle`, in
 # the canonical order: the same bits, and nothing is missed.
 #
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, plan.pxi,
+#        paired.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
+# gives: SCREEN_COLUMNS, TOO_CLOSE, screen_start, columns_each, screened_rows, turn_screen,
+#        undo_screened, words_of, screen_group, screen_task
+#
 # A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.
 # By Cauchy and Schwarz |x.y - s t q.r| <= |e| + |f| + |e| |f| for y = t r + f, and the norms of e
 # and f are known: where s t q.r with those added is less than the limit, so is the cosine.

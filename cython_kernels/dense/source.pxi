@@ -1,5 +1,8 @@
 # Reading the user's matrix: any dtype, strides and byte order, a block of one row at a time.
 #
+# takes: kernels.pyx, vectors.h, sparse/sparse.pyx
+# gives: FLOAT32, FLOAT64, Source, source_of, convert
+#
 # A matrix arrives as a typed memoryview of bytes (row, feature, byte): the one view that every
 # dtype has, half types and foreign byte orders included. Nothing is ever converted as a whole.
 

@@ -1,5 +1,8 @@
 # The tile: TILE_ROWS x GROUP outputs held in registers while they run down a block of features;
 # and its finish: from dot products and norms to similarities in the user's array.
+#
+# takes: kernels.pyx, pack.pxi, vectors.h
+# gives: Output, tile, cosine, put, prefetch_output, finish, mirror
 
 cdef struct Output:
     char* data

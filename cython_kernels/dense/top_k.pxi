@@ -2,6 +2,11 @@
 # row's limit is added, under a lock; a full list is cut down to its best k, the worst of which is
 # the new limit. Where Y is X and there is room for the lists of all rows, half of the products is
 # enough: each is offered to the lists of both rows.
+#
+# takes: pack.pxi, tile.pxi, reduce.pxi, plan.pxi, screen.pxi, sample.pxi, vectors.h, bits.h,
+#        openmp.h
+# gives: LISTS, Best, forget, counts, offer, select_panel, finish_row, reset_lists, room_for,
+#        bytes_of_list, carve_lists
 
 cdef enum:
     SPARE = 16                   # the least room beyond k

@@ -1,4 +1,7 @@
 # A CSR matrix: checked, and put in order.
+#
+# takes: sparse.pyx, openmp.h
+# gives: Found, NOT_FINITE, ZERO_ROW, NEGATIVE, sort_keys, inspect, canonicalise, longest_row
 
 cpdef enum Found:            # what a pass over a CSR matrix found; bits
     BAD_STRUCTURE = 1        # an index out of range, or starts that do not ascend

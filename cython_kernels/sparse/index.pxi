@@ -1,4 +1,7 @@
 # A block of rows of Y by feature: for every feature, the rows of the block that have it, ascending.
+#
+# takes: sparse.pyx, rows.pxi
+# gives: HEAVIEST, Lists, Index, raise_top, set_bit, blocks_of
 
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
@@ -118,6 +121,19 @@ cdef class Index:
             if lists.heaviest_of[f] >= 0:
                 keep_heaviest(lists, f, lists.heavy_row + lists.heaviest_of[f],
                               lists.heavy_weight + lists.heaviest_of[f])
+
+
+cdef void raise_top(float* top, int32_t* row, Py_ssize_t k, float s, int32_t j) noexcept nogil:
+    # replace the smallest of a heap of k scores
+    cdef Py_ssize_t at = 0, child = 1
+    while child < k:
+        if child + 1 < k and top[child + 1] < top[child]:
+            child += 1
+        if not top[child] < s:
+            break
+        top[at], row[at] = top[child], row[child]
+        at, child = child, 2 * child + 1
+    top[at], row[at] = s, j
 
 
 cdef void keep_heaviest(const Lists* lists, Py_ssize_t f, int32_t* row,

@@ -1,5 +1,8 @@
 # Pairs of rows whose similarity reaches a threshold t > 0, without the products that cannot.
 #
+# takes: sparse.pyx, csr.pxi, rows.pxi, top_k.pxi, sparse.h, openmp.h
+# gives: PairIndex, sort_pairs
+#
 # As in Bayardo, Ma and Srikant (WWW 2007) and L2AP (Anastasiu and Karypis, ICDE 2014): features are
 # ordered from the rarest to the most frequent. If k is the first feature that x and y share, then
 #

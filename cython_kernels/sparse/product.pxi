@@ -1,5 +1,8 @@
 # Every row of X against the rows of a block of Y (Gustavson, ACM Trans. Math. Softw. 4, 1978).
 #
+# takes: sparse.pyx, rows.pxi, index.pxi, sparse.h, bits.h, openmp.h
+# gives: AT_ONCE, add_whole_row, finish, count_entries, fill_entries, close_gaps, fill_dense
+#
 # A row's dot products with the whole block grow in one vector of doubles, feature by feature in
 # ascending order. Which of them are stored is known beforehand: the or of the features' bitmaps,
 # which also counts the result before anything is computed.

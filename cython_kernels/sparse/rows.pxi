@@ -1,5 +1,9 @@
 # Rows of a sparse or dense matrix: read, and measured.
 #
+# takes: sparse.pyx, dense/source.pxi, csr.pxi, openmp.h
+# gives: CHAIN, Table, Entries, start_of, read_row, add, cosine_of, dot_with, Rows, Scratch, Team,
+#        begin, end, spread, wipe, paired
+#
 # A row is read into scratch as (feature, value) entries in ascending order of features, whatever
 # the matrix is: CSR with either dtype of values and of indices, or dense with any dtype and layout.
 # Rows of float64 are read times their own exact power of two, 2^-exponent, which brings the

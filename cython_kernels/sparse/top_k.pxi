@@ -1,5 +1,8 @@
 # The k rows of Y that are most similar to each row of X; the product is never stored.
 #
+# takes: csr.pxi, rows.pxi, index.pxi, sparse.h, openmp.h
+# gives: given, search, complete
+#
 # A row's features are taken from the rarest to the most frequent, and scores in float grow for the
 # rows of the block that share them. What the features still to come can add to any score is at most
 # the norm of that rest (Cauchy and Schwarz; Turtle and Flood, Inf. Process. Manag. 31, 1995, with
@@ -178,19 +181,6 @@ cdef Py_ssize_t select(Search* w, float bar) noexcept nogil:
         j += 32
     w.n_selected = n
     return n
-
-
-cdef void raise_top(float* top, int32_t* row, Py_ssize_t k, float s, int32_t j) noexcept nogil:
-    # replace the smallest of a heap of k scores
-    cdef Py_ssize_t at = 0, child = 1
-    while child < k:
-        if child + 1 < k and top[child + 1] < top[child]:
-            child += 1
-        if not top[child] < s:
-            break
-        top[at], row[at] = top[child], row[child]
-        at, child = child, 2 * child + 1
-    top[at], row[at] = s, j
 
 
 cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i, float least,
