@@ -178,8 +178,11 @@ def test_head_says_what_is_taken_and_given(path):
 def test_module_tells_of_each_file(module):
     tree = parse_from_strings(module.name, INCLUDE.sub("", module.read_text("utf-8")))
     told = re.findall(r"^ +(\w+\.pxi) ", str(tree.doc), re.MULTILINE)
-    assert {*told} == {path.name for path in included(module)}, f"the docstring of {module}"
+    assert {*told} == {path.name for path in included(module)}, (
+        f"the docstring of {module} should list the files that it includes, each with what it does"
+    )
 
 
 def test_every_file_is_included():
-    assert {path for module in MODULES for path in included(module)} == {*FILES}
+    everywhere = {path for module in MODULES for path in included(module)}
+    assert everywhere == {*FILES}, "a .pxi that no .pyx includes is no part of the build: delete it"
