@@ -271,6 +271,7 @@ setup(
         module(SHARED.rpartition(".")[2]),
         module("cpu", "machine/cpu.pyx"),
         module("api", "api.pyx"),
+        module("graph", "graph.pyx"),
         module("sparse", "sparse/sparse.pyx"),
         *(
             kernel_module(isa, flags, precision, macros)

@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from unitdot._config import show_config
-from unitdot._neighbors import Pairs, TopK, cosine_pairs, cosine_top_k
+from unitdot._neighbors import cosine_pairs, cosine_top_k
+from unitdot._results import Pairs, TopK, merge_top_k
 from unitdot._similarity import (
     cosine_distances,
     cosine_similarity,
@@ -43,6 +44,7 @@ __all__ = [
     "cosine_pairs",
     "cosine_similarity",
     "cosine_top_k",
+    "merge_top_k",
     "paired_cosine_distances",
     "paired_cosine_similarity",
     "patch_sklearn",

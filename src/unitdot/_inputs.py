@@ -79,11 +79,14 @@ def check_options(keywords: tuple[Any, ...]) -> Options:
         raise ValueError(f'zero is {zero!r}; expected "zero", "nan" or "raise"')
     check_finite = check_flag(check_finite, "check_finite")
     if n_threads is not None:
-        n_threads = _positive(n_threads, "n_threads")
+        n_threads = check_positive(n_threads, "n_threads")
     return Options(dtype, zero, check_finite, n_threads)
 
 
-def _positive(value: Any, name: str, expected: str = "None or an integer of at least 1") -> int:
+def check_positive(
+    value: Any, name: str, expected: str = "None or an integer of at least 1"
+) -> int:
+    """`value` as an integer of at least 1."""
     try:
         number = operator.index(value)
     except TypeError:
@@ -104,7 +107,7 @@ def check_flag(value: Any, name: str) -> bool:
 
 def check_k(k: Any, candidates: int) -> int:
     """`k`, at least 1 and at most the number of candidates."""
-    number = _positive(k, "k", "an integer of at least 1")
+    number = check_positive(k, "k", "an integer of at least 1")
     if number > candidates:
         raise ValueError(
             f"k is {number} where each row has {counted(candidates, 'candidate', 'candidates')}; "
@@ -130,6 +133,89 @@ def check_threshold(threshold: Any) -> float:
     if value != value:
         raise ValueError("threshold is NaN; expected a number, usually from -1 to 1")
     return value
+
+
+def check_kind(kind: Any) -> bool:
+    """Whether distances are wanted, and not similarities."""
+    if not isinstance(kind, str) or kind not in ("similarity", "distance"):
+        raise ValueError(f'kind is {kind!r}; expected "similarity" or "distance"')
+    return kind == "distance"
+
+
+def check_shape(shape: Any) -> tuple[int, int]:
+    """`shape` as two integers of at least 0."""
+    try:
+        rows, columns = map(operator.index, shape)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"shape is {shape!r}; expected two integers") from error
+    if rows < 0 or columns < 0:
+        raise ValueError(f"shape is {shape}; expected two integers of at least 0")
+    return rows, columns
+
+
+def check_pairs(
+    rows: Any, columns: Any, similarities: Any, shape: Any
+) -> tuple[Array, Array, Array, tuple[int, int]]:
+    """Three vectors of one length, whose numbers of rows and columns `shape` has, and the shape."""
+    names = "rows", "columns"
+    places = as_integers(rows, names[0]), as_integers(columns, names[1])
+    values = _convert(similarities, "similarities")
+    if values.dtype.kind not in "buif":
+        raise TypeError(f"similarities has dtype {values.dtype}; expected real numbers")
+    if values.dtype not in _RESULT_DTYPES:
+        values = values.astype(np.float64)
+    lengths = [array.shape for array in (*places, values)]
+    if len({*lengths}) > 1 or values.ndim != 1:
+        raise ValueError(
+            f"rows, columns and similarities have shapes {lengths[0]}, {lengths[1]} and "
+            f"{lengths[2]}; expected vectors of one length"
+        )
+    if shape is None:
+        shape = (max(int(array.max(initial=-1)) for array in places) + 1,) * 2
+    shape = check_shape(shape)
+    for array, length, name in zip(places, shape, names, strict=True):
+        check_within(array, length, name)
+    return *places, values, shape
+
+
+def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
+    """(similarities, indices) of a top-k search as matrices of one shape, the latter int64."""
+    try:
+        similarities, indices = found
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is a {type(found).__name__}; expected a TopK") from error
+    similarities = np.atleast_2d(_convert(similarities, f"{name}.similarities"))
+    indices = np.atleast_2d(_convert(indices, f"{name}.indices"))
+    if similarities.shape != indices.shape or indices.ndim != 2:
+        raise ValueError(
+            f"{name} has similarities of shape {similarities.shape} and indices of shape "
+            f"{indices.shape}; expected matrices of one shape"
+        )
+    if similarities.dtype not in _RESULT_DTYPES or indices.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} has similarities in {similarities.dtype} and indices in {indices.dtype}; "
+            f"expected float32 or float64, and integers"
+        )
+    return similarities, indices.astype(np.int64, copy=False)
+
+
+def as_integers(argument: Any, name: str) -> Array:
+    """`argument` as a vector of int64, contiguous."""
+    array = _convert(argument, name)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
+        raise TypeError(
+            f"{name} has dtype {array.dtype} and shape {array.shape}; expected a vector of integers"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def check_within(numbers: Array, length: int, name: str) -> None:
+    """Raise for the first of the numbers that is not one of `length` rows."""
+    if numbers.size and not 0 <= numbers.min() <= numbers.max() < length:
+        place = int(np.argmax((numbers < 0) | (numbers >= length)))
+        raise ValueError(
+            f"{name} holds {numbers[place]} in place {place}; expected 0 to {length - 1}"
+        )
 
 
 def as_array(argument: Any, name: str) -> Array:

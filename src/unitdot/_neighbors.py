@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,128 +11,13 @@ from unitdot import _inputs
 from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
 from unitdot._machine import dispatch, memory, system
 from unitdot._progress import Report, check_progress, reporting
+from unitdot._results import Integers, Pairs, TopK
 from unitdot._similarity import Zero, examine, react, threads_of, views
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-Integers = npt.NDArray[np.int64]
 
 # pairs between two looks at the memory that is left
 LOOK = 1 << 20
 # bytes of a list for each of its best k, computed in float32 or in float64
 LIST_BYTES = 12, 24
-
-
-class TopK(NamedTuple):  # numpydoc ignore=PR01
-    """The nearest rows of each row, as :func:`cosine_top_k` returns them.
-
-    Attributes
-    ----------
-    similarities : ndarray of shape (n_samples_X, k), float32 or float64
-        Descending.
-    indices : ndarray of shape (n_samples_X, k), int64
-        Rows of `Y`; of equal similarities, the smaller index first.
-
-    Examples
-    --------
-    >>> import unitdot
-    >>> similarities, indices = unitdot.cosine_top_k([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]], k=1)
-    >>> indices
-    array([[1],
-           [2],
-           [1]])
-    """
-
-    similarities: Array
-    indices: Integers
-
-
-class _PairsFields(NamedTuple):
-    rows: Integers
-    columns: Integers
-    similarities: Array
-
-
-class Pairs(_PairsFields):  # numpydoc ignore=PR01
-    """Pairs of rows, sorted by (row, column), as :func:`cosine_pairs` returns them.
-
-    It unpacks into `rows`, `columns` and `similarities`.
-
-    Attributes
-    ----------
-    rows, columns : ndarray of shape (n_pairs,), int64
-        Rows of `X` and rows of `Y`.
-    similarities : ndarray of shape (n_pairs,), float32 or float64
-        Each at least the threshold.
-    shape : tuple of int
-        (n_samples_X, n_samples_Y), that of the full matrix.
-    self_join : bool
-        Whether the pairs are of one set of rows with itself, ``row < column``.
-
-    Examples
-    --------
-    >>> import unitdot
-    >>> pairs = unitdot.cosine_pairs([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], threshold=0.9)
-    >>> pairs.rows, pairs.columns, pairs.shape, pairs.self_join
-    (array([0]), array([2]), (3, 3), True)
-    """
-
-    shape: tuple[int, int]
-    self_join: bool
-
-    def _replace(self, **fields: Any) -> Pairs:
-        return _with_shape(super()._replace(**fields), self.shape, self.self_join)
-
-    def to_csr(self, symmetric: bool = False) -> csr_array:
-        """Make a sparse array of the full matrix's shape, by way of SciPy.
-
-        Parameters
-        ----------
-        symmetric : bool, default=False
-            With (row, column), store (column, row) too: the graph of a self-join.
-
-        Returns
-        -------
-        scipy.sparse.csr_array of shape (n_samples_X, n_samples_Y)
-            The similarities, in their places.
-
-        Raises
-        ------
-        ValueError
-            For `symmetric` where the pairs are not of one set of rows with itself.
-        ImportError
-            Where SciPy is not installed.
-
-        Examples
-        --------
-        >>> import unitdot
-        >>> pairs = unitdot.cosine_pairs([[1.0, 0.0], [0.0, 1.0], [2.0, 0.0]], threshold=0.9)
-        >>> pairs.to_csr(symmetric=True).toarray()
-        array([[0., 0., 1.],
-               [0., 0., 0.],
-               [1., 0., 0.]])
-        """
-        try:
-            from scipy.sparse import coo_array
-        except ImportError as error:
-            raise ImportError("to_csr() needs the package scipy: pip install scipy") from error
-
-        rows, columns, similarities = self
-        if symmetric:
-            if not self.self_join:
-                raise ValueError(
-                    "symmetric is True for pairs of X with Y; expected those of a set of rows "
-                    "with itself (Y=None)"
-                )
-            rows, columns = np.concatenate([rows, columns]), np.concatenate([columns, rows])
-            similarities = np.concatenate([similarities, similarities])
-        return coo_array((similarities, (rows, columns)), shape=self.shape).tocsr()
-
-
-def _with_shape(pairs: Pairs, shape: tuple[int, int], self_join: bool) -> Pairs:
-    pairs.shape, pairs.self_join = shape, self_join
-    return pairs
 
 
 def cosine_top_k(
@@ -246,9 +131,10 @@ def cosine_top_k(
                 *x, *y, _inputs.byte_view(similarities), indices, same,
                 exclude_self, options.zero == "nan", threads, watch,
             )  # fmt: skip
+    full = queries.shape[0], Y.shape[0]
     if X.ndim == 1:
-        return TopK(similarities[0], indices[0])
-    return TopK(similarities, indices)
+        return TopK(similarities[0], indices[0], full)
+    return TopK(similarities, indices, full)
 
 
 def cosine_pairs(
@@ -328,8 +214,8 @@ def cosine_pairs(
     empty = np.empty(0, result_dtype)
     if not n or not m:
         examine(X, Y, same, wide, options)
-        none = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), empty)
-        return _with_shape(none, (n, m), same)
+        none = np.empty(0, np.int64), np.empty(0, np.int64), empty
+        return Pairs._of(*none, shape=(n, m), self_join=same)
     kernels = dispatch.kernels(wide)
     x, y = views(X, Y, same)
     threads = threads_of(X, Y, n * m // (1 + same), options)
@@ -339,7 +225,8 @@ def cosine_pairs(
             *x, *y, same, _limit(limit, wide, result_dtype), wide and result_dtype.itemsize == 4,
             options.zero == "nan", threads, watch,
         )  # fmt: skip
-    return _with_shape(Pairs(watch.rows, watch.columns, watch.similarities), (n, m), same)
+    found = watch.rows, watch.columns, watch.similarities
+    return Pairs._of(*found, shape=(n, m), self_join=same)
 
 
 def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options: Options) -> Pairs:
@@ -354,7 +241,7 @@ def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options
     with reporting(progress, "pairs") as report:
         found = sparse_functions.pairs(X, Y, _clipped(limit), report, options)
     n, m = (int(np.shape(side)[0]) for side in sides)
-    return _with_shape(Pairs(*found), (n, m), Y is None)
+    return Pairs._of(*found, shape=(n, m), self_join=Y is None)
 
 
 def _clipped(threshold: float) -> float:

@@ -47,6 +47,10 @@ assert_type(found.indices, Indices)
 best, indices = unitdot.cosine_top_k(counts, k=1, include_self=True, progress=False)
 assert_type(indices, Indices)
 
+assert_type(found.shape, tuple[int, int] | None)
+assert_type(found.to_csr((50, 4952), kind="distance"), csr_array)
+assert_type(unitdot.merge_top_k([found, (best[:50], indices)][:1], k=2), unitdot.TopK)
+
 pairs = unitdot.cosine_pairs(X, threshold=0.5)
 assert_type(pairs, unitdot.Pairs)
 rows, columns, values = pairs
@@ -55,6 +59,10 @@ assert_type(pairs.columns, Indices)
 assert_type(values, Floats)
 assert_type(pairs.shape, tuple[int, int])
 assert_type(pairs.self_join, bool)
+assert_type(pairs.n_pairs, int)
+assert_type(pairs.components(), Indices)
+assert_type(pairs.keep_first(), npt.NDArray[np.bool_])
+assert_type(unitdot.Pairs([0], [1], [0.5], shape=(2, 2)), unitdot.Pairs)
 print(pairs.to_csr(symmetric=True).shape, unitdot.cosine_pairs(counts, counts).rows)
 
 assert_type(unitdot.__version__, str)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 import unitdot
-from unitdot._neighbors import Pairs, TopK
+from unitdot._results import Pairs, TopK
 from unitdot.datasets import StdlibDocs, load_stdlib_docs
 
 Result = TypeVar("Result")

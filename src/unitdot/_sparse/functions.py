@@ -113,8 +113,8 @@ def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array
 
 def top_k(
     X: Any, Y: Any, k: int, include_self: bool, report: Report, options: Options
-) -> tuple[Array, Array]:
-    """(similarities, indices) of the k rows of Y that are most similar to each row of X."""
+) -> tuple[Array, Array, tuple[int, int]]:
+    """(similarities, indices) of the k rows of Y most similar to each row of X; and both's rows."""
     if (Y is None or Y is X) and _is_vector(X):
         raise ValueError("X is one vector without Y; expected a matrix")
     if Y is not None and np.ndim(Y) != 2:
@@ -138,7 +138,9 @@ def top_k(
             problem.wide, problem.narrow, problem.threads,
         )  # fmt: skip
     result = similarities.astype(problem.dtype, copy=False)
-    return (result[0], indices[0]) if problem.vectors[0] else (result, indices)
+    if problem.vectors[0]:
+        return result[0], indices[0], problem.shape
+    return result, indices, problem.shape
 
 
 def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) -> Triplet:
