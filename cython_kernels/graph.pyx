@@ -55,7 +55,7 @@ cdef void number_trees(int64_t* parent, int64_t n) noexcept nogil:
             parent[i] = parent[parent[i]]
 
 
-def components(const int64_t[::1] rows, const int64_t[::1] columns, int64_t[::1] labels):
+def label_components(const int64_t[::1] rows, const int64_t[::1] columns, int64_t[::1] labels):
     """labels[i] = number of row i's component, in the order of their first rows.
 
     Returns the number of pairs, or the first place of a number that is no row.
@@ -91,7 +91,7 @@ cdef Py_ssize_t drop_later(const int64_t* rows, const int64_t* columns, Py_ssize
     return at
 
 
-def keep_first(const int64_t[::1] rows, const int64_t[::1] columns, uint8_t[::1] kept):
+def mark_kept(const int64_t[::1] rows, const int64_t[::1] columns, uint8_t[::1] kept):
     """kept[i] = 1 unless an earlier row that is kept pairs with row i; the pairs come in the order
     of their smaller row.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +15,8 @@ from unitdot._kernels import graph
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-Integers: TypeAlias = npt.NDArray[np.int64]
-Kind: TypeAlias = Literal["similarity", "distance"]
+Integers = npt.NDArray[np.int64]
+Kind = Literal["similarity", "distance"]
 
 
 class _TopKFields(NamedTuple):
@@ -294,7 +294,7 @@ class Pairs(_PairsFields):
         """
         self._check_self_join("components() is called")
         labels = np.empty(self.shape[0], np.int64)
-        if graph.components(self.rows, self.columns, labels) < self.n_pairs:
+        if graph.label_components(self.rows, self.columns, labels) < self.n_pairs:
             self._raise_out_of_range()
         return labels
 
@@ -327,10 +327,10 @@ class Pairs(_PairsFields):
         """
         self._check_self_join("keep_first() is called")
         kept = np.empty(self.shape[0], np.uint8)
-        if graph.keep_first(self.rows, self.columns, kept) < self.n_pairs:
+        if graph.mark_kept(self.rows, self.columns, kept) < self.n_pairs:
             # by hand: not in order, or not rows at all
             order = np.argsort(np.minimum(self.rows, self.columns), kind="stable")
-            if graph.keep_first(self.rows[order], self.columns[order], kept) < self.n_pairs:
+            if graph.mark_kept(self.rows[order], self.columns[order], kept) < self.n_pairs:
                 self._raise_out_of_range()
         return kept.view(np.bool_)
 

@@ -11,15 +11,15 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # what NumPy may be asked for: memory, shapes, dtypes, files, numbers of rows
 NOT_COMPUTING = """
-    arange array asarray atleast_2d bool_ broadcast_shapes broadcast_to column_stack concatenate
+    arange array asarray ascontiguousarray atleast_2d bool_ broadcast_shapes broadcast_to column_stack concatenate
     dtype empty errstate exceptions expand_dims finfo float16 float32 float64 floating iinfo int32
-    int64 intp lib load loadtxt ma may_share_memory moveaxis ndarray ndim ndindex ones require shape
-    shares_memory split str_ uint8 zeros __version__
+    int64 intp lib load loadtxt ma may_share_memory moveaxis nan ndarray ndim ndindex ones pad
+    require result_type shape shares_memory split str_ uint8 zeros __version__
 """
 # what of NumPy's does not return an array
 NO_ARRAYS = """
     broadcast_shapes dtype errstate finfo float16 float32 float64 iinfo int32 int64 lib
-    may_share_memory ndim ndindex shape shares_memory
+    may_share_memory ndim ndindex result_type shape shares_memory
 """
 COMPUTING_METHODS = """
     all any argmax argmin argpartition argsort clip cumprod cumsum dot max mean min partition
@@ -29,7 +29,10 @@ ALLOWED = {
     "_cli/demo.py": "the demonstration looks at results, and compares them with scikit-learn's",
     "_cli/parquet.py: _list_rows": "finds a null, or a list of another length, for the error",
     "_cli/parquet.py: _number_rows": "finds a null, for the error",
+    "_inputs.py: check_within": "finds a number of a row that is out of range, for the error",
     "_neighbors.py: _limit": "one number: the threshold",
+    "_results.py: keep_first": "brings pairs that were put together by hand into order",
+    "_results.py: to_csr": "1 - similarity, an entry each; row starts; whether pairs are in order",
     "_sklearn/functions.py: _nearest": "1 - similarity of k neighbours a row, the row itself first",
     "_sklearn/functions.py: _within": "1 - similarity of the pairs, as scikit-learn returns them",
     "_sklearn/functions.py: linkage_tree": "zero rows are scikit-learn's to refuse",
@@ -63,7 +66,8 @@ class Known:
             lines = [node for node in cls.body if isinstance(node, ast.AnnAssign)]
             fields = {line.target.id for line in lines if self.annotates(line.annotation)}
             self.fields |= fields
-            self.types |= {cls.name} if fields else set()
+            derived = self.types & {ast.unparse(base) for base in cls.bases}
+            self.types |= {cls.name} if fields or derived else set()
         self.functions = {
             node.name
             for node in nodes
