@@ -11,10 +11,11 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # what NumPy may be asked for: memory, shapes, dtypes, files, numbers of rows
 NOT_COMPUTING = """
-    arange array asarray ascontiguousarray atleast_2d bool_ broadcast_shapes broadcast_to column_stack concatenate
-    dtype empty errstate exceptions expand_dims finfo float16 float32 float64 floating iinfo int32
-    int64 intp lib load loadtxt ma may_share_memory moveaxis nan ndarray ndim ndindex ones pad
-    require result_type shape shares_memory split str_ uint8 zeros __version__
+    arange array asarray ascontiguousarray atleast_2d bool_ broadcast_shapes broadcast_to
+    column_stack concatenate dtype empty errstate exceptions expand_dims finfo float16 float32
+    float64 floating iinfo int32 int64 intp lib load loadtxt ma may_share_memory moveaxis nan
+    ndarray ndim ndindex ones pad require result_type shape shares_memory split str_ uint8 zeros
+    __version__
 """
 # what of NumPy's does not return an array
 NO_ARRAYS = """
