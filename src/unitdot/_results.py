@@ -428,7 +428,7 @@ def _integer_for(entries: int, shape: Shape) -> np.dtype[Any]:
 
 def _sparse(what: str) -> Any:
     try:
-        from scipy import sparse
+        import scipy.sparse as sparse
     except ImportError as error:
         raise ImportError(f"{what} needs the package scipy: pip install scipy") from error
     return sparse
