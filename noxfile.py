@@ -51,7 +51,7 @@ def tests(session):
     """The whole suite, of the wheel in dist/."""
     (built,) = Path("dist").glob("*.whl")
     session.install(f"{built}[test]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "--thorough", *session.posargs)
 
 
 @nox.session

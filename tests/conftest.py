@@ -1,4 +1,6 @@
 import os
+import random
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from unitdot import datasets
 from unitdot._machine.dispatch import use_isa
+from unitdot._machine.threads import available_threads
 
 from . import helpers
 
@@ -19,6 +22,60 @@ settings.register_profile(
 )
 settings.register_profile("thorough", settings.get_profile("unitdot"), max_examples=2000)
 settings.load_profile(os.environ.get("UNITDOT_HYPOTHESIS", "unitdot"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--thorough", action="store_true", help="every combination of parameters")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """``pytest`` that names no tests runs them in parallel, where pytest-xdist is installed."""
+    option = config.option
+    named = config.args_source is config.ArgsSource.ARGS
+    if not named and getattr(option, "numprocesses", 0) is None and not option.usepdb:
+        option.numprocesses = min(8, available_threads())
+        option.dist = "worksteal" if option.dist == "no" else option.dist
+
+
+def covering(items):
+    """Of one test's items few in which any two values of its parameters meet that meet in all.
+
+    Of a `costly` test, in which any value occurs. Greedy: those that bring most new ones first, in
+    an order that is random and ever the same.
+    """
+    if not hasattr(items[0], "callspec"):
+        return items
+    together = 1 if items[0].get_closest_marker("costly") else 2
+    cases = [
+        set(combinations_with_replacement(enumerate(item.callspec._idlist), together))
+        for item in items
+    ]
+    chosen, met = [], set()
+    order = random.Random(0).sample(range(len(items)), len(items))
+    for new in range(len(cases[0]), 0, -1):
+        for i in order:
+            if len(cases[i] - met) >= new:
+                chosen.append(items[i])
+                met |= cases[i]
+    return chosen
+
+
+@pytest.hookimpl(trylast=True)  # of what -k and -m have left
+def pytest_collection_modifyitems(config, items):
+    """Every two values of a test's parameters together; ``--thorough``: every combination of all.
+
+    All of them are run of a test that is named, as file::test, too.
+    """
+    if config.option.thorough or any("::" in name for name in config.args):
+        return
+    tests = {}
+    for item in items:
+        if not item.get_closest_marker("thorough"):
+            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    chosen = set().union(*map(covering, tests.values()))
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 @pytest.fixture(params=helpers.ISAS)

@@ -137,7 +137,7 @@ PEAK = """
     """
 
 
-def run_python(code, timeout=60, **environment):
+def run_python(code, timeout=180, **environment):
     """Run code in a new interpreter, with these environment variables; None removes one."""
     names = {
         "OMP_NUM_THREADS": None,

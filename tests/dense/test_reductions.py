@@ -326,6 +326,7 @@ ORDERS = {
 }
 
 
+@pytest.mark.costly
 @by_dtype
 @pytest.mark.parametrize("order", ORDERS)
 def test_long_lists(order, dtype, isa):

@@ -11,11 +11,23 @@ import pytest
 
 import unitdot
 from unitdot import _neighbors
+from unitdot._machine.dispatch import use_isa
 
-from ..helpers import function, normal
+from ..helpers import ISAS, function, normal
 from ..neighbors import assert_same_result, check_pairs, check_top_k, pairs_of_matrix, sorted_matrix
 
 both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def with_screen(isa):
+    # others have here what they have of fewer rows, and are slow at it
+    return pytest.param(isa, marks=() if isa.startswith("avx") else pytest.mark.thorough)
+
+
+@pytest.fixture(params=map(with_screen, ISAS))
+def isa(request):
+    with use_isa(request.param):
+        yield request.param
 
 
 def check(X, Y=None, *, thresholds, ks=(1, 2), **options):
@@ -62,6 +74,7 @@ def test_layouts(layout, dtype, isa):
     check(layout(X), layout(Y), thresholds=(0.15,))
 
 
+@pytest.mark.costly
 @both
 def test_self_join_of_several_superblocks(dtype, isa):
     # of few dimensions: a bound of 4000 tells too little of Gaussian rows
@@ -69,6 +82,7 @@ def test_self_join_of_several_superblocks(dtype, isa):
     check(X, thresholds=(0.8, 0.95), ks=(1, 4))
 
 
+@pytest.mark.costly
 @both
 def test_self_join_that_is_undone(dtype, isa):
     # rows of the second superblock that are too like those of the third
@@ -126,6 +140,7 @@ def likeness(kind):
     return X, Y
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", ["first", "later", "last", "all", "few"])
 @both
 def test_rows_too_like_to_screen(kind, dtype, isa):
@@ -168,6 +183,7 @@ def test_zero_rows(zero, dtype, isa):
     check(X, Y, thresholds=(-0.1, 0, 0.3), ks=(1, 3), zero=zero)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize(("place", "n_columns"), [(0, 2400), (700, 2400), (-1, 12_000)])
 @pytest.mark.parametrize("scale", [1e-30, 1e30, np.nan, np.inf])
 def test_care_in_any_superblock(scale, place, n_columns, isa):
@@ -221,6 +237,7 @@ def too_high(step=13, alike=100):
     return X, Y
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kind", ["random", "sorted", "too high", "zero rows", "equal"])
 @both
 def test_limits_that_are_expected(kind, dtype, isa):
@@ -246,7 +263,7 @@ def test_few_limits_are_too_high(monkeypatch, isa):
     unitdot.cosine_top_k(normal((500, 400)), normal((COLUMNS, 400)), k=200)
     assert not redone
     unitdot.cosine_top_k(*too_high(), k=200)
-    assert redone or not isa.startswith("avx")  # which have a screen
+    assert redone or not isa.startswith("avx")
 
 
 def check_some_rows(X, Y, k, rows, found):
@@ -273,6 +290,7 @@ def test_limits_that_are_expected_of_one_row_more_than_have_lists(isa):
     check_some_rows(X, Y, 1000, np.r_[0, 516:519], found)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("misses", [1, 2, 3])
 def test_limits_that_are_too_high_now_and_then(misses, isa):
     # in the first of several superblocks of X, or more
