@@ -33,11 +33,12 @@ GNU_FLAGS = [
 ]
 # aligns inner loops too whose turns GCC thinks few
 GCC_FLAG = "--param=align-threshold=65536"
+AVX2_FLAGS = ["-mavx2", "-mfma", "-mf16c"]
 # the flags of each instruction set, which cython_kernels/machine/vectors.h turns into a vector type
 ISA_FLAGS = {
     "x86_64": {
-        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mavx2", "-mfma"],
-        "avx2": ["-mavx2", "-mfma"],
+        "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", *AVX2_FLAGS],
+        "avx2": AVX2_FLAGS,
         "baseline": [],
     },
     "aarch64": {"neon": []},

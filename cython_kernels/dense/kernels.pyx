@@ -56,6 +56,11 @@ cdef extern from "vectors.h" nogil:
     vec splat(real)
     vec load(const real*)
     void store(real*, vec)
+    enum:
+        HALF_LOADS
+    vec load_half(const uint16_t*)
+    vec load_bfloat(const uint16_t*)
+    Py_ssize_t load_halves(real*, const uint16_t*, Py_ssize_t)   # how many: whole vectors
     vec madd(vec, vec, vec)
     vec exact_madd(vec, vec, vec)
     vec vmin(vec, vec)

@@ -1,9 +1,10 @@
 # Packing: rows become panels, and their norms fall out of the same pass.
 #
 # takes: kernels.pyx, source.pxi, vectors.h
-# gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, load_transposed,
-#        has_tiny, row_exponent, entry, lane_of, small_lanes, tiny_lanes, pack_panel, panel_of,
-#        pack_block, invert_norm, invert_norms, pack_group
+# gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, transpose,
+#        is_loadable, load_as, load_transposed, has_tiny, row_has_tiny, row_exponent, entry, lane_of,
+#        small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm, invert_norms,
+#        pack_group
 #
 # A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
 # time, padded with zeros. The squared norm is accumulated while the transposed vectors are in
@@ -67,16 +68,13 @@ cdef inline void separate(const vec* a, vec* b) noexcept nogil:
         b[i + PIECES // 2] = odd_pieces(a[2 * i], a[2 * i + 1])
 
 
-cdef inline void load_transposed(const real** row, Py_ssize_t k, vec* t) noexcept nogil:
-    # t[j][i] = row[i][k + j], LANES x LANES, by log2(LANES) shuffles of two vectors: PIECE x PIECE
+cdef inline void transpose(const vec* a, vec* t) noexcept nogil:
+    # t[j][i] = a[i][j], LANES x LANES, by log2(LANES) shuffles of two vectors: PIECE x PIECE
     # elements within 16 bytes, then PIECES x PIECES pieces; shuffles across all lanes are slower
-    cdef vec a[LANES]
     cdef vec b[LANES]
     cdef vec c[PIECES]
     cdef vec d[PIECES]
     cdef int i, q
-    for i in range(LANES):
-        a[i] = load(row[i] + k)
     if PIECE == 1:
         t[0] = a[0]
         return
@@ -102,6 +100,28 @@ cdef inline void load_transposed(const real** row, Py_ssize_t k, vec* t) noexcep
             t[i] = c[0]
 
 
+cdef inline bint is_loadable(const Source* s) noexcept nogil:
+    """Whether `load_as` reads its rows in place."""
+    return s.native or (HALF_LOADS and s.plain and (s.kind == FLOAT16 or s.kind == BFLOAT16))
+
+
+cdef inline vec load_as(int kind, const char* p) noexcept nogil:
+    if HALF_LOADS and kind == FLOAT16:
+        return load_half(<const uint16_t*> p)
+    if HALF_LOADS and kind == BFLOAT16:
+        return load_bfloat(<const uint16_t*> p)
+    return load(<const real*> p)
+
+
+cdef inline void load_transposed(const real** row, Py_ssize_t k, vec* t) noexcept nogil:
+    # t[j][i] = row[i][k + j]
+    cdef vec a[LANES]
+    cdef int i
+    for i in range(LANES):
+        a[i] = load(row[i] + k)
+    transpose(a, t)
+
+
 cdef bint has_tiny(const real* row, Py_ssize_t count) noexcept nogil:
     # any(0 < |row| < ELEMENT_LOW)
     cdef Py_ssize_t k
@@ -109,6 +129,18 @@ cdef bint has_tiny(const real* row, Py_ssize_t count) noexcept nogil:
     for k in range(count):
         found |= (row[k] != 0) & (row[k] < ELEMENT_LOW) & (row[k] > -ELEMENT_LOW)
     return found != 0
+
+
+cdef bint row_has_tiny(const Source* s, Py_ssize_t row) noexcept nogil:
+    cdef real buffer[BLOCK]
+    cdef Py_ssize_t b
+    if s.native:
+        return has_tiny(<const real*> (s.data + row * s.row_stride), s.features)
+    for b in range(ceil_div(s.features, BLOCK)):
+        convert(s, row, b * BLOCK, block_length(s.features, b), buffer)
+        if has_tiny(buffer, block_length(s.features, b)):
+            return True
+    return False
 
 
 cdef int row_exponent(const Source* s, Py_ssize_t row) noexcept nogil:

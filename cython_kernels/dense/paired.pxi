@@ -111,15 +111,26 @@ cdef int sum_lanes(Paired* job, Py_ssize_t first, Py_ssize_t lanes, Py_ssize_t s
 
 
 cdef inline bint in_order(const Source* s) noexcept nogil:
-    return (s.native and s.features % RUN == 0 and s.features <= WHOLE_RUNS * RUN
-            and s.row_stride == <Py_ssize_t> (s.features * sizeof(real)))
+    return (is_loadable(s) and s.features % RUN == 0 and s.features <= WHOLE_RUNS * RUN
+            and s.row_stride == s.features * s.itemsize)
+
+
+cdef bint any_tiny(const Source* s, Py_ssize_t row, vec smallest) noexcept nogil:
+    # of LANES rows from `row` on
+    cdef int i
+    if small_lanes(smallest):
+        for i in range(LANES):
+            if row_has_tiny(s, row + i):
+                return True
+    return False
 
 
 cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
     """The totals of LANES rows from the first-th on, lanes being runs."""
-    cdef const real* X = <const real*> (job.X.data + (job.row0 + first) * job.X.row_stride)
-    cdef const real* Y = <const real*> (job.Y.data + (job.row0 + first) * job.Y.row_stride)
-    cdef Py_ssize_t features = job.X.features, vectors = features // RUN, v
+    cdef const char* X = job.X.data + (job.row0 + first) * job.X.row_stride
+    cdef const char* Y = job.Y.data + (job.row0 + first) * job.Y.row_stride
+    cdef Py_ssize_t vectors = job.X.features // RUN, v
+    cdef Py_ssize_t step_X = LANES * RUN * job.X.itemsize, step_Y = LANES * RUN * job.Y.itemsize
     cdef real sums[3][LANES * WHOLE_RUNS]
     cdef vec x[LANES]
     cdef vec y[LANES]
@@ -130,8 +141,8 @@ cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nog
         for q in range(3):
             part[q] = splat(0)
         for k in range(RUN // LANES):
-            transposed_runs(X + v * LANES * RUN, k * LANES, x)
-            transposed_runs(Y + v * LANES * RUN, k * LANES, y)
+            transposed_runs(job.X.kind, X + v * step_X, k * LANES, x)
+            transposed_runs(job.Y.kind, Y + v * step_Y, k * LANES, y)
             for i in range(LANES):
                 part[0] = madd(x[i], y[i], part[0])
                 part[1] = madd(x[i], x[i], part[1])
@@ -142,9 +153,8 @@ cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nog
             store(sums[q] + v * LANES, part[q])
     for q in range(3):
         store(job.totals + q * job.rows + first, totals_of(sums[q], vectors))
-    if small_lanes(small_X) and has_tiny(X, LANES * features):
-        job.status[thread * LINE] |= CARE
-    if small_lanes(small_Y) and has_tiny(Y, LANES * features):
+    if (any_tiny(&job.X, job.row0 + first, small_X)
+            or any_tiny(&job.Y, job.row0 + first, small_Y)):
         job.status[thread * LINE] |= CARE
 
 

@@ -21,8 +21,8 @@ cdef Py_ssize_t phases_of(Py_ssize_t runs) noexcept nogil:
 
 cdef bint can_read_in_place(const Job* job) noexcept nogil:
     cdef Py_ssize_t runs = job.Y.features // RUN, n = job.X.rows
-    return (job.Y.native and not job.careful and n <= QUERIES and job.Y.features % RUN == 0
-            and job.Y.row_stride == <Py_ssize_t> (job.Y.features * sizeof(real))
+    return (is_loadable(&job.Y) and not job.careful and n <= QUERIES and job.Y.features % RUN == 0
+            and job.Y.row_stride == job.Y.features * job.Y.itemsize
             and (1 + n) * runs < BLOCK       # the run sums of a group take the place of its panels
             and n * phases_of(runs) * RUN * <Py_ssize_t> sizeof(vec) <= PATTERNS)
 
@@ -61,19 +61,32 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
     return block if runs <= BLOCK // RUN else total + block
 
 
-cdef inline void transposed_runs(const real* runs, Py_ssize_t k, vec* t) noexcept nogil:
-    # t[j][i] = element k + j of the i-th run
-    cdef const real* lane[LANES]
+cdef inline void load_runs(const int kind, const int itemsize, const char* runs, int k,
+                           vec* a) noexcept nogil:
+    cdef const char* at
     cdef int i
     for i in range(LANES):
-        lane[i] = runs + i * RUN
-        # twice, since a processor that waits for many lines drops what it is told of more
-        prefetch_second(<const char*> (lane[i] + k) + AHEAD)
-        prefetch_second(<const char*> (lane[i] + k) + AHEAD * 3 // 4)
-    load_transposed(lane, k, t)
+        at = runs + (i * RUN + k) * itemsize
+        if k * itemsize % CACHE_LINE == 0 or LANES * itemsize >= CACHE_LINE:
+            # twice, since a processor that waits for many lines drops what it is told of more
+            prefetch_second(at + AHEAD)
+            prefetch_second(at + AHEAD * 3 // 4)
+        a[i] = load_as(kind, at)
 
 
-cdef inline vec run_sums(const int queries, const real* runs, const vec* pattern,
+cdef inline void transposed_runs(int kind, const char* runs, int k, vec* t) noexcept nogil:
+    # t[j][i] = element k + j of the i-th run
+    cdef vec a[LANES]
+    if HALF_LOADS and kind == FLOAT16:
+        load_runs(FLOAT16, sizeof(uint16_t), runs, k, a)
+    elif HALF_LOADS and kind == BFLOAT16:
+        load_runs(BFLOAT16, sizeof(uint16_t), runs, k, a)
+    else:
+        load_runs(FLOAT32, sizeof(real), runs, k, a)    # as they are
+    transpose(a, t)
+
+
+cdef inline vec run_sums(const int queries, int kind, const char* runs, const vec* pattern,
                          Py_ssize_t pattern_stride, real* sums, Py_ssize_t plane,
                          vec smallest) noexcept nogil:
     """sums[q * plane + lane]: X's q-th row by a run in every lane; the last plane: its square."""
@@ -84,7 +97,7 @@ cdef inline vec run_sums(const int queries, const real* runs, const vec* pattern
     for q in range(queries):
         acc[q] = splat(0)
     for k in range(RUN // LANES):
-        transposed_runs(runs, k * LANES, t)
+        transposed_runs(kind, runs, k * LANES, t)
         for i in range(LANES):
             for q in range(queries):
                 acc[q] = madd(pattern[q * pattern_stride + k * LANES + i], t[i], acc[q])
@@ -100,8 +113,9 @@ cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
                     vec* totals) noexcept nogil:
     """The dot products of all of X with one group of Y, whose norms are found on the way."""
     cdef const Source* s = &job.Y
-    cdef const real* start = <const real*> (s.data + (job.PY.first + group * GROUP) * s.row_stride)
-    cdef const real* at
+    cdef Py_ssize_t first = job.PY.first + group * GROUP, run_bytes = RUN * s.itemsize
+    cdef const char* start = s.data + first * s.row_stride
+    cdef const char* at
     cdef real tail[LANES * RUN]      # the last runs, and zeros
     cdef Py_ssize_t runs = s.features // RUN, all_runs = columns * runs, plane = GROUP * runs
     cdef Py_ssize_t phases = phases_of(runs), v, j, queries = job.PX.count, q
@@ -109,23 +123,23 @@ cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
     cdef const vec* pattern
     cdef real* norm2 = job.PY.norm2 + group * GROUP
     for v in range(ceil_div(all_runs, LANES)):
-        at = start + v * LANES * RUN
+        at = start + v * LANES * run_bytes
         if (v + 1) * LANES > all_runs:
             memset(tail, 0, sizeof(tail))
-            memcpy(tail, at, (all_runs - v * LANES) * RUN * sizeof(real))
-            at = tail
+            memcpy(tail, at, (all_runs - v * LANES) * run_bytes)
+            at = <const char*> tail
         pattern = job.patterns + v % phases * RUN
         if queries == 1:
-            smallest = run_sums(1, at, pattern, 0, sums + v * LANES, plane, smallest)
+            smallest = run_sums(1, s.kind, at, pattern, 0, sums + v * LANES, plane, smallest)
         else:
-            smallest = run_sums(QUERIES, at, pattern, phases * RUN, sums + v * LANES, plane,
-                                smallest)
+            smallest = run_sums(QUERIES, s.kind, at, pattern, phases * RUN,
+                                sums + v * LANES, plane, smallest)
     for v in range(ceil_div(columns, LANES)):
         for q in range(queries):
             totals[q * (GROUP // LANES) + v] = totals_of(sums + q * plane + v * LANES * runs, runs)
         store(norm2 + v * LANES, totals_of(sums + queries * plane + v * LANES * runs, runs))
     if small_lanes(smallest):
         for j in range(columns):
-            if has_tiny(start + j * s.features, s.features):
+            if row_has_tiny(s, first + j):
                 return CARE
     return 0

@@ -1,7 +1,7 @@
 # Reading the user's matrix: any dtype, strides and byte order, a block of one row at a time.
 #
-# takes: kernels.pyx, vectors.h, sparse/sparse.pyx
-# gives: FLOAT32, FLOAT64, Source, source_of, convert
+# takes: kernels.pyx, vectors.h, sparse/sparse.pyx, sparse.h
+# gives: FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_of, convert
 #
 # A matrix arrives as a typed memoryview of bytes (row, feature, byte): the one view that every
 # dtype has, half types and foreign byte orders included. Nothing is ever converted as a whole.
@@ -20,7 +20,8 @@ cdef struct Source:
     Py_ssize_t row_stride, feature_stride, itemsize    # bytes
     int kind
     bint swapped
-    bint native                                        # contiguous rows of `real`: read in place
+    bint plain                                         # contiguous, aligned, the machine's order
+    bint native                                        # plain rows of `real`: read in place
 
 
 cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
@@ -32,9 +33,9 @@ cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
         s.data = <const char*> &array[0, 0, 0]
     s.kind = kind & (SWAPPED - 1)
     s.swapped = kind >= SWAPPED
-    s.native = (s.kind == REAL_KIND and not s.swapped
-                and (s.feature_stride == s.itemsize or s.features == 1)
-                and <size_t> s.data % <size_t> s.itemsize == 0 and s.row_stride % s.itemsize == 0)
+    s.plain = (not s.swapped and (s.feature_stride == s.itemsize or s.features == 1)
+               and <size_t> s.data % <size_t> s.itemsize == 0 and s.row_stride % s.itemsize == 0)
+    s.native = s.plain and s.kind == REAL_KIND
     return s
 
 
@@ -112,7 +113,7 @@ cdef void convert(const Source* s, Py_ssize_t row, Py_ssize_t k0, Py_ssize_t cou
     elif s.kind == FLOAT64:
         cast(<const double*> p, count, to)
     elif s.kind == FLOAT16:
-        for k in range(count):
+        for k in range(load_halves(to, <const uint16_t*> p, count), count):
             to[k] = float_of_half((<const uint16_t*> p)[k])
     elif s.kind == BFLOAT16:
         for k in range(count):

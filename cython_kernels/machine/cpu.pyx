@@ -6,10 +6,16 @@ from cpython.pycapsule cimport PyCapsule_New
 cdef extern from *:
     """
     #if defined(__GNUC__) && (defined(__x86_64__) || defined(__i386__))
+    #include <cpuid.h>
+    /* of conversions between float16 and float32 older Clangs' builtin below does not know */
+    static int has_f16c(void) {
+        unsigned a, b, c, d;
+        return __get_cpuid(1, &a, &b, &c, &d) && c & bit_F16C;
+    }
     /* these builtins ask the processor and, through XGETBV, the operating system */
     static int has_avx2(void) {
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
-            && __builtin_cpu_supports("popcnt");
+            && __builtin_cpu_supports("popcnt") && has_f16c();
     }
     static int has_avx512(void) {
         return has_avx2() && __builtin_cpu_supports("avx512f")

@@ -15,6 +15,7 @@
  *   interleave_lo   a0 b0 a1 b1 ... of the low halves of each 16 bytes; interleave_hi: of the high
  *   even_pieces     the pieces of 16 bytes, PIECE lanes each, 0 2 ... of a, then of b; odd_pieces: 1 3 ...
  *   load, store     any alignment
+ *   load_half, load_bfloat  LANES numbers of 16 bits, exactly, where there are HALF_LOADS
  *   to_single       every lane rounded to float
  *   sum_of_lanes    their sum, in an order of its own
  */
@@ -22,6 +23,8 @@
 #define UNITDOT_VECTORS_H
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <time.h>
 
@@ -31,7 +34,7 @@
 #ifdef __FAST_MATH__
 #error "-ffast-math breaks the numerical contract: NaN, exact values and the order of sums"
 #endif
-#if defined(__AVX2__) && defined(__FMA__)
+#if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 #define HAS_AVX2
 #endif
 
@@ -184,6 +187,45 @@ static inline vec load(const real *p) {
     return v;
 }
 static inline void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
+
+/* vcvtph2ps and fcvtl convert every number of 16 bits exactly, subnormal ones in any mode; a bfloat16
+ * is the upper half of a float */
+#if defined(UNITDOT_NO_VECTORS)
+#elif defined(__AVX512F__) && defined(UNITDOT_DOUBLE)
+#define load_half(p) ((vec)_mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))))
+#define load_bfloat(p) ((vec)_mm512_cvtps_pd(_mm256_castsi256_ps(_mm256_slli_epi32( \
+    _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16))))
+#elif defined(__AVX512F__)
+#define load_half(p) ((vec)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p))))
+#define load_bfloat(p) ((vec)_mm512_castsi512_ps(_mm512_slli_epi32( \
+    _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))), 16)))
+#elif defined(HAS_AVX2) && defined(UNITDOT_DOUBLE)
+#define load_half(p) ((vec)_mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)(p)))))
+#define load_bfloat(p) ((vec)_mm256_cvtps_pd(_mm_castsi128_ps(_mm_slli_epi32( \
+    _mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i *)(p))), 16))))
+#elif defined(HAS_AVX2)
+#define load_half(p) ((vec)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p))))
+#define load_bfloat(p) ((vec)_mm256_castsi256_ps(_mm256_slli_epi32( \
+    _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))), 16)))
+#elif defined(__aarch64__) && !defined(UNITDOT_DOUBLE)
+#define load_half(p) ((vec)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))))
+#define load_bfloat(p) ((vec)vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vld1_u16(p)), 16)))
+#endif
+#ifdef load_half
+enum { HALF_LOADS = 1 };
+#else
+enum { HALF_LOADS = 0 };
+#define load_half(p) ((void)(p), splat(0))
+#define load_bfloat(p) ((void)(p), splat(0))
+#endif
+
+/* to[:count] = float16s, as many as fill whole vectors; returns how many */
+static inline ptrdiff_t load_halves(real *to, const uint16_t *p, ptrdiff_t count) {
+    ptrdiff_t k = 0;
+    for (; HALF_LOADS && k + LANES <= count; k += LANES)
+        store(to + k, load_half(p + k));
+    return k;
+}
 
 #ifndef at_least_bits
 static inline unsigned at_least_bits(vec a, vec b) {

@@ -32,10 +32,14 @@ import numpy as np
 from unitdot._kernels import cpu
 
 
+ctypedef double real                 # what source.pxi converts to
+
+
 cdef extern from "sparse.h":
     bint scores_reach(const float*, float) nogil
     bint bounds_reach(float, const float*, float, const float*, float) nogil
     void prefetch_write(const void*) nogil
+    Py_ssize_t load_halves(real*, const uint16_t*, Py_ssize_t) nogil     # for source.pxi
     int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
                       bint) nogil
 
@@ -54,8 +58,6 @@ cdef extern from "openmp.h" nogil:
     void use_team(const void*)
     int omp_get_thread_num()
 
-
-ctypedef double real                 # what source.pxi converts to
 
 ctypedef fused value_t:
     float

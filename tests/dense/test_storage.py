@@ -1,0 +1,113 @@
+"""Clause 12: storage is only storage. Half types give the bits of float32, integers those of float64.
+
+Sizes are those that tell apart the loops that read rows in place, as they are stored, and those
+that convert them (queries.pxi, paired.pxi).
+"""
+
+import numpy as np
+import pytest
+
+from unitdot import cosine_similarity, paired_cosine_similarity
+
+from ..helpers import LAYOUTS, any_values, assert_same_bits, normal
+
+STORED = ["float16", "bfloat16", "int8", "uint8", "bool", "int16"]
+N_FEATURES = [1, 45, 64, 384, 1000, 2080]
+
+
+def dtype_of(name):
+    if name == "bfloat16":
+        return np.dtype(pytest.importorskip("ml_dtypes").bfloat16)
+    return np.dtype(name)
+
+
+def extremes_of(dtype):
+    """The values at the ends of the dtype's range, and the smallest ones."""
+    if dtype.kind == "b":
+        return [False, True]
+    if dtype.kind in "iu":
+        return [np.iinfo(dtype).min, np.iinfo(dtype).max, 1]
+    if dtype == np.float16:
+        return [65504, -65504, 2.0**-24, 2.0**-14]
+    return [3.3895313892515355e38, -3.3895313892515355e38, 2.0**-133, 2.0**-126]
+
+
+def rows(n, n_features, dtype, seed, extreme=False):
+    """Rows of all values, or of those at the ends; with a zero row and zeros here and there."""
+    rng = np.random.default_rng(seed)
+    X = any_values((n, n_features), dtype, seed)
+    if extreme:
+        X = rng.choice(np.array(extremes_of(dtype), dtype), (n, n_features))
+        for i, value in enumerate(extremes_of(dtype)):
+            X[i] = value
+    X[rng.random((n, n_features)) < 0.05] = 0
+    X[n // 2] = 0
+    return X
+
+
+def widened(X):
+    """The same values in the dtype of the computation."""
+    return X.astype(np.float64 if X.dtype.kind in "biu" else np.float32)
+
+
+def check(X, Y):
+    """All of X with all of Y, a row or a few of X, X with itself, and pairs of rows."""
+    wide_X, wide_Y = widened(X), widened(Y)
+    S = cosine_similarity(wide_X, wide_Y)
+    for n in (1, 2, 3, len(X)):
+        assert_same_bits(cosine_similarity(X[:n], Y), S[:n])
+    assert_same_bits(cosine_similarity(X), cosine_similarity(wide_X))
+    n = min(len(X), len(Y))
+    assert_same_bits(paired_cosine_similarity(X[:n], Y[:n]), np.diagonal(S))
+
+
+@pytest.mark.parametrize("extreme", [False, True])
+@pytest.mark.parametrize("n_features", N_FEATURES)
+@pytest.mark.parametrize("name", STORED)
+def test_every_path(name, n_features, extreme, isa):
+    dtype = dtype_of(name)
+    check(*(rows(n, n_features, dtype, n, extreme) for n in (53, 75)))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", STORED)
+def test_layouts(name, layout, isa):
+    dtype = dtype_of(name)
+    if dtype.byteorder == "|" and "swapped" in layout or name == "bfloat16" and "swapped" in layout:
+        pytest.skip("of one byte, or of one byte order")
+    X, Y = rows(20, 96, dtype, 1), rows(30, 96, dtype, 2)
+    S = cosine_similarity(X, Y)
+    X, Y = LAYOUTS[layout](X), LAYOUTS[layout](Y)
+    for n in (1, 2, 20):
+        assert_same_bits(cosine_similarity(X[:n], Y), S[:n])
+    assert_same_bits(paired_cosine_similarity(X, Y[:20]), np.diagonal(S))
+
+
+@pytest.mark.parametrize("name", ["float16", "int8"])
+def test_memory_maps_from_an_odd_byte_on(name, tmp_path, isa):
+    X = rows(40, 64, dtype_of(name), 1)
+    (tmp_path / "rows").write_bytes(b"?" + X.tobytes())
+    mapped = np.memmap(tmp_path / "rows", X.dtype, "r", offset=1, shape=X.shape)
+    for n in (1, 40):
+        assert_same_bits(cosine_similarity(mapped[:n], mapped), cosine_similarity(X[:n], X))
+    assert_same_bits(paired_cosine_similarity(mapped, mapped), paired_cosine_similarity(X, X))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_one_row_of_many(name, isa):
+    """Of more than a thread's first tasks, and of a number that no vector divides."""
+    Y = rows(4099, 160, dtype_of(name), 1)
+    S = cosine_similarity(widened(Y[7:9]), widened(Y))
+    for threads in (1, 2):
+        assert_same_bits(cosine_similarity(Y[7:8], Y, n_threads=threads), S[:1])
+        assert_same_bits(cosine_similarity(Y[7:9], Y, n_threads=threads), S)
+
+
+def test_a_tiny_bfloat_anywhere_in_rows_read_in_place(isa):
+    """Its product would lose bits if its row were not scaled: it may be overlooked in no lane."""
+    X = normal((37, 96), np.float32).astype(dtype_of("bfloat16"))
+    for place in range(0, 96, 5):
+        Y = X.copy()
+        Y[place % 37] *= 2.0**-18
+        Y[place % 37, place] = 2.0**-90
+        check(X, Y)
