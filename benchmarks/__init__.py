@@ -18,6 +18,13 @@ How it is measured
 - ``--against PYTHON`` makes another environment's unitdot, an earlier build, a contender. Its
   answers, and those of all rounds, must have the bits of unitdot's first; a contender with other
   ones is listed as one that DIFFERS. The target says that nothing is slower than it was before.
+- ``--busy N``, ``--callers N`` and ``--caller-threads N`` time single calls while N processes
+  compute something else (they hash 1 MiB again and again), or while N processes or Python threads
+  make the same call in loops. Then the figures are of all calls of all rounds, at least 100 of
+  each contender: the median, the 90th and 99th percentile and the maximum; calls a second are
+  those of all callers together, the median of the rounds. unitdot on one thread takes part. A
+  contender that needs more than 30 seconds for a round's share of the 100 makes fewer, and the
+  table says so. ``--busy 0`` gives the same figures of a quiet machine.
 - Growth curves (time against rows, features, threads, k, threshold and lines of text) are made of
   cases, one for each point.
 - ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;

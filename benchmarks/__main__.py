@@ -15,19 +15,25 @@ from time import monotonic
 from . import __doc__ as description
 from . import charts, report, variants
 from .cases import all_cases
+from .load import MIN_CALLS, Load
 from .machine import usable_cores
 from .runner import Options, launch, run_case
-from .work import BEFORE, UNITDOT, Case, Run
+from .work import BEFORE, ONE_THREAD, UNITDOT, Case, Run
 
 HERE = Path(__file__).parent
 QUICK_SECONDS = 90  # --quick alone starts no case after that
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is below 1")
+def _at_least(least: int):
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is below {least}")
+        return int(text)
+
     return number
+
+
+_positive = _at_least(1)
 
 
 def _interpreter(text: str) -> str:
@@ -62,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_interpreter,
         metavar="PYTHON",
         help="another environment's interpreter, whose unitdot (an earlier build) is a contender "
-        f"of every case that has unitdot: {BEFORE!r}, which must give the same bits",
+        f"of every case that has unitdot, {BEFORE!r}, and must give the same bits",
     )
     parser.add_argument(
         "--contenders",
@@ -70,6 +76,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="names or patterns of those whom unitdot meets (default: all; the build of --against "
         "always takes part)",
+    )
+    parser.add_argument(
+        "--busy",
+        type=_at_least(0),
+        metavar="N",
+        help="time single calls beside N processes that compute (they hash), at least "
+        f"{MIN_CALLS} of every contender; {ONE_THREAD!r} takes part",
+    )
+    parser.add_argument(
+        "--callers",
+        type=_positive,
+        metavar="N",
+        help="the same, with N processes that make the same calls in a loop",
+    )
+    parser.add_argument(
+        "--caller-threads",
+        type=_positive,
+        metavar="N",
+        help="the same, with N Python threads in each process that calls",
     )
     parser.add_argument(
         "--rounds", type=_positive, metavar="N", help="default: 7; with --quick 3, short ones"
@@ -113,11 +138,20 @@ def _matches(name: str, patterns: list[str]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _varied(case: Case, args: argparse.Namespace) -> Case:
-    """With the contenders that are asked for."""
+def _load(args: argparse.Namespace) -> Load | None:
+    asked = args.busy, args.callers, args.caller_threads
+    if asked == (None, None, None):
+        return None
+    return Load(args.busy or 0, args.callers or 1, args.caller_threads or 1)
+
+
+def _varied(case: Case, args: argparse.Namespace, options: Options) -> Case:
+    """With the contenders and the load that are asked for."""
     if args.contenders is not None:
         case = variants.only(case, lambda label: _matches(label, args.contenders))
-    return case if args.against is None else variants.against(case, args.against)
+    if args.against is not None:
+        case = variants.against(case, args.against)
+    return case if options.load is None else variants.under_load(case, options)
 
 
 def _builds(parser: argparse.ArgumentParser, python: str, options: Options) -> str:
@@ -144,14 +178,18 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, and give the exit status."""
     parser = _parser()
     args = parser.parse_args(arguments)
-    cases = [_varied(case, args) for case in _chosen(parser, args)]
+    cases = _chosen(parser, args)
     if args.list:
         print("\n".join(f"{case.name:<24}{case.title}" for case in cases))
         return 0
     hurried = args.quick and args.cases is None
     rounds, seconds = (3, 0.2) if args.quick else (7, 0.5)
-    rounds, patience = args.rounds or rounds, 2.0 if hurried else 20.0
-    options = Options(args.threads, rounds, seconds, patience)
+    load = _load(args)
+    patience = 2.0 if hurried else 20.0 if load is None else 60.0
+    options = Options(args.threads, args.rounds or rounds, seconds, patience, load)
+    if load is not None:
+        cases = [case for case in cases if variants.can_be_loaded(case)]
+    cases = [_varied(case, args, options) for case in cases]
     start = monotonic()
 
     (answer,) = launch(Run("machine", "machine", {}), options)
@@ -161,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(report.header(machine, asdict(options)), end="\n\n")
     if args.against is not None:
         print(_builds(parser, args.against, options), end="\n\n")
-    print(report.table_head(), flush=True)
+    print(report.table_head(load is not None), flush=True)
 
     results: list[dict] = []
     record = {"machine": machine, "options": asdict(options), "cases": results}
@@ -175,7 +213,7 @@ def main(arguments: list[str] | None = None) -> int:
         args.json.write_text(json.dumps(record, indent=1) + "\n")
 
     counts = report.verdicts(results)
-    print("\n" + report.growth(results))
+    print("\n" + report.growth(results) if load is None else "")
     if faults := report.faults(results):
         print(faults)
     print("targets: " + ", ".join(f"{counts[name]} {name}" for name in report.VERDICTS))
@@ -183,7 +221,8 @@ def main(arguments: list[str] | None = None) -> int:
         measured = {result["name"] for result in results}
         left_out = [case.name for case in all_cases(args.threads) if case.name not in measured]
         print(report.wrapped(f"left out by --quick (--cases names them): {', '.join(left_out)}"))
-    print(charts.draw([record], args.charts))
+    if load is None:
+        print(charts.draw([record], args.charts))
     return report.status(results)
 
 

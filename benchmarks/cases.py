@@ -32,6 +32,12 @@ from .work import (
 
 MEMORY_LIMIT_MIB = 16.0  # a thread
 
+# under load, of what one thread takes: the 90th percentile beside one busy process, the median
+# beside two
+SMALL_CALL = 1.3, 1.3
+READ_ONCE = 1.2, 1.2  # as fast as memory is read
+LARGE_CALL = 1.0, 1.1
+
 MATRIX_PEERS: Targets = dict.fromkeys((NUMKONG, SIMSIMD, TORCH))
 SEARCH_PEERS: Targets = dict.fromkeys((USEARCH, TORCH))
 SLOWLY: Targets = {SCIPY: None}  # on one thread, in float64
@@ -39,10 +45,12 @@ SLOWLY: Targets = {SCIPY: None}  # on one thread, in float64
 SQUARE = Work((2000, 768), (2000, 768))
 SQUARE_FLOAT64 = replace(SQUARE, dtype="float64")
 SQUARE_FLOAT16 = replace(SQUARE, dtype="float16")
+SMALL = Work((200, 384), (200, 384))
 SELF = Work((4000, 384), None)
 WIDE = Work((6, 119_547), (6, 119_547))
 WIDE_SELF = Work((6, 119_547), None)
 QUERY = Work((1, 384), (100_000, 384))
+QUERY_120K = Work((1, 384), (120_000, 384))
 QUERY_LAST = Work((100_000, 384), (1, 384))
 NARROW = Work((7000, 64), (7000, 64))
 DEEP = Work((3000, 5000), (3000, 5000))
@@ -50,6 +58,7 @@ PAIR = Work((1, 768), (1, 768))
 PAIRED = Work((100_000, 384), (100_000, 384), function="paired_cosine_distances")
 TOP_10 = Work((1000, 384), (100_000, 384), function="cosine_top_k", options={"k": 10})
 TOP_1000 = replace(TOP_10, options={"k": 1000})
+TOP_10_SMALL = replace(TOP_10, X=(10, 384), Y=(5000, 384))
 TOP_10_QUERY = replace(TOP_10, X=(1, 384))
 TOP_10_SELF = replace(TOP_10, X=(20_000, 384), Y=None)
 PAIRS = Work(
@@ -69,6 +78,7 @@ def all_cases(threads: int) -> list[Case]:
             "2000 x 2000 x 768",
             {SKLEARN: 0.50, MATMUL: 0.95} | MATRIX_PEERS | SLOWLY,
             quick=True,
+            busy=LARGE_CALL,
         ),
         SQUARE_FLOAT64.contest(
             "square-float64",
@@ -80,13 +90,22 @@ def all_cases(threads: int) -> list[Case]:
             "2000 x 2000 x 768, float16 input",
             {SKLEARN: 0.50, MATMUL_WIDENED: None, NUMKONG: None, SIMSIMD: None},
         ),
+        SMALL.contest(
+            "small",
+            "200 x 200 x 384",
+            {SKLEARN: None, MATMUL: None} | MATRIX_PEERS | SLOWLY,
+            busy=SMALL_CALL,
+        ),
         SELF.contest(
             "self",
             "4000 x 384 with itself",
             {SKLEARN: 0.50, MATMUL_COPY: 0.75, SYRK: None} | MATRIX_PEERS,
         ),
         WIDE.contest(
-            "wide", "6 x 6 x 119,547", {SKLEARN: 0.08, MATMUL: 0.35} | MATRIX_PEERS | SLOWLY
+            "wide",
+            "6 x 6 x 119,547",
+            {SKLEARN: 0.08, MATMUL: 0.35} | MATRIX_PEERS | SLOWLY,
+            busy=SMALL_CALL,
         ),
         WIDE_SELF.contest(
             "wide-self", "6 x 119,547 with itself", {SKLEARN: None, SYRK: None} | MATRIX_PEERS
@@ -105,6 +124,12 @@ def all_cases(threads: int) -> list[Case]:
             quick=True,
         ),
         _memory_bound(
+            "query-120k",
+            "one query, 120,000 x 384",
+            QUERY_120K,
+            {SKLEARN: None, MATMUL: None} | MATRIX_PEERS | SLOWLY | {READ: None},
+        ),
+        _memory_bound(
             "paired",
             "paired distances, 100,000 x 384",
             PAIRED,
@@ -115,6 +140,13 @@ def all_cases(threads: int) -> list[Case]:
             "top-10 of 1,000 queries in 100,000 x 384",
             {SKLEARN: 0.20, FAISS: 0.85, FAISS_INDEX: None, MATMUL: 0.90, PARTITION: None}
             | SEARCH_PEERS,
+            busy=LARGE_CALL,
+        ),
+        TOP_10_SMALL.contest(
+            "top-10-small",
+            "top-10 of 10 queries in 5,000 x 384",
+            {SKLEARN: None, FAISS: None, FAISS_INDEX: None, MATMUL: None} | SEARCH_PEERS,
+            busy=SMALL_CALL,
         ),
         _memory_bound(
             "top-10-query",
@@ -136,6 +168,7 @@ def all_cases(threads: int) -> list[Case]:
             "pairs",
             "pairs >= 0.9 of 20,000 x 384 with itself",
             {SKLEARN: 0.15, ROW_BLOCKS: 0.55},
+            busy=LARGE_CALL,
         ),
         PAIRS_1_PERCENT.contest(
             "pairs-1-percent",
@@ -169,7 +202,9 @@ def all_cases(threads: int) -> list[Case]:
 def _texts() -> list[Case]:
     product = "product of 20,000 lines by words, sparse"
     cases = [
-        TEXTS_PRODUCT.contest("sparse-product", product, {SKLEARN: 0.35, TOPN: None}),
+        TEXTS_PRODUCT.contest(
+            "sparse-product", product, {SKLEARN: 0.35, TOPN: None}, busy=LARGE_CALL
+        ),
         replace(TEXTS_PRODUCT, dtype="float32").contest(
             "sparse-product-float32", f"{product}, float32", {SKLEARN: 0.35, TOPN: None}
         ),
@@ -192,7 +227,8 @@ def _texts() -> list[Case]:
 
 
 def _memory_bound(name: str, title: str, work: Work, others: Targets, quick=False) -> Case:
-    return work.contest(name, title, others, work=work.input_gb(), work_unit="GB", quick=quick)
+    rate = {"work": work.input_gb(), "work_unit": "GB"}
+    return work.contest(name, title, others, quick=quick, busy=READ_ONCE, **rate)
 
 
 def _kernel(label: str, function: str, dtype: str, target: float | None = None, copies: int = 1):

@@ -2,11 +2,12 @@
 
 SPEC is JSON: `probe`, the name of a function below, `params`, its keywords, and `check`. A probe
 does all that is not measured and returns the measurement. The child then prints a line "ready",
-waits for a line on its standard input, so that several children can start together, and prints
+waits for a line on its standard input, so that several children can start together, measures,
+prints a line "measured" and waits for a line again: others may still be measuring. It ends with
 {"samples": [...]}; with `check` also "wrong" and the reason, if the contender's answer is wrong;
 of unitdot's answers "bits", a digest of each array, too.
-When something goes wrong otherwise it prints {"missing": reason} or {"failed": reason}, and no
-"ready" if that was before measuring.
+When something goes wrong otherwise it prints {"missing": reason} or {"failed": reason} in place of
+the next line.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 
+from . import load
 from .machine import build, describe
-from .work import TEXTS, UNITDOT
+from .work import ONE_THREAD, TEXTS, UNITDOT
 
 SEED = 20_240_229
 BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one call is
@@ -52,12 +54,14 @@ PACKAGES = {
 class Measurement:
     """`samples` measures; `fault`, called after that, says why the answer is wrong, if it is.
 
+    `wait` is called in between, until there is a line on standard input.
     `bits` are digests of the first answer's arrays, and of the inputs, where they must be equal.
     """
 
     samples: Callable[[], list]
     fault: Callable[[], str | None] = lambda: None
     bits: dict[str, str] | None = None
+    wait: Callable[[], object] = lambda: sys.stdin.readline()
 
 
 def _with_duplicates(A, rng):
@@ -126,12 +130,11 @@ def _repeat(sample, budget):
     return samples
 
 
-def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
-    """Time per call. The first calls warm up, in batches that double until one is long enough.
+def _prepared(contender, function, X, Y, dtype, options, data):
+    """The call, its first time, and a measurement without samples that can judge its answer.
 
-    A pause and one unmeasured call follow, just before measuring. Some rows of the first result
-    are kept, to be checked after that: unitdot is not to be in the process of another contender
-    before.
+    Some rows of the first result are kept, to be checked after measuring: unitdot is not to be in
+    the process of another contender before.
     """
     from . import checks
 
@@ -145,10 +148,18 @@ def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurem
         rows = checks.checked_rows(X.shape[0])
         claimed = checks.claims(answer(first), rows, (X if Y is None else Y).shape[0])
         fault = partial(checks.fault, claimed, rows, function, X, Y, **options)
-    bits = _bits(first, X, Y) if contender == UNITDOT else None
-    del first
+    bits = _bits(first, X, Y) if contender in (UNITDOT, ONE_THREAD) else None
+    return call, elapsed, Measurement(list, fault, bits)
+
+
+def seconds(budget, **work) -> Measurement:
+    """Time per call. The first calls warm up, in batches that double until one is long enough.
+
+    A pause and one unmeasured call follow, just before measuring.
+    """
+    call, elapsed, prepared = _prepared(**work)
     if elapsed > LONG_SECONDS:
-        return Measurement(lambda: [elapsed], fault, bits)
+        return replace(prepared, samples=lambda: [elapsed])
     calls = 1
     while _time(call, calls) < BATCH_SECONDS:
         calls *= 2
@@ -158,7 +169,20 @@ def seconds(budget, contender, function, X, Y, dtype, options, data) -> Measurem
         call()
         return _repeat(lambda: _time(call, calls) / calls, budget)
 
-    return Measurement(samples, fault, bits)
+    return replace(prepared, samples=samples)
+
+
+def calls(budget, threads, at_least, longest, **work) -> Measurement:
+    """Times of single calls, a list for each of the threads of Python's that make them."""
+    call, elapsed, prepared = _prepared(**work)
+    if elapsed > LONG_SECONDS:
+        return replace(prepared, samples=lambda: [[elapsed]])
+
+    def samples():
+        sleep(PAUSE_SECONDS)
+        return load.record(call, threads, at_least, budget, longest)
+
+    return replace(prepared, samples=samples, wait=partial(load.go_on, call, threads))
 
 
 def _bits(result, X, Y):
@@ -260,6 +284,7 @@ PROBES = {
     probe.__name__: probe
     for probe in (
         seconds,
+        calls,
         gflops,
         kernel_gflops,
         memory_mib,
@@ -278,6 +303,8 @@ def main() -> None:
         print("ready", flush=True)
         sys.stdin.readline()
         answer = {"samples": measurement.samples()}
+        print("measured", flush=True)
+        measurement.wait()
         if spec["check"] and (reason := measurement.fault()):
             answer["wrong"] = reason
         if measurement.bits is not None:

@@ -215,6 +215,7 @@ def _read(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
 
 CONTENDERS: dict[str, Contender] = {
     names.UNITDOT: _unitdot,
+    names.ONE_THREAD: partial(_unitdot, n_threads=1),
     names.SKLEARN: _scikit_learn,
     names.SCIPY: _scipy,
     names.NUMKONG: partial(_simd, "numkong", "angular", "angular"),

@@ -11,12 +11,14 @@ from statistics import linear_regression
 from typing import Any
 
 from .curves import CURVES
+from .load import FIGURES, MIN_CALLS
 
 WIDTH = 110
 FAULTS = ("missing", "failed", "differs", "wrong")
 VERDICTS = ("ok", "MISS", "not measured", "DIFFERS", "WRONG")
 COLUMNS = "  {:<28}{:>13}{:>8}{:>16}{:>10}   {:<10}{}"
 RELATIONS = {"<=": le, ">=": ge}
+LOAD_COLUMNS = "  {:<27}" + 4 * "{:>9}" + "{:>8} " + 4 * "{:>8}"
 
 
 def header(machine: dict[str, Any], options: dict[str, Any]) -> str:
@@ -51,9 +53,15 @@ def _compact(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value).replace('"', "")
 
 
-def table_head() -> str:
-    """The columns' names; a ratio is the first row's median over this row's."""
-    names = COLUMNS.format("", "median", "spread", "rate", "1st/this", "target", "").rstrip()
+def table_head(loaded: bool = False) -> str:
+    """The columns' names; a ratio is the first row's figure over this row's."""
+    if loaded:
+        shown = "median", "90 %", "99 %", "maximum", "calls/s"
+        names = f"{'first row / this row:':>100}\n" + LOAD_COLUMNS.format(
+            "", *shown, *FIGURES.values()
+        )
+    else:
+        names = COLUMNS.format("", "median", "spread", "rate", "1st/this", "target", "").rstrip()
     return names + "\n" + "-" * WIDTH
 
 
@@ -61,6 +69,9 @@ def table(result: dict[str, Any]) -> str:
     """One case of `runner.run_case`."""
     lines = [f"{result['name']}: {result['title']}"]
     for row, ratio, verdict in judged(result):
+        if "per_second" in row:
+            lines += _load_lines(row, result["rows"][0], verdict)
+            continue
         if "value" in row:
             spread = f"{50 * (row['high'] - row['low']) / abs(row['value'] or 1):.0f} %"
             spread = "1 round" if len(row["rounds"]) == 1 else spread
@@ -75,6 +86,36 @@ def table(result: dict[str, Any]) -> str:
         if reason:
             lines += textwrap.wrap(reason, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
     return "\n".join(lines)
+
+
+def _load_lines(row: dict[str, Any], first: dict[str, Any], verdict: str) -> list[str]:
+    """A row under load, its limits, and what is to be said of it."""
+    times = [quantity(row[name], "s") for name in ("value", "p90", "p99", "high")]
+    ratios = [f"{ratio:.3g}" for ratio in _ratios(row, first).values()] or [""] * len(FIGURES)
+    notes = [
+        f"limit: {FIGURES[name]} {_relation(name)} {limit:g} of this row's: {verdict}"
+        for name, limit in row["limits"].items()
+    ]
+    if row["calls"] < MIN_CALLS:
+        notes.append(f"only {row['calls']} calls")
+    if reason := _reason(row):
+        notes.append(f"{verdict}: {reason}" if verdict else reason)
+    cells = row["label"], *times, f"{row['per_second']:.4g}", *ratios
+    return [
+        LOAD_COLUMNS.format(*cells).rstrip(),
+        *(textwrap.indent(textwrap.fill(note, WIDTH - 6), " " * 6) for note in notes),
+    ]
+
+
+def _ratios(row: dict[str, Any], first: dict[str, Any]) -> dict[str, float]:
+    """Of the first row's figures under load to this one's."""
+    if row is first or "per_second" not in first:
+        return {}
+    return {name: first[name] / row[name] for name in FIGURES}
+
+
+def _relation(figure: str) -> str:
+    return ">=" if figure == "per_second" else "<="
 
 
 def exponent(points: list[dict[str, Any]]) -> float | None:
@@ -141,6 +182,8 @@ def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, s
             verdict = "DIFFERS"
         elif "wrong" in row:
             verdict = "WRONG"
+        elif row.get("limits"):
+            verdict = _loaded_verdict(_ratios(row, first), row["limits"])
         elif row["target"] is None:
             verdict = ""
         elif judged_value is None:
@@ -149,6 +192,13 @@ def judged(result: dict[str, Any]) -> list[tuple[dict[str, Any], float | None, s
             verdict = "ok" if meets(judged_value, row["target"]) else "MISS"
         judgements.append((row, ratio, verdict))
     return judgements
+
+
+def _loaded_verdict(ratios: dict[str, float], limits: dict[str, float]) -> str:
+    if not ratios:
+        return "not measured"
+    met = all(RELATIONS[_relation(name)](ratios[name], limit) for name, limit in limits.items())
+    return "ok" if met else "MISS"
 
 
 def verdicts(results: list[dict[str, Any]]) -> Counter[str]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from subprocess import PIPE, Popen
@@ -15,6 +16,7 @@ from threading import Timer
 from time import monotonic
 from typing import Any
 
+from .load import Load, busy_processes, figures
 from .work import Case, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,24 +38,34 @@ class Options:
     threads : that each contender may use.
     rounds, seconds : how many, and how long each contender measures in each.
     patience : seconds; a contender that needs longer than that for a round sits out the others.
+    load : under which single calls are timed; None where calls are timed on a quiet machine.
     """
 
     threads: int
     rounds: int
     seconds: float
     patience: float
+    load: Load | None = None
 
 
 def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[str, Any]:
+    """`measured` with the load beside it."""
+    with busy_processes(options.load.busy if options.load else 0):
+        return measured(case, options, tell)
+
+
+def measured(case: Case, options: Options, tell: Callable[[str], None]) -> dict[str, Any]:
     """Every row's rounds and value, as JSON can hold them.
 
     A row has `label`, `target`, and either `value` (the median of its rounds), `low`, `high` and
     `rounds` (each a list of samples for each process), or `missing` or `failed` with the reason.
     A row whose answer is not the right one has its value and `wrong`, with the reason; one that
     is unitdot and has other bits than its first answer, which is of the first row, `differs`.
+    Under load there are the `load.figures` as well, and `limits` for some of them.
     """
     rows: list[dict[str, Any]] = [
-        {"label": run.label, "target": run.target, "rounds": []} for run in case.runs
+        {"label": run.label, "target": run.target, "limits": run.limits, "rounds": []}
+        for run in case.runs
     ]
     done = set()  # labels of rows that sit out what is left
     reference: dict[str, str] = {}
@@ -66,7 +78,7 @@ def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[
             answers = launch(run, options, check=number == 0)
             samples = [answer.pop("samples", None) for answer in answers]
             if None not in samples:
-                row["rounds"].append(samples)
+                row["rounds"].append(list(chain(*samples)) if options.load else samples)
             if None in samples or monotonic() - start > options.patience:
                 done.add(run.label)
             for answer in answers:
@@ -76,7 +88,9 @@ def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[
                     row["differs"] = f"other bits than unitdot's first: {', '.join(other)}"
                 row.update(answer)
     for row in rows:
-        if row["rounds"]:
+        if row["rounds"] and options.load:
+            row.update(figures(row["rounds"]))
+        elif row["rounds"]:
             values = [sum(median(samples) for samples in copies) for copies in row["rounds"]]
             row.update(value=median(values), low=min(values), high=max(values))
     return {
@@ -95,7 +109,7 @@ def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[
 def launch(run: Run, options: Options, check: bool = False) -> list[dict[str, Any]]:
     """Answers of the run's processes: "samples" and perhaps "wrong", or "missing" or "failed".
 
-    They measure once all are ready.
+    They measure once all are ready, and end once all have measured.
     """
     threads = str(run.threads or options.threads)
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, threads)
@@ -113,14 +127,16 @@ def launch(run: Run, options: Options, check: bool = False) -> list[dict[str, An
             watchdog = Timer(TIMEOUT_SECONDS, child.kill)
             watchdog.start()
             stack.callback(watchdog.cancel)
-        first_lines = [child.stdout.readline() for child in children]
-        for child, line in zip(children, first_lines, strict=True):
-            if line.strip() == "ready":
-                print(file=child.stdin, flush=True)
-        return [_answer(child, line) for child, line in zip(children, first_lines, strict=True)]
+        lines = [child.stdout.readline() for child in children]
+        for stage in ("ready\n", "measured\n"):
+            waiting = [place for place, line in enumerate(lines) if line == stage]
+            for place in waiting:
+                print(file=children[place].stdin, flush=True)
+            for place in waiting:
+                lines[place] = children[place].stdout.readline()
+        return [_answer(child, line) for child, line in zip(children, lines, strict=True)]
 
 
-def _answer(child: Popen, first_line: str) -> dict[str, Any]:
-    line = child.stdout.readline() if first_line.strip() == "ready" else first_line
+def _answer(child: Popen, line: str) -> dict[str, Any]:
     status = child.wait()
     return json.loads(line) if line else {"failed": f"exit status {status}"}

@@ -1,10 +1,11 @@
-"""The cases as the command line asks for them: with an earlier build as a contender."""
+"""The cases as the command line asks for them: with an earlier build, under load, with fewer."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from .work import BEFORE, UNITDOT, Case
+from .runner import Options
+from .work import BEFORE, ONE_THREAD, UNITDOT, Case, Run
 
 # no slower than before, as far as such measurements can tell; memory has no target
 NO_SLOWER = {"s": 1.03, "GFLOP/s": 0.97}
@@ -17,6 +18,31 @@ def against(case: Case, python: str) -> Case:
         return case
     before = replace(first, label=BEFORE, python=python, target=NO_SLOWER.get(case.unit))
     return replace(case, runs=(first, before, *others))
+
+
+def under_load(case: Case, options: Options) -> Case:
+    """The case of single calls, with unitdot on one thread as its second row."""
+    load = options.load
+    calls = {
+        "threads": load.caller_threads,
+        "at_least": load.calls_a_round(options.rounds),
+        "longest": options.patience / 2,
+    }
+
+    def loaded(run: Run) -> Run:
+        params = run.params | calls
+        return replace(run, probe="calls", params=params, target=None, copies=load.callers)
+
+    first, *others = map(loaded, case.runs)
+    limits = load.limits(*case.busy) if case.busy else {}
+    params = first.params | {"contender": ONE_THREAD}
+    one_thread = replace(first, label=ONE_THREAD, params=params, limits=limits)
+    return replace(case, runs=(first, one_thread, *others))
+
+
+def can_be_loaded(case: Case) -> bool:
+    """Whether its rows are times of calls, the first of which are unitdot's."""
+    return case.runs[0].label == UNITDOT and all(run.probe == "seconds" for run in case.runs)
 
 
 def only(case: Case, chosen) -> Case:

@@ -7,6 +7,7 @@ from typing import Any
 
 # the contenders' names; benchmarks.contenders says what each of them does
 UNITDOT = "unitdot"
+ONE_THREAD = "unitdot, n_threads=1"
 BEFORE = "unitdot before"  # the other environment's
 SKLEARN = "scikit-learn"
 SCIPY = "SciPy cdist"
@@ -46,6 +47,7 @@ class Run:
     threads : the threads that the child may use; None is what the user asked for.
     copies : the number of processes that measure at once; their values are added.
     python : the interpreter of another environment, whose packages are measured.
+    limits : the limits of this row's ratios under load, by the names of ``load.FIGURES``.
     """
 
     label: str
@@ -55,6 +57,7 @@ class Run:
     threads: int | None = None
     copies: int = 1
     python: str | None = None
+    limits: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Case:
     work, work_unit : the amount that one call gets through, for the rate's column.
     max_rounds : fewer rounds where the value hardly varies.
     quick : whether ``--quick`` alone measures it.
+    busy : under load, what unitdot's 90th percentile beside one busy process, and its median
+        beside two, may be of what they are on one thread.
     curve, x : the growth curve that the case is a point of (``benchmarks.curves``), and where.
     """
 
@@ -82,6 +87,7 @@ class Case:
     work_unit: str = ""
     max_rounds: int | None = None
     quick: bool = False
+    busy: tuple[float, float] | None = None
     curve: str | None = None
     x: float | None = None
 

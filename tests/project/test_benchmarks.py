@@ -15,6 +15,7 @@ from benchmarks import __main__ as command
 from benchmarks import charts, checks, report, variants, work
 from benchmarks.cases import all_cases
 from benchmarks.contenders import CONTENDERS
+from benchmarks.load import MIN_CALLS, Load, busy_processes, figures
 from benchmarks.runner import Options, run_case
 
 from ..helpers import normal
@@ -132,6 +133,78 @@ def test_a_function_that_an_earlier_build_lacks_is_missing(environment, tmp_path
     case = variants.against(MATRIX.contest("tiny", "a tiny case", {}), environment(tmp_path))
     row = run_case(case, ONCE, print)["rows"][1]
     assert row["missing"] == "ModuleNotFoundError: this unitdot has no cosine_similarity"
+
+
+@pytest.mark.parametrize(
+    "load", [Load(busy=1), Load(callers=2), Load(callers=2, caller_threads=2)], ids=str
+)
+def test_single_calls_under_load(load):
+    options = replace(ONCE, rounds=2, load=load)
+    case = variants.under_load(TOP_K.contest("tiny", "a tiny case", {}, busy=(9e9, 9e9)), options)
+    result = run_case(case, options, print)
+    assert [row["label"] for row in result["rows"]] == [work.UNITDOT, work.ONE_THREAD]
+    for row in result["rows"]:
+        assert [len(callers) for callers in row["rounds"]] == 2 * [
+            load.callers * load.caller_threads
+        ], row
+        assert row["calls"] >= MIN_CALLS
+        assert 0 < row["low"] <= row["value"] <= row["p90"] <= row["p99"] <= row["high"]
+        assert row["per_second"] > 0
+        assert "differs" not in row
+    assert set(result["rows"][1]["limits"]) == ({"p90"} if load.busy else {"per_second", "p99"})
+    assert "limit: " in report.table(result)
+
+
+def test_busy_processes_compute_and_end():
+    with busy_processes(2) as processes:
+        used = [_processor_seconds(process.pid) for process in processes]
+        while any(_processor_seconds(p.pid) <= u for p, u in zip(processes, used, strict=True)):
+            assert all(process.poll() is None for process in processes)
+    assert all(process.poll() is not None for process in processes)
+    with busy_processes(1) as (process,):
+        process.stdin.close()  # as when the benchmarks are killed
+        assert process.wait(60) == 0
+
+
+def _processor_seconds(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        pytest.skip("no /proc here")
+    return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
+
+
+def test_figures_of_calls():
+    milliseconds = [time / 1000 for time in range(1, 101)]
+    callers = [milliseconds[::2], milliseconds[1::2]]  # two, whose calls take 50 and 51 ms
+    told = figures([callers, callers, [[0.01], [0.01]]])
+    assert told["value"] == pytest.approx(0.050, abs=0.001)
+    assert (told["p90"], told["p99"], told["high"]) == (0.090, 0.099, 0.1)
+    assert told["per_second"] == pytest.approx(1 / 0.050 + 1 / 0.051)
+    assert told["calls"] == 202
+
+
+@pytest.mark.parametrize(
+    ("load", "changed", "verdict"),
+    [
+        (Load(busy=1), {"p90": 0.6}, "ok"),
+        (Load(busy=1), {"p90": 0.61}, "MISS"),
+        (Load(busy=2), {"p90": 0.7, "value": 0.55}, "ok"),
+        (Load(busy=2), {"value": 0.56}, "MISS"),
+        (Load(busy=3), {"value": 9.0}, ""),
+        (Load(callers=2), {"per_second": 1.7}, "ok"),
+        (Load(callers=2), {"per_second": 1.69}, "MISS"),
+        (Load(caller_threads=8), {"p99": 0.91}, "MISS"),
+    ],
+)
+def test_limits_under_load(load, changed, verdict):
+    one_thread = {"value": 0.5, "p90": 0.5, "p99": 0.6, "high": 0.7, "per_second": 2.0}
+    loaded = result(0.5, 0.5)
+    for row, figures_of in zip(loaded["rows"], (one_thread | changed, one_thread), strict=True):
+        row.update(figures_of, calls=99, limits={})
+    loaded["rows"][1]["limits"] = load.limits(1.2, 1.1)
+    assert report.judged(loaded)[1][2] == verdict
+    assert "only 99 calls" in report.table(loaded)
+    assert (verdict in report.table(loaded)) or not verdict
 
 
 def contenders_of(function):
@@ -323,10 +396,10 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
     assert all((tmp_path / "again" / path.name).read_bytes() == path.read_bytes() for path in drawn)
 
 
-def test_command_meets_an_earlier_build(tmp_path, monkeypatch, capsys, environment):
+def test_command_meets_an_earlier_build_and_load(tmp_path, monkeypatch, capsys, environment):
     tiny = [MATRIX.contest("one", "a tiny case", dict.fromkeys((work.MATMUL, work.SCIPY)))]
     monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
-    monkeypatch.setattr(command, "Options", lambda *_, **__: ONCE)
+    monkeypatch.setattr(command, "Options", lambda *given: replace(ONCE, load=given[-1]))
     monkeypatch.setattr(variants, "NO_SLOWER", {})
     file, python = tmp_path / "results.json", environment(INSTALLED)
     arguments = ["--json", str(file), "--charts", str(tmp_path), "--against", python]
@@ -338,6 +411,10 @@ def test_command_meets_an_earlier_build(tmp_path, monkeypatch, capsys, environme
     (case,) = json.loads(file.read_text())["cases"]
     assert [row["label"] for row in case["rows"]] == [work.UNITDOT, work.BEFORE, work.MATMUL]
     assert python not in file.read_text()
+    assert command.main(["--json", str(file), "--busy", "0", "--contenders", "numpy*"]) == 0
+    (case,) = json.loads(file.read_text())["cases"]
+    assert [row["label"] for row in case["rows"]] == [work.UNITDOT, work.ONE_THREAD, work.MATMUL]
+    assert report.table(case) in capsys.readouterr().out
     with pytest.raises(SystemExit):
         command.main(["--against", str(tmp_path / "nowhere")])
     assert "is not a program" in capsys.readouterr().err
