@@ -1,14 +1,18 @@
 """Input checking: the only place that raises. Arrays leave it as the kernels read them."""
 
-import math
 import numbers
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from unitdot._frames.common import UnreadableError
+from unitdot._frames.read import read
+from unitdot._frames.rows import not_numbers, of_objects
+from unitdot._frames.tensors import BFLOAT16
 from unitdot._machine import memory
 from unitdot._machine.dispatch import Bytes, Kernels
 
@@ -43,9 +47,7 @@ for _name, _number in _NUMBERS.items():
         KINDS[_dtype] = (_number, _name not in _SINGLE)
         if _dtype.itemsize > 1:
             KINDS[_dtype.newbyteorder()] = (_number + _SWAPPED, _name not in _SINGLE)
-# whoever has a bfloat16 brought it along: it is known by a dtype of our own
-_BFLOAT16 = np.dtype([("bfloat16", "u2")])
-KINDS[_BFLOAT16] = (_NUMBERS["bfloat16"], False)
+KINDS[BFLOAT16] = (_NUMBERS["bfloat16"], False)
 
 _RESULT_DTYPES = (np.dtype("f4"), np.dtype("f8"))  # computed in float32, in float64
 _ZERO = ("zero", "nan", "raise")
@@ -123,16 +125,12 @@ def check_row_numbers(Y: Array) -> None:
 
 
 def check_threshold(threshold: Any) -> float:
-    """`threshold` as a number that is not NaN."""
+    """`threshold`, a number from -1 to 1."""
     if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool):
         raise TypeError(f"threshold is {threshold!r}; expected a real number")
-    try:
-        value = float(threshold)
-    except OverflowError:  # an integer beyond every float
-        value = math.inf if threshold > 0 else -math.inf  # type: ignore[operator]
-    if value != value:
-        raise ValueError("threshold is NaN; expected a number, usually from -1 to 1")
-    return value
+    if not -1 <= threshold <= 1:  # type: ignore[operator]
+        raise ValueError(f"threshold is {threshold}; expected a number from -1 to 1")
+    return float(threshold)
 
 
 def check_kind(kind: Any) -> bool:
@@ -218,19 +216,74 @@ def check_within(numbers: Array, length: int, name: str) -> None:
         )
 
 
-def as_array(argument: Any, name: str) -> Array:
-    """`argument` as an ndarray of a dtype in KINDS, not copied."""
-    array = argument if type(argument) is np.ndarray else _convert(argument, name)
-    if array.dtype not in KINDS:
-        array = _with_known_dtype(array, name, hasattr(argument, "to_numpy"))
+def as_array(argument: Any, name: str, check_finite: bool = False) -> Array:
+    """`argument` as an ndarray of a dtype in KINDS, not copied where its memory allows it.
+
+    `check_finite`: NaN in a frame is told by its columns; elsewhere it is found later.
+    """
+    array: Array = argument
+    if type(argument) is not np.ndarray or argument.dtype not in KINDS:
+        with _naming(name):
+            array = _with_known_dtype(_read(argument, name, check_finite), name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar; expected a vector, a matrix or a stack of matrices")
     return array
 
 
-def as_matrix(argument: Any, name: str, vector: bool) -> Array:
+def dense_sides(X: Any, Y: Any, check_finite: bool) -> tuple[Any, Any]:
+    """Both, those that are not sparse as ndarrays."""
+    same = Y is X
+    if not hasattr(X, "tocsr"):
+        X = as_array(X, "X", check_finite)
+    if Y is not None and not hasattr(Y, "tocsr"):
+        Y = X if same else as_array(Y, "Y", check_finite)
+    return X, Y
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """What cannot be read becomes an error that names the argument."""
+    try:
+        yield
+    except UnreadableError as found:
+        remedies = f"; try {' or '.join(found.remedies)}" if found.remedies else ""
+        raise found.error(f"{name} {found.what}{remedies}") from found.__cause__
+
+
+def _convert(argument: Any, name: str) -> Array:
+    """`argument` as an ndarray of any dtype."""
+    with _naming(name):
+        return _read(argument, name, False)
+
+
+def _read(argument: Any, name: str, check_finite: bool) -> Array:
+    if not isinstance(argument, np.ndarray):
+        return read(argument, name, check_finite)
+    if isinstance(argument, np.ma.MaskedArray) and np.ma.is_masked(argument):
+        what = "is an array with masked elements; expected numbers in their places"
+        raise UnreadableError(TypeError, what, f"{name}.filled(0)")
+    return np.asarray(argument)
+
+
+def _with_known_dtype(array: Array, name: str) -> Array:
+    if array.dtype.kind == "O":
+        array = of_objects(array, name)
+    dtype = array.dtype
+    if dtype in KINDS:
+        return array
+    if dtype.name == "bfloat16":
+        return array.view(BFLOAT16)
+    if dtype.kind == "f":  # extended precision: as scikit-learn, by way of a copy
+        memory.check(array.size * 8, f"{name} in float64, a copy,")
+        with np.errstate(over="ignore", under="ignore"):
+            return array.astype(np.float64)
+    what = {"c": "complex numbers", "U": "strings", "S": "byte strings"}
+    raise not_numbers(array, name, what.get(dtype.kind, "elements"))
+
+
+def as_matrix(argument: Any, name: str, vector: bool, check_finite: bool) -> Array:
     """`argument` as an ndarray of two axes, or of one where it may be a vector."""
-    array = as_array(argument, name)
+    array = as_array(argument, name, check_finite)
     if array.ndim != 2 and not (vector and array.ndim == 1):
         expected = "a vector or a matrix" if vector else "a matrix"
         raise axes_error(name, array.shape, expected)
@@ -246,35 +299,6 @@ def axes_error(name: str, shape: Shape, expected: str) -> ValueError:
 def counted(number: int, singular: str = "feature", plural: str = "features") -> str:
     """The number with its noun: "1 feature", "2 features"."""
     return f"{number} {singular if number == 1 else plural}"
-
-
-def _convert(argument: Any, name: str) -> Array:
-    if isinstance(argument, np.ma.MaskedArray) and np.ma.is_masked(argument):
-        raise TypeError(f"{name} is an array with masked elements; fill them first")
-    try:
-        return np.asarray(argument)
-    except (ValueError, TypeError, RuntimeError) as error:
-        kind = ValueError if isinstance(error, ValueError) else TypeError
-        raise kind(
-            f"{name} cannot be read as an array of numbers (a {type(argument).__name__}); "
-            f"expected a rectangular array-like: {error}"
-        ) from error
-
-
-def _with_known_dtype(array: Array, name: str, frame: bool) -> Array:
-    dtype = array.dtype
-    if dtype.name == "bfloat16":
-        return array.view(_BFLOAT16)
-    if dtype.kind == "f":  # extended precision: as scikit-learn, by way of a copy
-        with np.errstate(over="ignore", under="ignore"):
-            return array.astype(np.float64)
-    what = {"c": "complex numbers", "U": "strings", "S": "byte strings", "O": "objects"}
-    raise TypeError(
-        f"{name} holds {what.get(dtype.kind, 'elements')} (dtype {dtype}); expected real numbers: "
-        f"bool, integers, float16, bfloat16, float32 or float64"
-        + f'; try {name}.to_numpy(dtype="float64", na_value=...)'
-        * frame
-    )
 
 
 class Shaped(Protocol):
@@ -328,18 +352,25 @@ def broadcast(X_shape: Shape, Y_shape: Shape, given: tuple[Shaped, Shaped], axes
     """The common shape, as NumPy broadcasts; of the arrays that were `given` these are `axes`."""
     if X_shape == Y_shape:
         return X_shape
-    try:
-        return np.broadcast_shapes(X_shape, Y_shape)
-    except ValueError as error:
+    # not NumPy's own function, which refuses shapes that would be too large for an array
+    ndim = max(len(X_shape), len(Y_shape))
+    longer = [(1,) * (ndim - len(shape)) + shape for shape in (X_shape, Y_shape)]
+    if any(m != n and 1 not in (m, n) for m, n in zip(*longer, strict=True)):
         X, Y = given
         raise ValueError(
             f"Y has shape {Y.shape} where X has {X.shape}; expected {axes} that broadcast"
-        ) from error
+        )
+    return tuple(n if m == 1 else m for m, n in zip(*longer, strict=True))
 
 
 def stretched(array: Array, shape: Shape) -> Array:
     """A view of `array` in a shape that it broadcasts to."""
-    return array if array.shape == shape else np.broadcast_to(array, shape)
+    if array.shape == shape:
+        return array
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError as error:  # more bytes than there are addresses
+        raise MemoryError(f"rows of shape {shape} in {array.dtype} are too many") from error
 
 
 def compute_wide(X: Array, Y: Array) -> bool:

@@ -102,20 +102,20 @@ def cosine_top_k(
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         from unitdot._sparse import functions as sparse_functions
 
+        X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         with reporting(progress, "neighbours") as report:
             include_self = include_self or Y is not None
             return TopK(*sparse_functions.top_k(X, Y, k, include_self, report, options))
     exclude_self = Y is None and not include_self
-    X, Y, same = _matrices(X, Y, vector=True)
-    candidates = max(0, Y.shape[0] - exclude_self)
-    _inputs.check_row_numbers(Y)
-    k = _inputs.check_k(k, candidates)
+    X, Y, same = _matrices(X, Y, options, vector=True)
+    k = _inputs.check_k(k, max(0, Y.shape[0] - exclude_self))
     queries = X[None] if X.ndim == 1 else X
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
     shape = (queries.shape[0], k)
     similarities = memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = memory.empty(shape, np.dtype(np.int64))
+    _inputs.check_row_numbers(Y)
     if not queries.shape[0]:
         examine(queries, Y, same, wide, options, axes=axes)
     else:
@@ -205,9 +205,10 @@ def cosine_pairs(
     check_progress(progress)
     limit = _inputs.check_threshold(threshold)
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         return _sparse_pairs(X, Y, limit, progress, options)
     same = Y is None  # a set with itself: row < column
-    X, Y, _ = _matrices(X, Y, vector=False)
+    X, Y, _ = _matrices(X, Y, options, vector=False)
     n, m = X.shape[0], Y.shape[0]
     wide = _inputs.compute_wide(X, Y)
     result_dtype = _inputs.result_dtype(wide, options)
@@ -239,21 +240,16 @@ def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options
         if np.ndim(side) != 2:
             raise _inputs.axes_error(name, np.shape(side), "a matrix")
     with reporting(progress, "pairs") as report:
-        found = sparse_functions.pairs(X, Y, _clipped(limit), report, options)
+        found = sparse_functions.pairs(X, Y, limit, report, options)
     n, m = (int(np.shape(side)[0]) for side in sides)
     return Pairs._of(*found, shape=(n, m), self_join=Y is None)
 
 
-def _clipped(threshold: float) -> float:
-    # further out is no different, and would overflow in float32
-    return min(max(threshold, -2.0), 2.0)
-
-
-def _matrices(X: Any, Y: Any, vector: bool) -> tuple[Array, Array, bool]:
+def _matrices(X: Any, Y: Any, options: Options, vector: bool) -> tuple[Array, Array, bool]:
     """Both as matrices; X may be a vector where `vector`."""
     same = Y is None or Y is X
-    X = _inputs.as_matrix(X, "X", vector)
-    Y = X if same else _inputs.as_matrix(Y, "Y", False)
+    X = _inputs.as_matrix(X, "X", vector, options.check_finite)
+    Y = X if same else _inputs.as_matrix(Y, "Y", False, options.check_finite)
     if same and X.ndim == 1:
         raise ValueError("X is one vector without Y; expected a matrix")
     _inputs.check_features(X, Y)
@@ -262,7 +258,7 @@ def _matrices(X: Any, Y: Any, vector: bool) -> tuple[Array, Array, bool]:
 
 def _limit(threshold: float, wide: bool, dtype: np.dtype[Any]) -> float:
     """The least number of the kernel's precision that reaches the threshold, in `dtype`."""
-    limit = float(dtype.type(_clipped(threshold)))
+    limit = float(dtype.type(threshold))
     if not wide:
         # as Python's floats: NumPy compares these with its own in float32
         nearest = np.float32(limit)

@@ -300,10 +300,11 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     options = _inputs.check_options(keywords)
     dense_output = _inputs.check_flag(dense_output, "dense_output")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         return _sparse().full(X, Y, dense_output, distance, out, options)
     same = Y is None or Y is X
-    X = _inputs.as_array(X, "X")
-    Y = X if same else _inputs.as_array(Y, "Y")
+    X = _inputs.as_array(X, "X", options.check_finite)
+    Y = X if same else _inputs.as_array(Y, "Y", options.check_finite)
     _inputs.check_features(X, Y)
     wide = _inputs.compute_wide(X, Y)
     dtype = _inputs.result_dtype(wide, options)
@@ -333,8 +334,10 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
 def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
+        X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         return _sparse().paired(X, Y, axis, distance, options)
-    given = _inputs.as_array(X, "X"), _inputs.as_array(Y, "Y")
+    given_X = _inputs.as_array(X, "X", options.check_finite)
+    given = given_X, given_X if Y is X else _inputs.as_array(Y, "Y", options.check_finite)
     X, Y, axis = _inputs.features_last(*given, axis)
     axes = axis, given[0].ndim, given[1].ndim
     _inputs.check_features(X, Y, given)

@@ -137,16 +137,6 @@ def test_frames_with_text_or_missing_values(name, argument):
         refused(name, (TypeError, ValueError), rf"\b{argument}\b", **{argument: frame})
 
 
-@pytest.mark.parametrize("name", EVERY)
-def test_frames_of_nullable_columns_are_told_what_to_do(name):
-    pd = pytest.importorskip("pandas")
-    frame = pd.DataFrame(GOOD["X"]).convert_dtypes().astype("Float64")
-    message = refused(name, TypeError, r"\bX\b", X=frame)
-    assert 'X.to_numpy(dtype="float64", na_value=' in message
-    function(name)(frame.to_numpy("float64", na_value=0), GOOD["Y"], **OWN.get(name, {}))
-    assert "to_numpy" not in refused(name, TypeError, r"\bX\b", X=GOOD["X"].astype(object))
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_no_matrix_at_all(name):
     refused(name, (TypeError, ValueError), r"\bX\b", X=None)
@@ -235,6 +225,41 @@ def test_results_that_no_memory_holds(name, n_X, n_Y):
     start = time.perf_counter()
     refused(name, MemoryError, None, X=X, Y=Y)
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.parametrize("shape", [(2**62, 1), (2**40, 8)])
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        *((name, "X") for name in (*MATRIX, "cosine_top_k")),
+        *((name, "XY") for name in (*MATRIX, *PAIRED, "cosine_pairs")),
+        ("cosine_top_k", "Xy"),
+        *((name, "xY") for name in (*MATRIX, *PAIRED, "cosine_pairs")),
+    ],
+)
+def test_giants_on_every_path(name, sides, shape, monkeypatch):
+    """Rows without end in a few bytes: the library's own error, or so many pairs that end in it."""
+    monkeypatch.setattr("unitdot._machine.memory.available_bytes", lambda: 2**28)
+    giant, few = np.broadcast_to(np.uint8(1), shape), np.ones((1, shape[1]), np.uint8)
+    arguments = [{"X": giant, "Y": giant, "x": few, "y": few}[side] for side in sides]
+    with pytest.raises(MemoryError, match="GiB") as error:
+        function(name)(*arguments)
+    assert error.type is MemoryError
+
+
+@pytest.mark.parametrize("name", PAIRED)
+def test_giants_of_broadcast_axes(name):
+    X = np.broadcast_to(np.uint8(1), (2**40, 8))
+    refused(name, MemoryError, "GiB", X=X[:, None], Y=X[None])
+    X = np.broadcast_to(np.uint8(1), (2**45, 2**17))
+    refused(name, MemoryError, "too many", X=X[:3, None], Y=X[None, :2])
+    refused(name, ValueError, "broadcast", X=X[:3], Y=X[:2])
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="float64 by another name")
+def test_giants_that_would_be_copied():
+    X = np.broadcast_to(np.longdouble(1), (2**40, 1))
+    refused("cosine_similarity", MemoryError, r"\bX in float64.*GiB", X=X)
 
 
 @pytest.mark.parametrize("name", MATRIX)
@@ -353,6 +378,10 @@ def test_one_axis_is_not_called_axes(name):
     [
         (np.nan, ValueError),
         (np.float32("nan"), ValueError),
+        (np.inf, ValueError),
+        (-(10**400), ValueError),
+        (np.nextafter(1, 2), ValueError),
+        (np.nextafter(np.float32(-1), np.float32(-2)), ValueError),
         ("0.9", TypeError),
         (None, TypeError),
         (True, TypeError),
@@ -366,7 +395,9 @@ def test_threshold(threshold, errors):
     refused("cosine_pairs", errors, "threshold", threshold=threshold)
 
 
-@pytest.mark.parametrize(("threshold", "count"), [(10**400, 0), (-(10**400), 25), (Fraction(2), 0)])
+@pytest.mark.parametrize(
+    ("threshold", "count"), [(1, 0), (np.int8(-1), 25), (Fraction(-1), 25), (np.float16(1), 0)]
+)
 def test_any_real_threshold(threshold, count):
     assert len(unitdot.cosine_pairs(**GOOD, threshold=threshold).rows) == count
 

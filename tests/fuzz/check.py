@@ -88,7 +88,7 @@ def own_options(c, name, X, Y, axis):
         error = None if 1 <= k <= candidates else ValueError
         return {"k": k, "include_self": include_self}, error
     if name == "cosine_pairs":
-        thresholds = (0.9, 0.5, 1e-6, 0, -1, 1, 1.5, -np.inf, np.inf, 0.25)
+        thresholds = (0.9, 0.5, 1e-6, 0, -1, 1, 0.75, -0.5, 0.1, 0.25)
         return {"threshold": c.pick(thresholds)}, None
     if name == "cosine_similarity":
         return {"dense_output": c.byte() % 2 == 0}, None

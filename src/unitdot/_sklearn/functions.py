@@ -125,7 +125,7 @@ def _within(X: Any, Y: Any, radius: Any, return_distance: bool) -> Any:
     # a little more than enough: it is distances that are compared, as in scikit-learn
     least = 1 - radius - 4 * float(np.finfo(_result_dtype(X, Y)).eps)
     rows, columns, distances = cosine_pairs(
-        X, None if own else Y, threshold=least, check_finite=_check_finite()
+        X, None if own else Y, threshold=min(max(least, -1.0), 1.0), check_finite=_check_finite()
     )
     np.subtract(1, distances, out=distances)
     near = distances <= radius

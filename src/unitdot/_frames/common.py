@@ -1,0 +1,135 @@
+"""What the readers share: the refusal, rows of one length, columns side by side."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from unitdot._machine import memory
+
+Array = npt.NDArray[Any]
+DType = np.dtype[Any]
+
+NULL = -1  # the length of a row that is not there
+# by the names that Arrow and polars have for them, in lower case
+NUMBERS: dict[str, DType] = {
+    name: np.dtype(name)
+    for name in (
+        *("bool", "uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+        *("float16", "float32", "float64"),
+    )
+}
+NUMBERS |= {"boolean": NUMBERS["bool"], "halffloat": NUMBERS["float16"]}
+NUMBERS |= {"float": NUMBERS["float32"], "double": NUMBERS["float64"]}
+_SINGLE = {NUMBERS["float16"], NUMBERS["float32"]}
+# as many names are listed in an error
+_MOST = 8
+
+
+class UnreadableError(Exception):
+    """What is wrong, to follow the argument's name, and expressions to try in its place.
+
+    _inputs.py makes an error of it, and so does who reads files.
+    """
+
+    def __init__(self, error: type[Exception], what: str, *remedies: str) -> None:
+        super().__init__(what)
+        self.error, self.what, self.remedies = error, what, remedies
+
+
+def check_lengths(lengths: Array, without_nulls: Iterable[str] = (), start: int = 0) -> None:
+    """Refuse the first row, counted from `start`, that is not as long as the first there is."""
+    if not len(lengths):
+        return
+    first = int(np.argmax(lengths != NULL))
+    bad = np.flatnonzero(lengths != lengths[first])
+    if len(bad):
+        length, expected = int(lengths[bad[0]]), int(lengths[first])
+        has = "is null" if length == NULL else f"has {_counted(length)}"
+        what = f"row {start + bad[0]} {has}"
+        if expected != NULL:
+            what += f" where row {start + first} has {_counted(expected)}"
+        raise UnreadableError(ValueError, what, *(without_nulls if length == NULL else ()))
+
+
+def _counted(count: int) -> str:
+    return f"{count} number{'s' * (count != 1)}"
+
+
+def check_no_null(nulls: Array, n_features: int, start: int = 0) -> None:
+    """Refuse vectors, one after the other, with a null among their numbers."""
+    if nulls.any():
+        row = start + int(np.argmax(nulls)) // n_features
+        raise UnreadableError(ValueError, f"row {row} holds a null; expected numbers")
+
+
+class Words(NamedTuple):
+    """How a library says it; {} stands for the argument, and for columns."""
+
+    drop: str
+    keep: str
+    without_nulls: str
+    filled: str | None = None
+
+
+class Column(NamedTuple):
+    """A column of a frame."""
+
+    label: Any
+    kind: str  # as its library calls it
+    numbers: DType | None  # NumPy's dtype for them; None where it holds something else
+    missing: int
+    vectors: bool
+    values: Callable[[DType], Array]
+
+
+def matrix(columns: Sequence[Column], n_rows: int, name: str, words: Words) -> Array:
+    """Columns of numbers as a matrix of the dtype they have in common."""
+    bad = [column for column in columns if column.numbers is None]
+    if bad:
+        good = [column.label for column in columns if column.numbers is not None]
+        remedies = [f"{name}[{column.label!r}]" for column in bad if column.vectors][:_MOST]
+        if good and len(bad) <= _MOST:
+            remedies.append(words.drop.format(name, [column.label for column in bad]))
+        elif 0 < len(good) <= _MOST:
+            remedies.append(words.keep.format(name, good))
+        listed = _listed([f"{column.label!r} ({column.kind})" for column in bad])
+        what = f"has columns that do not hold numbers: {listed}; expected numbers and bools"
+        raise UnreadableError(TypeError, what, *remedies)
+    check_missing(columns, name, words)
+    dtypes = {column.numbers for column in columns if column.numbers is not None}
+    common = dtypes.pop() if len(dtypes) == 1 else np.dtype("f4" if dtypes <= _SINGLE else "f8")
+    result = memory.empty((len(columns), n_rows), common).T
+    for i, column in enumerate(columns):
+        result[:, i] = column.values(common)
+    return result
+
+
+def check_missing(columns: Iterable[Column], name: str, words: Words) -> None:
+    """Refuse columns with missing values."""
+    bad = [column for column in columns if column.missing]
+    if bad:
+        remedies = [words.without_nulls.format(name)]
+        if words.filled and all(column.numbers != NUMBERS["bool"] for column in bad):
+            remedies.append(words.filled.format(name))
+        listed = _listed([f"{column.missing} in {column.label!r}" for column in bad])
+        raise UnreadableError(ValueError, f"has missing values: {listed}; expected none", *remedies)
+
+
+def check_complete(missing: int, without_nulls: str) -> None:
+    """Refuse one column of numbers with missing values."""
+    if missing:
+        values = f"{missing} missing value{'s' * (missing != 1)}"
+        raise UnreadableError(ValueError, f"has {values}; expected none", without_nulls)
+
+
+def no_vectors(kind: Any, *remedies: str) -> UnreadableError:
+    """The refusal of a column of something else."""
+    what = f"is a column of {kind}; expected numbers, or vectors of numbers"
+    return UnreadableError(TypeError, what, *remedies)
+
+
+def _listed(items: list[str]) -> str:
+    more = f" and {len(items) - _MOST} more" if len(items) > _MOST else ""
+    return ", ".join(items[:_MOST]) + more

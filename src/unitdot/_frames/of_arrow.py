@@ -1,0 +1,93 @@
+"""Arrays, tables and record batches of pyarrow."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from unitdot._frames import common
+from unitdot._frames.common import Array, DType
+from unitdot._machine import memory
+
+WORDS = common.Words("{}.drop_columns({})", "{}.select({})", "{}.drop_null()")
+
+
+def of_table(table: Any, name: str) -> Array:
+    """The matrix of a table or a batch, or of its one column of vectors; no index of pandas."""
+    index = (table.schema.pandas_metadata or {}).get("index_columns", [])
+    columns = [
+        (field.name, table.column(i)) for i, field in enumerate(table.schema)
+        if field.name not in index
+    ]  # fmt: skip
+    if len(columns) == 1 and is_list(columns[0][1].type):
+        return of_column(columns[0][1], name)
+    return common.matrix([_column(*column) for column in columns], table.num_rows, name, WORDS)
+
+
+def of_reader(reader: Any, name: str) -> Array:
+    """A stream of batches, as DuckDB gives it."""
+    table = reader.read_all()
+    if not table.num_rows:
+        what = f"is a {type(reader).__name__} without rows; expected some (it is read only once)"
+        raise common.UnreadableError(ValueError, what)
+    return of_table(table, name)
+
+
+def _column(label: str, column: Any) -> common.Column:
+    numbers, vectors = _numbers(column.type), is_list(column.type)
+    return common.Column(
+        label, str(column.type), numbers, column.null_count, vectors, lambda _: _values(column)
+    )
+
+
+def _numbers(dtype: Any) -> DType | None:
+    return common.NUMBERS.get(str(dtype))
+
+
+def _values(column: Any) -> Array:
+    chunked = hasattr(column, "chunks")  # whose method takes no such argument
+    return np.asarray(column.to_numpy() if chunked else column.to_numpy(zero_copy_only=False))
+
+
+def is_list(dtype: Any) -> bool:
+    """Whether Arrow's `dtype` is one of lists."""
+    return "List" in type(getattr(dtype, "storage_type", dtype)).__name__
+
+
+def of_column(column: Any, name: str) -> Array:
+    """An array, chunked or not: of numbers, or of vectors."""
+    if _numbers(column.type) is not None:
+        common.check_complete(column.null_count, f"{name}.drop_null()")
+        return _values(column)
+    return of_lists(column, (f"{name}.drop_null()",))
+
+
+def of_lists(column: Any, without_nulls: Iterable[str] = (), start: int = 0) -> Array:
+    """The matrix of lists of one length, in their memory if they are in one piece.
+
+    Errors count rows from `start`.
+    """
+    chunks = [getattr(chunk, "storage", chunk) for chunk in getattr(column, "chunks", [column])]
+    dtype = getattr(column.type, "storage_type", column.type)
+    numbers = _numbers(dtype.value_type) if is_list(dtype) else None
+    if numbers is None or len(getattr(column.type, "shape", "1")) > 1:
+        raise common.no_vectors(column.type)
+    lengths = np.concatenate([np.empty(0, np.int64), *map(_lengths, chunks)])
+    common.check_lengths(lengths, without_nulls, start)
+    n_features = int(lengths[0]) if len(lengths) else max(0, getattr(dtype, "list_size", 0))
+    row, parts = start, []
+    for chunk in filter(len, chunks):
+        values = chunk.flatten()
+        if values.null_count:
+            common.check_no_null(values.is_null().to_numpy(zero_copy_only=False), n_features, row)
+        parts.append(values.to_numpy(zero_copy_only=False).reshape(len(chunk), n_features))
+        row += len(chunk)
+    if len(parts) == 1:
+        return np.asarray(parts[0])
+    result = memory.empty((len(lengths), n_features), numbers)
+    return np.concatenate(parts, out=result) if parts else result
+
+
+def _lengths(lists: Any) -> Array:
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    return np.asarray(np.nan_to_num(lengths, nan=common.NULL), np.int64)

@@ -1,0 +1,91 @@
+"""Frames, Series and Indexes of pandas, and the arrays of these."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from unitdot._frames import common
+from unitdot._frames.common import Array, DType
+from unitdot._frames.of_arrow import is_list, of_lists
+from unitdot._frames.rows import is_missing, is_vector, of_rows
+
+WORDS = common.Words("{}.drop(columns={})", "{}[{}]", "{}.dropna()", "{}.fillna(0)")
+
+
+def of_frame(frame: Any, name: str, check_finite: bool) -> Array:
+    """The matrix of a frame, or of its one column of vectors."""
+    columns = [frame.iloc[:, i] for i in range(frame.shape[1])]
+    dtypes = [*{column.dtype for column in columns}]
+    if len(columns) == 1 and _holds_vectors(columns[0]):
+        return of_column(columns[0], name)
+    if len(dtypes) == 1 and isinstance(dtypes[0], np.dtype) and _numbers(dtypes[0]):
+        result = np.asarray(frame)  # as it lies there
+    else:
+        result = common.matrix([_column(column) for column in columns], len(frame), name, WORDS)
+    if check_finite and result.dtype.kind == "f":
+        _check_no_nan(result, columns, name)
+    return result
+
+
+def _check_no_nan(result: Array, columns: list[Any], name: str) -> None:
+    """Refuse NaN, by which pandas marks what is missing in columns of NumPy's dtypes."""
+    with np.errstate(all="ignore"):
+        suspects = np.flatnonzero(np.isnan(result.sum(axis=0)))
+    counted = [(columns[i], int(np.isnan(result[:, i]).sum())) for i in suspects]
+    common.check_missing(
+        [_column(column)._replace(missing=n) for column, n in counted], name, WORDS
+    )
+
+
+def _numbers(dtype: Any) -> DType | None:
+    if dtype.kind not in "biuf":
+        return None
+    numbers: DType = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+    return numbers
+
+
+def _column(column: Any) -> common.Column:
+    numbers, vectors, missing = _numbers(column.dtype), _holds_vectors(column), _missing(column)
+    return common.Column(column.name, str(column.dtype), numbers, missing, vectors, column.to_numpy)
+
+
+def _missing(column: Any) -> int:
+    # what is missing where NumPy has the dtype is a NaN, and may be allowed
+    return 0 if isinstance(column.dtype, np.dtype) else int(column.isna().sum())
+
+
+def _holds_vectors(column: Any) -> bool:
+    if column.dtype.kind != "O":
+        return False
+    return is_vector(next((value for value in column if not is_missing(value)), None))
+
+
+def of_column(column: Any, name: str) -> Array:
+    """A Series, an Index or one of pandas' own arrays: of numbers, or of vectors."""
+    numbers, without_nulls = _numbers(column.dtype), f"{name}.dropna()"
+    if numbers is not None:
+        common.check_complete(_missing(column), without_nulls)
+        return np.asarray(column.to_numpy(numbers))
+    if is_list(getattr(column.dtype, "pyarrow_dtype", None)):
+        stored = getattr(column, "array", column)
+        return of_lists(stored.__arrow_array__(), (without_nulls,))
+    values = column.to_numpy(object)
+    if _holds_vectors(column):
+        rows = [None if is_missing(value) else value for value in values]
+        return of_rows(rows, name, without_nulls)
+    raise common.no_vectors(column.dtype, *_conversions(values, name))
+
+
+def _conversions(values: Array, name: str) -> Iterator[str]:
+    """What makes numbers of a column of objects or texts, if it does so of these."""
+    try:
+        if np.isfinite(values.astype(np.float64)).all():
+            yield f'{name}.astype("float64")'
+    except (TypeError, ValueError, OverflowError):
+        try:
+            if all(isinstance(json.loads(value), list) for value in values):
+                yield f"{name}.map(json.loads)"
+        except (TypeError, ValueError):
+            pass
