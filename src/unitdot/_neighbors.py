@@ -161,7 +161,8 @@ def cosine_pairs(
         Default: `X` with itself, each unordered pair once, ``row < column``, with half the work.
         ``cosine_pairs(X, X)`` has every entry, the diagonal too.
     threshold : float, default=0.9
-        The least similarity, itself included; it is rounded to the dtype of the similarities.
+        The least similarity, itself included, -1 to 1; it is rounded to the dtype of the
+        similarities.
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).

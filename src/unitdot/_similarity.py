@@ -60,8 +60,9 @@ def cosine_similarity(
     X : array-like of shape (..., n_samples_X, n_features) or (n_features,)
         Rows of numbers: bool, integers, float16, bfloat16, float32 or float64. One vector is a
         row whose axis is dropped from the result; stacks of matrices broadcast as in
-        :func:`numpy.matmul`. Or a SciPy sparse matrix or array; the values of CSR with sorted
-        indices are read in place.
+        :func:`numpy.matmul`. Frames of numbers and columns of vectors (pandas, polars, pyarrow) and
+        tensors are read in place where their memory is contiguous. Or a SciPy sparse matrix or
+        array; the values of CSR with sorted indices are read in place.
     Y : array-like of shape (..., n_samples_Y, n_features) or (n_features,), optional
         Default: `X` itself, with half the work. Dense and sparse may meet.
     dense_output : bool, default=True

@@ -109,11 +109,11 @@ def test_tensors_of_one_axis():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([[1, 2], [3, 4], [5]], "row 2 has 1 number where row 0 has 2 numbers"),
-        ([[1], [], [5]], "row 1 has 0 numbers where row 0 has 1 number"),
-        ([[1, 2], None, [3, 4]], "row 1 is null where row 0 has 2 numbers"),
-        ([None, [1, 2]], "row 0 is null where row 1 has 2 numbers"),
-        ([[1, 2], [3, None]], "row 1 holds a null; expected numbers"),
+        ([[1, 2], [3, 4], [5]], "row 2 has 1 number where row 0 has 2"),
+        ([[1], [], [5]], "row 1 has 0 numbers where row 0 has 1"),
+        ([[1, 2], None, [3, 4]], "row 1 is null where row 0 has 2"),
+        ([None, [1, 2]], "row 0 is null where row 1 has 2"),
+        ([[1, 2], [3, None]], "holds a null in row 1; expected numbers"),
     ],
 )
 def test_vectors_with_something_missing(rows, message):
@@ -127,7 +127,7 @@ def test_vectors_with_something_missing(rows, message):
 
 
 @pytest.mark.parametrize("rows", [[], [[], []]])
-def test_columns_without_numbers(rows):
+def test_columns_without_features(rows):
     assert refusal(pa.array(rows, pa.list_(pa.float32())), ValueError, "0 features") == {}
 
 

@@ -156,12 +156,12 @@ def test_a_column_of_vectors_beside_others():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([[1, 2], [3, 4], [5]], "row 2 has 1 number where row 0 has 2 numbers"),
-        ([[1], [], [5]], "row 1 has 0 numbers where row 0 has 1 number"),
-        ([[], [1, 2]], "row 1 has 2 numbers where row 0 has 0 numbers"),
-        ([np.ones(3), None, np.ones(3)], "row 1 is null where row 0 has 3 numbers; try X.dropna()"),
-        ([None, [1, 2], np.nan], "row 0 is null where row 1 has 2 numbers; try X.dropna()"),
-        ([pd.NA, [1, 2]], "row 0 is null where row 1 has 2 numbers; try X.dropna()"),
+        ([[1, 2], [3, 4], [5]], "row 2 has 1 number where row 0 has 2"),
+        ([[1], [], [5]], "row 1 has 0 numbers where row 0 has 1"),
+        ([[], [1, 2]], "row 1 has 2 numbers where row 0 has 0"),
+        ([np.ones(3), None, np.ones(3)], "row 1 is null where row 0 has 3; try X.dropna()"),
+        ([None, [1, 2], np.nan], "row 0 is null where row 1 has 2; try X.dropna()"),
+        ([pd.NA, [1, 2]], "row 0 is null where row 1 has 2; try X.dropna()"),
     ],
 )
 def test_vectors_of_different_length(rows, message):
@@ -179,7 +179,7 @@ def test_arrow_lists_are_not_copied(size):
     assert_read_as(column.to_frame("e"), VECTORS[2:])
     assert np.shares_memory(as_array(column, "X"), lists.values.to_numpy())
     column.iloc[1] = None
-    message = "row 1 is null where row 0 has 5 numbers"
+    message = "row 1 is null where row 0 has 5"
     assert_remedies(refusal(column, ValueError, message), "X.dropna()")
 
 

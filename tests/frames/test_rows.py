@@ -37,10 +37,10 @@ def test_vectors_in_containers(container):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([[1, 2], [3, 4], [5]], "row 2 has 1 number where row 0 has 2 numbers"),
-        ([np.ones(1), np.ones(0)], "row 1 has 0 numbers where row 0 has 1 number"),
-        ([np.ones(3), None], "row 1 is null where row 0 has 3 numbers"),
-        ([None, (1, 2)], "row 0 is null where row 1 has 2 numbers"),
+        ([[1, 2], [3, 4], [5]], "row 2 has 1 number where row 0 has 2"),
+        ([np.ones(1), np.ones(0)], "row 1 has 0 numbers where row 0 has 1"),
+        ([np.ones(3), None], "row 1 is null where row 0 has 3"),
+        ([None, (1, 2)], "row 0 is null where row 1 has 2"),
     ],
 )
 def test_vectors_of_different_length(wrap, rows, message):

@@ -64,8 +64,8 @@ PAGES = sorted(
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path, monkeypatch):
-    pytest.importorskip("scipy")
-    pytest.importorskip("sklearn")
+    for library in ("scipy", "sklearn", "pandas", "polars", "pyarrow"):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     names, printed = dict(README_NAMES) if page.name == "README.md" else {}, ""
     for language, content in blocks(page):

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from unitdot._cli.choose import Array, InputError, choose, import_parquet
+from unitdot._frames import of_arrow
+from unitdot._frames.common import UnreadableError
 from unitdot._machine import memory
 
 BATCH = 1 << 21  # numbers read at a time, about
@@ -13,11 +15,11 @@ BATCH = 1 << 21  # numbers read at a time, about
 
 def read(path: Path, column: str | None) -> Array:
     """The vectors of a Parquet file, as :func:`unitdot._cli.files.read` says."""
-    pa, parquet = import_parquet()
+    _, parquet = import_parquet()
     with parquet.ParquetFile(path, memory_map=True) as file:
         schema, n_rows = file.schema_arrow, file.metadata.num_rows
         lists = [
-            f.name for f in schema if _is_list(pa, f.type) and _is_number(pa, f.type.value_type)
+            f.name for f in schema if of_arrow.is_list(f.type) and _is_number(f.type.value_type)
         ]
         if lists or column is not None:
             name = choose(lists, column, schema.names, "column")
@@ -27,7 +29,7 @@ def read(path: Path, column: str | None) -> Array:
                 )
             columns = [name]
         else:
-            columns = _number_columns(pa, schema)
+            columns = _number_columns(schema)
         # filled batch by batch, so that no second copy of the file is ever held; a file can be
         # far smaller than what it unpacks to
         n_values = _count_values(file.metadata, columns)
@@ -60,24 +62,20 @@ def _count_values(metadata: Any, columns: list[str]) -> int:
     )
 
 
-def _is_list(pa: Any, dtype: Any) -> bool:
-    types = pa.types
-    return bool(
-        types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype)
-    )
+def _is_list(dtype: Any) -> bool:
+    return of_arrow.is_list(dtype) and _is_number(dtype.value_type)
 
 
-def _is_number(pa: Any, dtype: Any) -> bool:
-    types = pa.types
-    return bool(types.is_floating(dtype) or types.is_integer(dtype) or types.is_boolean(dtype))
+def _is_number(dtype: Any) -> bool:
+    return of_arrow.number_dtype(dtype) is not None
 
 
-def _number_columns(pa: Any, schema: Any) -> list[str]:
+def _number_columns(schema: Any) -> list[str]:
     """Every column but those of a pandas index; all must hold numbers."""
     index = (schema.pandas_metadata or {}).get("index_columns", [])
     fields = [field for field in schema if field.name not in index]
     for field in fields:
-        if not _is_number(pa, field.type):
+        if not _is_number(field.type):
             raise InputError(
                 f"column {field.name!r} holds {field.type}; expected one column of lists of "
                 f"numbers, or columns of numbers only"
@@ -86,20 +84,10 @@ def _number_columns(pa: Any, schema: Any) -> list[str]:
 
 
 def _list_rows(lists: Any, start: int) -> Array:
-    """A batch of lists as a matrix, without a copy where Arrow has none to make."""
-    if lists.null_count:
-        row = int(np.flatnonzero(lists.is_null().to_numpy(zero_copy_only=False))[0])
-        raise InputError(f"row {start + row} is null; expected a list of numbers")
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-    other = np.flatnonzero(lengths != lengths[0])
-    if len(other):
-        raise _ragged(start + int(other[0]), int(lengths[other[0]]), int(lengths[0]))
-    values = lists.flatten()
-    if values.null_count:
-        place = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
-        raise InputError(f"row {start + place // int(lengths[0])} holds a null; expected numbers")
-    matrix: Array = values.to_numpy(zero_copy_only=False).reshape(len(lists), int(lengths[0]))
-    return matrix
+    try:
+        return of_arrow.of_lists(lists, start=start)
+    except UnreadableError as error:
+        raise InputError(error.what) from error
 
 
 def _number_rows(batch: Any, start: int) -> Array:
@@ -107,7 +95,7 @@ def _number_rows(batch: Any, start: int) -> Array:
         if values.null_count:
             row = int(np.flatnonzero(values.is_null().to_numpy(zero_copy_only=False))[0])
             raise InputError(f"row {start + row} of column {name!r} is null; expected a number")
-    return np.column_stack([values.to_numpy(zero_copy_only=False) for values in batch.columns])
+    return of_arrow.of_table(batch, "")
 
 
 def _ragged(row: int, length: int, expected: int) -> InputError:

@@ -43,25 +43,24 @@ def check_lengths(lengths: Array, without_nulls: Iterable[str] = (), start: int 
     if not len(lengths):
         return
     first = int(np.argmax(lengths != NULL))
-    bad = np.flatnonzero(lengths != lengths[first])
+    expected = int(lengths[first])
+    bad = np.flatnonzero((lengths != expected) | (lengths == NULL))
     if len(bad):
-        length, expected = int(lengths[bad[0]]), int(lengths[first])
-        has = "is null" if length == NULL else f"has {_counted(length)}"
-        what = f"row {start + bad[0]} {has}"
-        if expected != NULL:
-            what += f" where row {start + first} has {_counted(expected)}"
-        raise UnreadableError(ValueError, what, *(without_nulls if length == NULL else ()))
-
-
-def _counted(count: int) -> str:
-    return f"{count} number{'s' * (count != 1)}"
+        length = int(lengths[bad[0]])
+        where = f" where row {start + first} has {expected}" if expected != NULL else ""
+        if length == NULL:
+            what = f"lacks a vector: row {start + bad[0]} is null{where}"
+            raise UnreadableError(ValueError, what, *without_nulls)
+        has = f"has {length} number{'s' * (length != 1)}"
+        what = f"holds vectors of different length: row {start + bad[0]} {has}{where}"
+        raise UnreadableError(ValueError, what)
 
 
 def check_no_null(nulls: Array, n_features: int, start: int = 0) -> None:
     """Refuse vectors, one after the other, with a null among their numbers."""
     if nulls.any():
         row = start + int(np.argmax(nulls)) // n_features
-        raise UnreadableError(ValueError, f"row {row} holds a null; expected numbers")
+        raise UnreadableError(ValueError, f"holds a null in row {row}; expected numbers")
 
 
 class Words(NamedTuple):

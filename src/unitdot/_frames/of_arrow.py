@@ -34,13 +34,14 @@ def of_reader(reader: Any, name: str) -> Array:
 
 
 def _column(label: str, column: Any) -> common.Column:
-    numbers, vectors = _numbers(column.type), is_list(column.type)
+    numbers, vectors = number_dtype(column.type), is_list(column.type)
     return common.Column(
         label, str(column.type), numbers, column.null_count, vectors, lambda _: _values(column)
     )
 
 
-def _numbers(dtype: Any) -> DType | None:
+def number_dtype(dtype: Any) -> DType | None:
+    """NumPy's dtype for numbers of Arrow's `dtype`; None for anything else."""
     return common.NUMBERS.get(str(dtype))
 
 
@@ -56,7 +57,7 @@ def is_list(dtype: Any) -> bool:
 
 def of_column(column: Any, name: str) -> Array:
     """An array, chunked or not: of numbers, or of vectors."""
-    if _numbers(column.type) is not None:
+    if number_dtype(column.type) is not None:
         common.check_complete(column.null_count, f"{name}.drop_null()")
         return _values(column)
     return of_lists(column, (f"{name}.drop_null()",))
@@ -69,7 +70,7 @@ def of_lists(column: Any, without_nulls: Iterable[str] = (), start: int = 0) -> 
     """
     chunks = [getattr(chunk, "storage", chunk) for chunk in getattr(column, "chunks", [column])]
     dtype = getattr(column.type, "storage_type", column.type)
-    numbers = _numbers(dtype.value_type) if is_list(dtype) else None
+    numbers = number_dtype(dtype.value_type) if is_list(dtype) else None
     if numbers is None or len(getattr(column.type, "shape", "1")) > 1:
         raise common.no_vectors(column.type)
     lengths = np.concatenate([np.empty(0, np.int64), *map(_lengths, chunks)])
