@@ -60,8 +60,19 @@ def assert_same_result(actual, expected):
     assert_same_bits(with_one_nan(similarities), with_one_nan(expected_similarities))
 
 
+def reaching(found, threshold):
+    """Of neighbours those that reach the threshold; places left over are -1 and NaN."""
+    similarities, indices = found
+    reached = similarities.dtype.type(threshold) <= similarities
+    nan = similarities.dtype.type(np.nan)
+    return TopK(np.where(reached, similarities, nan), np.where(reached, indices, -1))
+
+
 def check_top_k(X, Y=None, *, ks=None, threads=(1,), **common):
-    """cosine_top_k is the start of the sorted matrix, for several k: `threads` take turns."""
+    """cosine_top_k is the start of the sorted matrix, for several k: `threads` take turns.
+
+    With a threshold that the best ones of half of the rows reach, too.
+    """
     S = unitdot.cosine_similarity(X, Y, **common)
     same = Y is None
     for include_self in (False, True) if same else (False,):
@@ -72,6 +83,14 @@ def check_top_k(X, Y=None, *, ks=None, threads=(1,), **common):
             )
             expected = TopK(whole.similarities[:, :k], whole.indices[:, :k])
             assert_same_result(found, expected)
+            numbers = expected.similarities[~np.isnan(expected.similarities)]
+            threshold = np.quantile(numbers, 0.7, method="nearest") if numbers.size else 0
+            for least in (threshold, np.nextafter(threshold, 2))[: 1 + (i == 0)]:
+                found = unitdot.cosine_top_k(
+                    X, Y, k, threshold=least, include_self=include_self,
+                    n_threads=threads[i % len(threads)], **common,
+                )  # fmt: skip
+                assert_same_result(found, reaching(expected, least))
 
 
 def check_pairs(X, Y=None, *, thresholds=None, threads=(1,), **common):

@@ -230,12 +230,13 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
 
 def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
           unsigned char[:, :, :] similarities, int64_t[:, ::1] indices, bint same,
-          bint exclude_self, bint nan_for_zero, int threads, object watch):
+          bint exclude_self, double threshold, bint nan_for_zero, int threads, object watch):
     """The best columns of every row, as many as `indices` has: similarities, descending, and
-    indices; equal ones in order of index, NaN last.
+    indices; equal ones in order of index, NaN last. Places left over: NaN and -1.
 
     `same`: Y is X; `exclude_self`: and i is not a neighbour of i. Y has fewer than 2^32 rows.
-    `watch` as in unitdot._neighbors.
+    `threshold`: the least similarity, from -1 on; -2: all columns count, NaN too. `watch` as in
+    unitdot._neighbors.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Best best
@@ -247,10 +248,11 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.single = best.similarities.itemsize < sizeof(real)
     best.indices = &indices[0, 0]
     best.exclude_self = exclude_self
+    best.least, best.columns = <real> threshold, job.Y.rows
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
     job.screen_from = screen_start(&job)
-    if job.screen_from == 0:         # before any row has a limit of its own
+    if job.screen_from == 0 and can_expect(&job):    # before any row has a limit of its own
         expect_limits(&job, watch)
     return run(&job, watch)
 

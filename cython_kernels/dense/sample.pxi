@@ -46,9 +46,10 @@ cdef int expect_limits(const Job* job, object watch) except -1:
     best.similarities.data += (job.best.k - 1) * best.similarities.column_stride
     best.similarities.column_stride = 0
     best.exclude_self = False
-    sample.best, sample.screen_from = &best, -1
-    sample.Y.rows = job.Y.rows // step
+    sample.best = &best
+    sample.Y.rows = best.columns = job.Y.rows // step
     sample.Y.row_stride = job.Y.row_stride * step
+    sample.screen_from = screen_start(&sample) if best.least > -2 else -1
     run(&sample, watch.silent())
     job.best.expected = True
     return 0
@@ -68,6 +69,6 @@ cdef bint any_too_short(const Best* best, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t row
     for row in range(rows if best.expected else 0):
         # who had no limit has all there are
-        if best.count[row] < best.k and best.limit[row] > -2:
+        if best.count[row] < best.k and best.limit[row] > best.least:
             return True
     return False

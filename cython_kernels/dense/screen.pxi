@@ -59,13 +59,18 @@ cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
     Whether it does pay is seen as the work goes on. Rows that have to be converted would be so for
     each cosine that is computed alone.
     """
-    cdef Py_ssize_t m = job.Y.rows, features = job.X.features, start
+    cdef Py_ssize_t features = job.X.features
     if (not SCREEN or not job.X.native or not job.Y.native or job.X.rows < LEAST_ROWS
-            or m < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
+            or job.Y.rows < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
         return -1
-    if job.best == NULL or can_expect(job):
-        return 0
-    start = job.best.k * columns_each(job)
+    if job.best == NULL or can_expect(job) or job.best.least > -2:
+        return 0                     # there are limits from the start
+    return columns_before(job)
+
+
+cdef Py_ssize_t columns_before(const Job* job) noexcept nogil:
+    """How many columns give the rows limits of their own; -1: too many."""
+    cdef Py_ssize_t m = job.Y.rows, start = job.best.k * columns_each(job)
     if start > m // 4:
         return -1                    # what it saves of the rest is less than it may cost
     start = at_least(start, at_least(LEAST_COLUMNS, m // MET_FIRST))
@@ -109,6 +114,15 @@ cdef int turn_screen(Job* job) except -1:
     return 0
 
 
+cdef Py_ssize_t screen_again(const Job* job) noexcept nogil:
+    """From which column on limits may be better, where they let too much through; -1: never."""
+    if job.best.expected:
+        return -1
+    if (job.PX.first if job.same else job.PY.first) == 0:
+        return columns_before(job)   # there was nothing but a threshold
+    return -1 if job.same else LATER * job.PY.first
+
+
 cdef int undo_screened(Job* job) except -1:
     """The superblock at hand will be computed once more, without the screen."""
     cdef Py_ssize_t row
@@ -123,7 +137,7 @@ cdef int undo_screened(Job* job) except -1:
             for row in prange(Y.count, nogil=True, schedule="guided", chunksize=64,
                               num_threads=threads_in(job.process, job.threads)):
                 forget(job.best, Y.first - job.best.first + row, X.first, X.first + X.count)
-        job.screen_from = -1 if job.same or job.best.expected else LATER * Y.first
+        job.screen_from = screen_again(job)
     else:
         for thread in range(job.threads):
             job.pairs.found[thread].matches.used = job.pairs.found[thread].matches_before

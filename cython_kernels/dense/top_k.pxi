@@ -21,6 +21,7 @@ cdef struct Entry:
 cdef struct Best:
     Py_ssize_t k, room
     Py_ssize_t first, rows       # the rows that have lists
+    int64_t columns              # of which there are so many
     Entry* entries               # [row][room]
     uint32_t* count
     real* limit                  # what is less does not count; equal ones only before `worst`
@@ -29,6 +30,7 @@ cdef struct Best:
     bint shared                  # several threads may add to a list at a time
     int threads
     Entry* spare                 # [thread][room]
+    real least                   # what is less never counts: a threshold; -2: all numbers count
     bint single                  # similarities are rounded to float32 before they are compared
     bint exclude_self            # X is Y, and no row is its own neighbour
     bint expected                # the rows' limits to begin with are known: sample.pxi
@@ -170,7 +172,8 @@ cdef void forget(Best* best, Py_ssize_t row, int64_t first, int64_t stop) noexce
             n += 1
     best.count[row] = <uint32_t> n
     # the limit may be the similarity of one of them
-    best.limit[row] = REAL_NEXT(best.limit[row], -3)
+    best.limit[row] = max(best.least, REAL_NEXT(best.limit[row], -3))
+    best.worst[row] = ~<uint32_t> 0
 
 
 cdef inline void keep_best(Best* best, Py_ssize_t row) noexcept nogil:
@@ -257,36 +260,40 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
             offer(best, Y.first - best.first + j + c, line[c], X.first + i + r)
 
 
-cdef void fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t own) noexcept nogil:
+cdef Py_ssize_t fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t columns,
+                              int64_t own) noexcept nogil:
     # e[:n], in order of index, are all columns that are numbers: the first others follow
     cdef int64_t index = 0
     cdef Py_ssize_t known = 0, at = n
-    while at < k:
+    while at < k and index < columns:
         if known < n and e[known].index == index:
             known += 1
         elif index != own:
             e[at].similarity, e[at].index = <real> NAN, <uint32_t> index
             at += 1
         index += 1
+    return at
 
 
 cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     """The list of a row to the results."""
     cdef Entry* e = best.entries + row * best.room
-    cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k)
+    cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k), filled = n
+    cdef real nan = <real> NAN
     cdef int64_t* indices = best.indices + (best.first + row) * k
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
         indices[i] = e[i].index
-    if n < k:
+    if n < k and best.least == -2:
         for i in range(n):
             e[i].similarity = 0      # so that they go by index
         bring_forward(e, n, n, True, depth_for(best.room), spare_of(best))
-        fill_with_nan(e, n, k, best.first + row if best.exclude_self else -1)
-        for i in range(n, k):
-            put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
-            indices[i] = e[i].index
+        filled = fill_with_nan(e, n, k, best.columns,
+                               best.first + row if best.exclude_self else -1)
+    for i in range(n, k):            # NaN similarities, and then places left over
+        put(&best.similarities, best.first + row, i, 1, &nan)
+        indices[i] = <int64_t> e[i].index if i < filled else -1
 
 
 cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
@@ -294,9 +301,9 @@ cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
     memset(best.count, 0, rows * sizeof(uint32_t))
     memset(best.locks, 0, rows)
     for row in range(rows):
-        best.limit[row] = -2         # below every similarity
+        best.limit[row] = best.least
         if best.expected:
-            best.limit[row] = expected_limit(best, row)
+            best.limit[row] = max(best.least, expected_limit(best, row))
         best.worst[row] = ~<uint32_t> 0      # who equals it counts
 
 

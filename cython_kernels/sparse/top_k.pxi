@@ -18,6 +18,7 @@ cdef double FLOAT_SLACK = 2.0 ** -23
 
 cdef struct Best:                    # the best so far, a heap with the worst on top
     Py_ssize_t k, count
+    double least                     # what is less never counts; -2: NaN counts too
     double* similarity
     int64_t* index
 
@@ -80,6 +81,11 @@ cdef void offer(Best* b, double s, int64_t i) noexcept nogil:
         sink(b, 0)
 
 
+cdef inline double bar_of(const Best* b) noexcept nogil:
+    # what is less does not count, or less than 0
+    return b.similarity[0] if b.count == b.k else max(b.least, 0)
+
+
 cdef void sort_best(Best* b) noexcept nogil:
     """Descending; equal ones by ascending index."""
     cdef Py_ssize_t count = b.count
@@ -108,7 +114,7 @@ cdef void compare(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t j, Best* best)
     j += w.lists.first
     similarity = given(cosine_of(dot_with(&s.x, s.dense, w.Y, j, &s.y), w.X, i, w.Y, j, w.wide),
                        w.narrow)
-    if similarity > 0:
+    if similarity > 0 and similarity >= best.least:
         offer(best, similarity, j)
 
 
@@ -225,7 +231,7 @@ cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py
             bound += part
             if part >= largest:
                 largest, next = part, k
-        if best.count == best.k and bound < best.similarity[0] - slack:
+        if bound < bar_of(best) - slack:
             return True
         if w.seen_of[next] == HEAVIEST:
             return False
@@ -261,7 +267,7 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
         if not met and lists.heaviest_of[w.feature[used]] >= 0:
             met = True
             closed = meet_heaviest(w, s, i, used, left // (2 * mean + 4 * (n - used)), best, slack)
-        bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
+        bar = bar_of(best) - slack - w.rest[used]
         if bar > 0 or (closed and not w.scan):
             # no new row can enter; is it cheaper to compare the old ones, or to go on?
             c = select(w, <float> bar if bar > 0 else -4)
@@ -276,10 +282,10 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             spent, left, budget = spent + length, left - length, budget - length
             used += 1
         if used == n or (left > spent + best.k * mean and w.rest[used] < 0.5 * looked_at):
-            bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
+            bar = bar_of(best) - slack - w.rest[used]
             compare_best_scores(w, s, i, <float> bar, best)
             looked_at = w.rest[used]
-    bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else 0
+    bar = bar_of(best) - slack - w.rest[used]
     if bar > 0 or not w.scan:
         if used == s.x.count and bar >= w.selected_from:
             n = w.n_selected         # scores have not changed since
@@ -287,7 +293,7 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             n = select(w, <float> bar if bar > 0 else -4)
         for c in range(n):
             k = w.candidate[c]
-            bar = best.similarity[0] - slack - w.rest[used] if best.count == best.k else -4
+            bar = bar_of(best) - slack - w.rest[used]
             if w.score[k] >= bar:
                 compare(w, s, i, k, best)
     else:
@@ -323,9 +329,10 @@ cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssi
 
 
 def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
-           double[:, ::1] similarities, int64_t[:, ::1] indices, int64_t[::1] counts,
-           bint narrow, int threads):
-    """Heaps of rows [first, stop), counts[i] each, updated with what is above 0 in the block."""
+           double least, double[:, ::1] similarities, int64_t[:, ::1] indices,
+           int64_t[::1] counts, bint narrow, int threads):
+    """Heaps of rows [first, stop), counts[i] each, updated with what is above 0 in the block, and
+    at least `least`."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Best best
@@ -336,25 +343,30 @@ def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint 
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, index.wide, narrow,
-                                   mean, k, counts[i], &similarities[i, 0], &indices[i, 0],
+                                   mean, k, least, counts[i], &similarities[i, 0], &indices[i, 0],
                                    team.of + omp_get_thread_num())
     end(&team)
 
 
 cdef Py_ssize_t search_counted(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i,
                                bint same, bint wide, bint narrow, Py_ssize_t mean, Py_ssize_t k,
-                               Py_ssize_t count, double* similarity, int64_t* index,
-                               Scratch* s) noexcept nogil:
+                               double least, Py_ssize_t count, double* similarity,
+                               int64_t* index, Scratch* s) noexcept nogil:
     cdef Best best
     best.k, best.count, best.similarity, best.index = k, count, similarity, index
+    best.least = least
     search_task(lists, X, Y, i, same, wide, narrow, mean, &best, s)
     return best.count
 
 
 cdef void complete_row(const Table* X, const Table* Y, Py_ssize_t i, bint without_itself,
-                       bint signed, bint wide, bint narrow, Py_ssize_t k, Py_ssize_t count,
-                       double* similarity, int64_t* index, Scratch* s) noexcept nogil:
-    """Sort what was found, and add zeros, then negative similarities, then NaN."""
+                       bint signed, bint wide, bint narrow, Py_ssize_t k, double least,
+                       Py_ssize_t count, double* similarity, int64_t* index,
+                       Scratch* s) noexcept nogil:
+    """Sort what was found, and add zeros, then negative similarities, then NaN: what counts.
+
+    Places left over: NaN and -1.
+    """
     cdef Best found, low
     cdef Py_ssize_t j, at = 0, positive = count
     cdef uint64_t* taken = <uint64_t*> s.extra
@@ -372,7 +384,7 @@ cdef void complete_row(const Table* X, const Table* Y, Py_ssize_t i, bint withou
     low.similarity = <double*> (low.index + k)
     read_row(X, i, &s.x)
     spread(&s.x, s.dense)
-    if X.norm2[i] == X.norm2[i]:
+    if X.norm2[i] == X.norm2[i] and least <= 0:
         for j in range(Y.rows):
             if count == k:
                 break
@@ -388,25 +400,27 @@ cdef void complete_row(const Table* X, const Table* Y, Py_ssize_t i, bint withou
             if value == 0:
                 similarity[count], index[count] = value, j    # perhaps a negative zero
                 count += 1
-            else:
+            elif value >= least:
                 offer(&low, value, j)
         sort_best(&low)
         for j in range(min(low.count, k - count)):
             similarity[count], index[count] = low.similarity[j], low.index[j]
             count += 1
     wipe(&s.x, s.dense)
-    for j in range(Y.rows):
+    for j in range(Y.rows if least == -2 else 0):
         if count == k:
             break
         if not (without_itself and j == i) and (X.norm2[i] != X.norm2[i]
                                                 or Y.norm2[j] != Y.norm2[j]):
             similarity[count], index[count] = NAN, j
             count += 1
+    for j in range(count, k):
+        similarity[j], index[j] = NAN, -1
 
 
 def complete(Rows X, Rows Y, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
-             double[:, ::1] similarities, int64_t[:, ::1] indices, const int64_t[::1] counts,
-             bint wide, bint narrow, int threads):
+             double least, double[:, ::1] similarities, int64_t[:, ::1] indices,
+             const int64_t[::1] counts, bint wide, bint narrow, int threads):
     """From the heaps of rows [first, stop) to sorted results, all of them filled."""
     cdef Team team
     cdef Py_ssize_t i, k = similarities.shape[1]
@@ -414,6 +428,7 @@ def complete(Rows X, Rows Y, Py_ssize_t first, Py_ssize_t stop, bint without_its
     begin(&team, max(X.table.longest, Y.table.longest), X.table.features, 24 * k, threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        complete_row(&X.table, &Y.table, i, without_itself, signed, wide, narrow, k, counts[i],
-                     &similarities[i, 0], &indices[i, 0], team.of + omp_get_thread_num())
+        complete_row(&X.table, &Y.table, i, without_itself, signed, wide, narrow, k, least,
+                     counts[i], &similarities[i, 0], &indices[i, 0],
+                     team.of + omp_get_thread_num())
     end(&team)

@@ -107,10 +107,10 @@ def check_flag(value: Any, name: str) -> bool:
     return bool(value)
 
 
-def check_k(k: Any, candidates: int) -> int:
-    """`k`, at least 1 and at most the number of candidates."""
+def check_k(k: Any, candidates: int | None) -> int:
+    """`k`, at least 1 and at most the number of candidates, if that is a limit."""
     number = check_positive(k, "k", "an integer of at least 1")
-    if number > candidates:
+    if candidates is not None and number > candidates:
         raise ValueError(
             f"k is {number} where each row has {counted(candidates, 'candidate', 'candidates')}; "
             f"expected 1 to that many"
@@ -157,7 +157,7 @@ def check_pairs(
     """Three vectors of one length, whose numbers of rows and columns `shape` has, and the shape."""
     names = "rows", "columns"
     places = as_integers(rows, names[0]), as_integers(columns, names[1])
-    values = _convert(similarities, "similarities")
+    values = _plain(similarities, "similarities")
     if values.dtype.kind not in "buif":
         raise TypeError(f"similarities has dtype {values.dtype}; expected real numbers")
     if values.dtype not in _RESULT_DTYPES:
@@ -182,8 +182,8 @@ def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
         similarities, indices = found
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} is a {type(found).__name__}; expected a TopK") from error
-    similarities = np.atleast_2d(_convert(similarities, f"{name}.similarities"))
-    indices = np.atleast_2d(_convert(indices, f"{name}.indices"))
+    similarities = np.atleast_2d(_plain(similarities, f"{name}.similarities"))
+    indices = np.atleast_2d(_plain(indices, f"{name}.indices"))
     if similarities.shape != indices.shape or indices.ndim != 2:
         raise ValueError(
             f"{name} has similarities of shape {similarities.shape} and indices of shape "
@@ -197,9 +197,16 @@ def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
     return similarities, indices.astype(np.int64, copy=False)
 
 
+def _plain(argument: Any, name: str) -> Array:
+    try:
+        return np.asarray(argument)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be read as an array: {error}") from error
+
+
 def as_integers(argument: Any, name: str) -> Array:
     """`argument` as a vector of int64, contiguous."""
-    array = _convert(argument, name)
+    array = _plain(argument, name)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
         raise TypeError(
             f"{name} has dtype {array.dtype} and shape {array.shape}; expected a vector of integers"

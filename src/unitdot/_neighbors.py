@@ -25,6 +25,7 @@ def cosine_top_k(
     Y: Input | None = None,
     k: int = 10,
     *,
+    threshold: float | None = None,
     include_self: bool = False,
     progress: bool | Report = False,
     dtype: npt.DTypeLike | None = None,
@@ -46,7 +47,10 @@ def cosine_top_k(
         The corpus. A memory map is read block by block. Default: `X` itself, where no row is its
         own neighbour (but it is in ``cosine_top_k(X, X)``, as in any other corpus).
     k : int, default=10
-        Neighbours of each row, 1 to the number of candidates.
+        Neighbours of each row, 1 to the number of candidates; any number beside a `threshold`.
+    threshold : float, optional
+        Only neighbours at least so similar, rounded to the dtype of the similarities: the search
+        is faster for it. Places that are left over hold index -1 and similarity NaN.
     include_self : bool, default=False
         Let a row be its own neighbour; for `X` without `Y`.
     progress : bool or callable, default=False
@@ -67,6 +71,7 @@ def cosine_top_k(
     TopK
         ``similarities`` of shape (n_samples_X, k), float32 or float64, descending, and
         ``indices`` of the same shape, int64; equal similarities in ascending order of index.
+        Places that a `threshold` leaves over come last.
 
     Raises
     ------
@@ -93,9 +98,12 @@ def cosine_top_k(
     TopK(similarities=array([[1. , 0.6]]), indices=array([[0, 2]]))
     >>> unitdot.cosine_top_k(corpus, k=1).indices.ravel()
     array([2, 2, 1, 1])
+    >>> unitdot.cosine_top_k(corpus, k=1, threshold=0.7).indices.ravel()
+    array([-1,  2,  1, -1])
     """
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
+    least = None if threshold is None else _inputs.check_threshold(threshold)
     include_self = _inputs.check_flag(include_self, "include_self")
     if include_self and Y is not None:
         raise ValueError("include_self is True beside a Y; expected False, or X without Y")
@@ -105,10 +113,11 @@ def cosine_top_k(
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         with reporting(progress, "neighbours") as report:
             include_self = include_self or Y is not None
-            return TopK(*sparse_functions.top_k(X, Y, k, include_self, report, options))
+            return TopK(*sparse_functions.top_k(X, Y, k, least, include_self, report, options))
     exclude_self = Y is None and not include_self
     X, Y, same = _matrices(X, Y, options, vector=True)
-    k = _inputs.check_k(k, max(0, Y.shape[0] - exclude_self))
+    candidates = max(0, Y.shape[0] - exclude_self)
+    k = _inputs.check_k(k, candidates if least is None else None)
     queries = X[None] if X.ndim == 1 else X
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
@@ -116,8 +125,9 @@ def cosine_top_k(
     similarities = memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = memory.empty(shape, np.dtype(np.int64))
     _inputs.check_row_numbers(Y)
-    if not queries.shape[0]:
+    if not queries.shape[0] or not candidates:
         examine(queries, Y, same, wide, options, axes=axes)
+        similarities[:], indices[:] = np.nan, -1
     else:
         kernels = dispatch.kernels(wide)
         x, y = views(queries, Y, same)
@@ -127,9 +137,11 @@ def cosine_top_k(
         memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
         with reporting(progress, "neighbours") as report:
             watch = _Watch(kernels, x, y, options, report, axes=axes)
+            # no threshold: NaN counts too
+            limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
             kernels.top_k(
-                *x, *y, _inputs.byte_view(similarities), indices, same,
-                exclude_self, options.zero == "nan", threads, watch,
+                *x, *y, _inputs.byte_view(similarities), indices, same, exclude_self,
+                limit, options.zero == "nan", threads, watch,
             )  # fmt: skip
     full = queries.shape[0], Y.shape[0]
     if X.ndim == 1:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import unitdot
+from unitdot import TopK
 from unitdot._machine.dispatch import use_isa
 
 from ..helpers import FUSED_ISAS, assert_same_bits, normal
-from ..neighbors import assert_same_result, check_pairs
+from ..neighbors import assert_same_result, check_pairs, reaching, sorted_matrix
 
 
 def test_a_vector_is_a_query(isa):
@@ -120,3 +121,21 @@ def test_pairs_keep_their_shape():
     assert changed.shape == (6, 6)
     assert changed.self_join
     assert changed.to_csr().shape == (6, 6)
+
+
+@pytest.mark.parametrize("threshold", [-1, 0.3, 1])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_places_left_over_by_a_threshold(sparse, threshold):
+    """More neighbours may be asked for than there are; NaN reaches no threshold."""
+    X = normal((6, 3)).round()
+    X[2] = 0
+    given = pytest.importorskip("scipy.sparse").csr_array(X) if sparse else X
+    whole = sorted_matrix(unitdot.cosine_similarity(given, zero="nan"), own=False)
+    found = unitdot.cosine_top_k(given, k=9, threshold=threshold, zero="nan")
+    expected = TopK(*(np.pad(array, ((0, 0), (0, 4))) for array in whole))
+    expected.similarities[:, 5:] = np.nan
+    assert_same_result(found, reaching(expected, threshold))
+    alone = unitdot.cosine_top_k(given[:1], k=2, threshold=threshold)
+    assert (alone.indices.tolist(), np.isnan(alone.similarities).all()) == ([[-1, -1]], True)
+    alone = unitdot.cosine_top_k(X[:1], X[:0], k=2, threshold=threshold)
+    assert (alone.indices.tolist(), np.isnan(alone.similarities).all()) == ([[-1, -1]], True)

@@ -40,7 +40,7 @@ def show(done: int, total: int) -> None:
     print(f"{done / total:.0%}")
 
 
-found = unitdot.cosine_top_k(X, embeddings, k=3, progress=show)
+found = unitdot.cosine_top_k(X, embeddings, k=3, threshold=0.1, progress=show)
 assert_type(found, unitdot.TopK)
 assert_type(found.similarities, Floats)
 assert_type(found.indices, Indices)

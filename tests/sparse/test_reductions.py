@@ -9,6 +9,7 @@ import unitdot
 from unitdot._sparse import functions as sparse_functions
 
 from ..helpers import FLOATS, assert_same_bits
+from ..neighbors import assert_same_result, reaching
 from .data import brute_pairs, brute_top_k, csr, pairs, random_rows, sparse, top_k
 
 THRESHOLDS = [-1, -0.3, 0, 1e-9, 1e-3, 0.2, 0.5, 0.8, 0.95, 1]
@@ -71,8 +72,12 @@ def test_top_k(data, dtype, include_self):
         without_itself = right is None and not include_self
         for k in {1, 2, 7, S.shape[1] - without_itself}:
             found = top_k(X, right, k, include_self)
-            for result, expected in zip(found, brute_top_k(S, k, without_itself), strict=True):
+            brute = brute_top_k(S, k, without_itself)
+            for result, expected in zip(found, brute, strict=True):
                 assert_same_bits(result, expected)
+            for threshold in (-1, -0.3, 0, 1e-3, 0.5, 0.95, *brute[0][:9:4, -1].tolist()):
+                found = top_k(X, right, k, include_self, threshold=threshold)
+                assert_same_result(found, reaching(unitdot.TopK(*brute), threshold))
 
 
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))

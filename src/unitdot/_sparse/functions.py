@@ -112,7 +112,13 @@ def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array
 
 
 def top_k(
-    X: Any, Y: Any, k: int, include_self: bool, report: Report, options: Options
+    X: Any,
+    Y: Any,
+    k: int,
+    threshold: float | None,
+    include_self: bool,
+    report: Report,
+    options: Options,
 ) -> tuple[Array, Array, tuple[int, int]]:
     """(similarities, indices) of the k rows of Y most similar to each row of X; and both's rows."""
     if (Y is None or Y is X) and _is_vector(X):
@@ -122,19 +128,21 @@ def top_k(
     problem = _prepare(X, Y, options)
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
-    k = _inputs.check_k(k, max(0, n_Y - without_itself))
+    k = _inputs.check_k(k, max(0, n_Y - without_itself) if threshold is None else None)
+    # -2: all count, NaN too
+    least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
     similarities = memory.empty((n_X, k), np.dtype(np.float64))
     indices = memory.empty((n_X, k), np.dtype(np.int64))
     counts = np.zeros(n_X, np.int64)
     shared = problem.X, problem.Y
     for block, rows in _blocks_and_chunks(problem, report, weights=True):
         kernels.search(
-            *shared, block, rows.start, rows.stop, without_itself, similarities, indices, counts,
-            problem.narrow, problem.threads,
+            *shared, block, rows.start, rows.stop, without_itself, least, similarities, indices,
+            counts, problem.narrow, problem.threads,
         )  # fmt: skip
     for rows in _chunks(n_X, problem.first_rows):
         kernels.complete(
-            *shared, rows.start, rows.stop, without_itself, similarities, indices, counts,
+            *shared, rows.start, rows.stop, without_itself, least, similarities, indices, counts,
             problem.wide, problem.narrow, problem.threads,
         )  # fmt: skip
     result = similarities.astype(problem.dtype, copy=False)
