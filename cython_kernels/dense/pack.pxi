@@ -2,9 +2,9 @@
 #
 # takes: kernels.pyx, source.pxi, vectors.h
 # gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, transpose,
-#        is_loadable, load_as, load_transposed, has_tiny, row_has_tiny, row_exponent, entry, lane_of,
-#        small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm, invert_norms,
-#        pack_group
+#        is_loadable, load_as, load_transposed, has_tiny, row_has_tiny, row_exponent, entry,
+#        lane_of, small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm,
+#        invert_norms, pack_group
 #
 # A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
 # time, padded with zeros. The squared norm is accumulated while the transposed vectors are in
