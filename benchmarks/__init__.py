@@ -18,6 +18,8 @@ How it is measured
 - ``--against PYTHON`` makes another environment's unitdot, an earlier build, a contender. Its
   answers, and those of all rounds, must have the bits of unitdot's first; a contender with other
   ones is listed as one that DIFFERS. The target says that nothing is slower than it was before.
+- ``--data real`` measures the cases of top-k and pairs with rows that have the spectrum of real
+  embeddings (``benchmarks/data.py`` says how they are made), ``--data normal real`` with both.
 - ``--busy N``, ``--callers N`` and ``--caller-threads N`` time single calls while N processes
   compute something else (they hash 1 MiB again and again), or while N processes or Python threads
   make the same call in loops. Then the figures are of all calls of all rounds, at least 100 of

@@ -15,6 +15,7 @@ from time import monotonic
 from . import __doc__ as description
 from . import charts, report, variants
 from .cases import all_cases
+from .data import ANY_ROWS
 from .load import MIN_CALLS, Load
 from .machine import usable_cores
 from .runner import Options, launch, run_case
@@ -62,6 +63,15 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="3 short rounds, under 2 minutes in all unless --cases asks for more; the targets "
         "deserve the full 7",
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        choices=ANY_ROWS,
+        metavar="NAME",
+        help="rows of the cases of top-k and pairs, which alone are measured: "
+        f"{', '.join(ANY_ROWS)} (default: each case's own; those of real ones have the spectrum of "
+        "the shipped embeddings)",
     )
     parser.add_argument(
         "--against",
@@ -127,11 +137,15 @@ def _parser() -> argparse.ArgumentParser:
 def _chosen(parser: argparse.ArgumentParser, args: argparse.Namespace) -> list[Case]:
     cases = all_cases(args.threads)
     if args.cases is None:
-        return [case for case in cases if case.quick or not args.quick]
+        return [c for c in cases if (c.quick or not args.quick) and not c.on_demand]
     for pattern in args.cases:
         if not any(fnmatch(case.name, pattern) for case in cases):
             parser.error(f"--cases {pattern}: no such case; --list names them")
-    return [case for case in cases if _matches(case.name, args.cases)]
+    return [
+        case
+        for case in cases
+        if case.name in args.cases or (_matches(case.name, args.cases) and not case.on_demand)
+    ]
 
 
 def _matches(name: str, patterns: list[str]) -> bool:
@@ -179,6 +193,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     cases = _chosen(parser, args)
+    if args.data:
+        varied = (variants.of_data(case, data) for case in cases for data in args.data)
+        # a case that has this data by itself has it once
+        cases = list({case.name: case for case in varied if case is not None}.values())
     if args.list:
         print("\n".join(f"{case.name:<24}{case.title}" for case in cases))
         return 0
@@ -219,7 +237,11 @@ def main(arguments: list[str] | None = None) -> int:
     print("targets: " + ", ".join(f"{counts[name]} {name}" for name in report.VERDICTS))
     if hurried:
         measured = {result["name"] for result in results}
-        left_out = [case.name for case in all_cases(args.threads) if case.name not in measured]
+        left_out = [
+            case.name
+            for case in all_cases(args.threads)
+            if case.name not in measured and not case.on_demand
+        ]
         print(report.wrapped(f"left out by --quick (--cases names them): {', '.join(left_out)}"))
     if load is None:
         print(charts.draw([record], args.charts))

@@ -8,6 +8,9 @@ from .curves import CURVES
 from .work import (
     FAISS,
     FAISS_INDEX,
+    FAISS_PANORAMA,
+    FAISS_RANGE,
+    FLOAT32,
     MATMUL,
     MATMUL_COPY,
     MATMUL_WIDENED,
@@ -40,6 +43,7 @@ LARGE_CALL = 1.0, 1.1
 
 MATRIX_PEERS: Targets = dict.fromkeys((NUMKONG, SIMSIMD, TORCH))
 SEARCH_PEERS: Targets = dict.fromkeys((USEARCH, TORCH))
+FAISS_INDEXES: Targets = dict.fromkeys((FAISS_INDEX, FAISS_PANORAMA))
 SLOWLY: Targets = {SCIPY: None}  # on one thread, in float64
 
 SQUARE = Work((2000, 768), (2000, 768))
@@ -138,7 +142,9 @@ def all_cases(threads: int) -> list[Case]:
         TOP_10.contest(
             "top-10",
             "top-10 of 1,000 queries in 100,000 x 384",
-            {SKLEARN: 0.20, FAISS: 0.85, FAISS_INDEX: None, MATMUL: 0.90, PARTITION: None}
+            {SKLEARN: 0.20, FAISS: 0.85}
+            | FAISS_INDEXES
+            | {MATMUL: 0.90, PARTITION: None}
             | SEARCH_PEERS,
             busy=LARGE_CALL,
         ),
@@ -167,14 +173,17 @@ def all_cases(threads: int) -> list[Case]:
         PAIRS.contest(
             "pairs",
             "pairs >= 0.9 of 20,000 x 384 with itself",
-            {SKLEARN: 0.15, ROW_BLOCKS: 0.55},
+            {SKLEARN: 0.15, FAISS_RANGE: None, ROW_BLOCKS: 0.55},
             busy=LARGE_CALL,
         ),
         PAIRS_1_PERCENT.contest(
             "pairs-1-percent",
-            "the 1 % most similar pairs of 20,000 x 384 with itself",
+            "pairs >= 0.5 of 20,000 x 384 with itself, 1 % of those in clusters",
             {SKLEARN: 0.60, ROW_BLOCKS: None},
         ),
+        *_many_rows(),
+        *_kinds_of_rows(),
+        *_stored(),
         _tile("tile-float32", "float32"),
         _tile("tile-float64", "float64"),
         _product("product-float32", SQUARE, threads, quick=True),
@@ -197,6 +206,80 @@ def all_cases(threads: int) -> list[Case]:
         _import(),
         *(case for curve in CURVES.values() for case in curve.cases()),
     ]
+
+
+def _many_rows() -> list[Case]:
+    """Where the work grows with the square: only other builds of unitdot take part."""
+    pairs = replace(PAIRS, X=(100_000, 384), data="normal")
+    cases = [
+        replace(pairs, options={"threshold": threshold}).contest(
+            f"pairs-100k-{threshold}", f"pairs >= {threshold} of 100,000 x 384 with itself", {}
+        )
+        for threshold in (0.9, 0.8, 0.7)
+    ]
+    for n_features in (768, 1536):
+        title = f"pairs >= 0.9 of 100,000 x {n_features} with itself"
+        cases.append(
+            replace(pairs, X=(100_000, n_features)).contest(f"pairs-{n_features}", title, {})
+        )
+    million = replace(pairs, X=(1_000_000, 384), data="real")
+    title = "pairs >= 0.9 of 1,000,000 x 384 with itself, real rows"
+    cases.append(million.contest("pairs-million", title, {}, max_rounds=1, on_demand=True))
+    top_10 = replace(TOP_10_SELF, X=(100_000, 384))
+    cases.append(top_10.contest("top-10-self-100k", "top-10 of 100,000 x 384 with itself", {}))
+    return cases
+
+
+def _kinds_of_rows() -> list[Case]:
+    """Searches where what is ruled out early may be much, little or nothing."""
+    top_100 = replace(TOP_10, options={"k": 100})
+    title = "top-100 of 1,000 queries in 100,000 x 384"
+    cases = [top_100.contest("top-100", title, {FAISS: None} | FAISS_INDEXES)]
+    normal = replace(PAIRS, data="normal")
+    for name, what, pairs in (
+        ("shipped", "0.9 of the 4,952 x 384 that are shipped", replace(PAIRS, X=(4952, 384))),
+        ("0.3", "0.3 of 20,000 x 384", replace(normal, options={"threshold": 0.3})),
+        ("64", "0.9 of 20,000 x 64", replace(normal, X=(20_000, 64))),
+        ("2000", "0.9 of 2,000 x 384", replace(normal, X=(2000, 384))),
+        ("integers", "0.9 of 20,000 x 384 integers", normal),
+    ):
+        pairs = replace(pairs, data=name) if name in ("shipped", "integers") else pairs
+        title = f"pairs >= {what} with itself"
+        cases.append(pairs.contest(f"pairs-{name}", title, {FAISS_RANGE: None}))
+    for name, what, top_10 in (
+        ("64", "100,000 x 64", replace(TOP_10, X=(1000, 64), Y=(100_000, 64))),
+        ("2000", "2,000 x 384", replace(TOP_10, Y=(2000, 384))),
+        ("integers", "100,000 x 384 integers", replace(TOP_10, data="integers")),
+    ):
+        title = f"top-10 of 1,000 queries in {what}"
+        cases.append(top_10.contest(f"top-10-{name}", title, {FAISS: None}))
+    return cases
+
+
+def _stored() -> list[Case]:
+    """Rows as embeddings are stored, with the limits of their times, of float32's."""
+    cases = []
+    for name, what, work, limits, peers in (
+        ("query", "one query, 100,000 x 384", QUERY, (0.65, 0.65, 0.45), (SIMSIMD, NUMKONG)),
+        (
+            "paired",
+            "paired distances, 100,000 x 384",
+            PAIRED,
+            (0.75, 0.75, 0.6),
+            (SIMSIMD, NUMKONG),
+        ),
+        ("square", "2000 x 2000 x 768", SQUARE, (1.05, 1.05, 0.5), (SIMSIMD, NUMKONG)),
+        ("top-10", "top-10 of 1,000 queries in 100,000 x 384", TOP_10, (1.1, 1.1, 1.1), ()),
+        ("pairs", "pairs >= 0.9 of 20,000 x 384 with itself", PAIRS, (1.1, 1.1, 1.1), ()),
+    ):
+        for dtype, limit in zip(("float16", "bfloat16", "int8"), limits, strict=True):
+            stored = replace(work, dtype=dtype)
+            # SimSIMD takes bfloat16 in a way of its own
+            others = [peer for peer in peers if (peer, dtype) != (SIMSIMD, "bfloat16")]
+            case = stored.contest(f"{name}-{dtype}", f"{what}, {dtype}", dict.fromkeys(others))
+            wide = work.run(FLOAT32, "seconds", limit)
+            cases.append(replace(case, runs=(case.runs[0], wide, *case.runs[1:])))
+    return cases
 
 
 def _texts() -> list[Case]:

@@ -27,6 +27,8 @@ STYLES = {
     work.SCIPY: ("#56B4E9", "P"),
     work.FAISS: ("#000000", "*"),
     work.FAISS_INDEX: ("#000000", "1"),
+    work.FAISS_PANORAMA: ("#000000", "2"),
+    work.FAISS_RANGE: ("#000000", "3"),
     work.USEARCH: ("#882255", "X"),
     work.TOPN: ("#999933", "h"),
     work.MATMUL: (GREY, "x"),

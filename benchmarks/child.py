@@ -25,10 +25,10 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from . import load
+from .data import inputs
 from .machine import build, describe
-from .work import ONE_THREAD, TEXTS, UNITDOT
+from .work import ONE_THREAD, UNITDOT
 
-SEED = 20_240_229
 BATCH_SECONDS = 0.01  # a sample lasts at least this long, however short one call is
 MIN_SAMPLES = 3
 PAUSE_SECONDS = 0.1  # until idle threads of the last contender sleep
@@ -42,6 +42,7 @@ PACKAGES = {
     "numpy",
     "scipy",
     "faiss",
+    "ml_dtypes",
     "numkong",
     "simsimd",
     "sparse_dot_topn",
@@ -62,48 +63,6 @@ class Measurement:
     fault: Callable[[], str | None] = lambda: None
     bits: dict[str, str] | None = None
     wait: Callable[[], object] = lambda: sys.stdin.readline()
-
-
-def _with_duplicates(A, rng):
-    """A tenth of the rows are another row with a little noise: cosine 0.995."""
-    A[1::10] = A[::10][: len(A[1::10])] + 0.1 * rng.standard_normal(A[1::10].shape, A.dtype)
-
-
-def _in_clusters(A, rng):
-    """100 clusters of equal size: cosine 0.8 within, 0 between them."""
-    centres = rng.standard_normal((100, A.shape[1]), A.dtype)
-    A *= 0.5
-    A += centres[rng.permutation(len(A)) % 100]
-
-
-# what becomes of standard normal rows
-DATA = {"normal": lambda A, rng: None, "duplicates": _with_duplicates, "clusters": _in_clusters}
-
-
-def _inputs(X, Y, dtype, data):
-    """Arrays of the shapes X and Y, fixed seed; half precision is rounded from float32.
-
-    Or a TF-IDF matrix of X[0] lines of text; with Y, these as dense rows, and of Y[0] more lines.
-    """
-    import numpy as np
-
-    if data in TEXTS:
-        from .texts import tfidf
-
-        n_lines = X[0]
-        if Y is None:
-            return tfidf(n_lines, TEXTS[data], dtype), None
-        rows = tfidf(n_lines + Y[0], TEXTS[data], dtype)
-        return rows[:n_lines].toarray(), rows[n_lines:]
-    rng = np.random.default_rng(SEED)
-    arrays = []
-    for shape in (X, Y):
-        if shape is not None:
-            drawn = np.float32 if dtype == "float16" else np.dtype(dtype)
-            array = rng.standard_normal(shape, drawn)
-            DATA[data](array, rng)
-        arrays.append(None if shape is None else array.astype(dtype, copy=False))
-    return arrays
 
 
 def _contender(contender, function, X, Y, options):
@@ -138,7 +97,7 @@ def _prepared(contender, function, X, Y, dtype, options, data):
     """
     from . import checks
 
-    X, Y = _inputs(X, Y, dtype, data)
+    X, Y = inputs(X, Y, dtype, data)
     call, answer = _contender(contender, function, X, Y, options)
     start = perf_counter()
     first = call()
@@ -228,7 +187,7 @@ def kernel_gflops(budget, function, dtype) -> Measurement:
 
 def memory_mib(budget, contender, function, X, Y, dtype, options, data) -> Measurement:
     """Growth of the resident set's peak during one call, less the bytes of its result."""
-    X, Y = _inputs(X, Y, dtype, data)
+    X, Y = inputs(X, Y, dtype, data)
     few = 1 + options.get("k", 0)
     first = _contender(contender, function, X[:few], None if Y is None else Y[:few], options)
     first[0]()  # what it imports is not counted

@@ -16,7 +16,7 @@ from .load import FIGURES, MIN_CALLS
 WIDTH = 110
 FAULTS = ("missing", "failed", "differs", "wrong")
 VERDICTS = ("ok", "MISS", "not measured", "DIFFERS", "WRONG")
-COLUMNS = "  {:<28}{:>13}{:>8}{:>16}{:>10}   {:<10}{}"
+COLUMNS = "  {:<28}{:>13}{:>8}{:>18}{:>10}   {:<10}{}"
 RELATIONS = {"<=": le, ">=": ge}
 LOAD_COLUMNS = "  {:<27}" + 4 * "{:>9}" + "{:>8} " + 4 * "{:>8}"
 
@@ -91,16 +91,18 @@ def table(result: dict[str, Any]) -> str:
 def _load_lines(row: dict[str, Any], first: dict[str, Any], verdict: str) -> list[str]:
     """A row under load, its limits, and what is to be said of it."""
     times = [quantity(row[name], "s") for name in ("value", "p90", "p99", "high")]
-    ratios = [f"{ratio:.3g}" for ratio in _ratios(row, first).values()] or [""] * len(FIGURES)
+    ratios = _ratios(row, first)
+    shown = [f"{ratio:.3g}" for ratio in ratios.values()] or [""] * len(FIGURES)
     notes = [
-        f"limit: {FIGURES[name]} {_relation(name)} {limit:g} of this row's: {verdict}"
+        f"limit: {FIGURES[name]} {_relation(name)} {limit:g} of this row's: "
+        + _loaded_verdict(ratios, {name: limit})
         for name, limit in row["limits"].items()
     ]
     if row["calls"] < MIN_CALLS:
         notes.append(f"only {row['calls']} calls")
     if reason := _reason(row):
         notes.append(f"{verdict}: {reason}" if verdict else reason)
-    cells = row["label"], *times, f"{row['per_second']:.4g}", *ratios
+    cells = row["label"], *times, f"{row['per_second']:.4g}", *shown
     return [
         LOAD_COLUMNS.format(*cells).rstrip(),
         *(textwrap.indent(textwrap.fill(note, WIDTH - 6), " " * 6) for note in notes),

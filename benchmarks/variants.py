@@ -1,12 +1,14 @@
-"""The cases as the command line asks for them: with an earlier build, under load, with fewer."""
+"""The cases as the command line asks for them: of other data, with an earlier build, under load."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from .data import ANY_ROWS
 from .runner import Options
-from .work import BEFORE, ONE_THREAD, UNITDOT, Case, Run
+from .work import BEFORE, ONE_THREAD, TEXTS, UNITDOT, Case, Run
 
+SEARCHES = "cosine_top_k", "cosine_pairs"
 # no slower than before, as far as such measurements can tell; memory has no target
 NO_SLOWER = {"s": 1.03, "GFLOP/s": 0.97}
 
@@ -43,6 +45,23 @@ def under_load(case: Case, options: Options) -> Case:
 def can_be_loaded(case: Case) -> bool:
     """Whether its rows are times of calls, the first of which are unitdot's."""
     return case.runs[0].label == UNITDOT and all(run.probe == "seconds" for run in case.runs)
+
+
+def of_data(case: Case, data: str) -> Case | None:
+    """The timed case of top-k or pairs with such rows, under a name that says so, or None.
+
+    One that is about its own rows stays as it is.
+    """
+    first = case.runs[0]
+    own = first.params.get("data")
+    searches = first.probe == "seconds" and first.params["function"] in SEARCHES
+    if not searches or own in TEXTS:
+        return None
+    if own == data or own not in ANY_ROWS:
+        return case
+    runs = tuple(replace(run, params=run.params | {"data": data}) for run in case.runs)
+    name, title = f"{case.name}-{data}", f"{case.title}; {data} rows, not {own}"
+    return replace(case, name=name, title=title, runs=runs, curve=None, x=None)
 
 
 def only(case: Case, chosen) -> Case:

@@ -8,6 +8,7 @@ from typing import Any
 # the contenders' names; benchmarks.contenders says what each of them does
 UNITDOT = "unitdot"
 ONE_THREAD = "unitdot, n_threads=1"
+FLOAT32 = "unitdot, float32"  # the same numbers, stored so
 BEFORE = "unitdot before"  # the other environment's
 SKLEARN = "scikit-learn"
 SCIPY = "SciPy cdist"
@@ -16,6 +17,8 @@ SIMSIMD = "SimSIMD"
 TORCH = "torch"
 FAISS = "faiss.knn"
 FAISS_INDEX = "faiss IndexFlatIP"
+FAISS_PANORAMA = "faiss IndexFlatIPPanorama"
+FAISS_RANGE = "faiss range_search"
 USEARCH = "usearch exact"
 TOPN = "sparse_dot_topn"
 # yardsticks: parts of the work, on rows that are not normalised
@@ -73,6 +76,7 @@ class Case:
     work, work_unit : the amount that one call gets through, for the rate's column.
     max_rounds : fewer rounds where the value hardly varies.
     quick : whether ``--quick`` alone measures it.
+    on_demand : whether it is measured only when ``--cases`` has its very name.
     busy : under load, what unitdot's 90th percentile beside one busy process, and its median
         beside two, may be of what they are on one thread.
     curve, x : the growth curve that the case is a point of (``benchmarks.curves``), and where.
@@ -87,6 +91,7 @@ class Case:
     work_unit: str = ""
     max_rounds: int | None = None
     quick: bool = False
+    on_demand: bool = False
     busy: tuple[float, float] | None = None
     curve: str | None = None
     x: float | None = None
@@ -97,7 +102,7 @@ class Work:
     """One call: a function's name, its inputs' shapes (Y None: X with itself) and their dtype.
 
     `options` are the function's own keywords, such as `k` or `threshold`; `data` is a name of
-    ``benchmarks.child.DATA``, or one of `TEXTS`, whose rows are the TF-IDF of lines of text: then
+    ``benchmarks.data.DATA``, or one of `TEXTS`, whose rows are the TF-IDF of lines of text: then
     X and Y hold the number of lines alone, and X is dense beside Y.
     """
 
@@ -131,5 +136,5 @@ class Work:
 
     def input_gb(self) -> float:
         """Bytes of the inputs."""
-        item_size = {"float16": 2, "float32": 4, "float64": 8}[self.dtype]
+        item_size = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}[self.dtype]
         return 1e-9 * item_size * sum(rows * features for rows, features in (self.X, self.Y))

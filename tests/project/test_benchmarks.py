@@ -15,6 +15,7 @@ from benchmarks import __main__ as command
 from benchmarks import charts, checks, report, variants, work
 from benchmarks.cases import all_cases
 from benchmarks.contenders import CONTENDERS
+from benchmarks.data import ANY_ROWS, inputs
 from benchmarks.load import MIN_CALLS, Load, busy_processes, figures
 from benchmarks.runner import Options, run_case
 
@@ -205,6 +206,77 @@ def test_limits_under_load(load, changed, verdict):
     assert report.judged(loaded)[1][2] == verdict
     assert "only 99 calls" in report.table(loaded)
     assert (verdict in report.table(loaded)) or not verdict
+
+
+@pytest.mark.parametrize(("n_features", "times"), [(384, 1), (768, 2)])
+def test_real_rows_have_the_spectrum_of_the_shipped_ones(n_features, times):
+    E = unitdot.datasets.load_stdlib_docs().embeddings.astype(np.float32)
+    i, j = np.random.default_rng(1).integers(len(E), size=(2, 2000))
+    expected = E[i] + 0.8 * (E[j] - E.mean(axis=0))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    X, Y = inputs((2000, n_features), (100, n_features), "float32", "real")
+    assert (X.shape, X.dtype, Y.shape) == ((2000, n_features), np.float32, (100, n_features))
+    assert np.allclose(np.linalg.norm(X, axis=1), 1)
+    for m in (16, 64, 128):
+        assert energy(X, m * times) == pytest.approx(energy(expected, m), abs=0.03)
+    again, _ = inputs((2000, n_features), None, "float32", "real")
+    assert np.array_equal(X, again)
+    assert not np.array_equal(X[:100], Y)
+
+
+def energy(rows, m):
+    """Share of the rows' energy that lies in their m leading directions."""
+    values = np.linalg.eigvalsh(rows.T @ rows)[::-1]
+    return values[:m].sum() / values.sum()
+
+
+def test_shipped_rows_are_those_that_are_shipped():
+    rows, _ = inputs((4952, 384), None, "float16", "shipped")
+    assert np.array_equal(rows, unitdot.datasets.load_stdlib_docs().embeddings)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int8"])
+def test_stored_rows_are_the_same_numbers(dtype):
+    X, _ = inputs((50, 64), None, dtype, "normal")
+    wide, _ = inputs((50, 64), None, "float32", "normal")
+    assert X.dtype.name == dtype
+    errors = unitdot.paired_cosine_distances(X, wide)
+    assert errors.max() < 0.005
+    if dtype == "int8":
+        assert np.abs(X.astype(int)).max() == 127
+
+
+@pytest.mark.parametrize("data", ANY_ROWS)
+def test_searches_of_other_rows(data):
+    case = variants.of_data(PAIRS.contest("tiny", "a tiny case", {work.FAISS_RANGE: None}), data)
+    assert case.name == ("tiny" if data == "normal" else f"tiny-{data}")
+    result = run_case(case, ONCE, print)
+    assert all("value" in row or "missing" in row for row in result["rows"]), result
+    assert all("wrong" not in row for row in result["rows"]), result
+
+
+def test_searches_alone_have_other_rows():
+    of_lines = work.Work((30,), None, "float64", "cosine_top_k", {"k": 3}, data="words")
+    for other in (MATRIX, PAIRED, of_lines):
+        assert variants.of_data(other.contest("other", "no search", {}), "real") is None
+    shipped = replace(TOP_K, data="shipped").contest("own", "its own rows", {})
+    assert variants.of_data(shipped, "real") is shipped
+
+
+def test_command_names_cases(capsys):
+    def named(*arguments):
+        assert command.main(["--list", *arguments]) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+    assert "pairs-million" not in named()
+    assert "pairs-million" not in named("--cases", "pairs-*")
+    assert named("--cases", "pairs-million", "--data", "real") == ["pairs-million"]
+    assert named("--cases", "pairs-1??k-0.9", "top-10", "square", "--data", "normal", "real") == [
+        "top-10",
+        "top-10-real",
+        "pairs-100k-0.9",
+        "pairs-100k-0.9-real",
+    ]
 
 
 def contenders_of(function):

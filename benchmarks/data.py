@@ -1,0 +1,113 @@
+"""The inputs: rows of a fixed seed, of the kinds that ``DATA`` names, or lines of text.
+
+``real`` rows have the spectrum of real embeddings, in any number: E[i] + 0.8 (E[j] - E.mean(0)) of
+random i and j, as unit rows, where E are the embeddings of docstrings that unitdot ships. For more
+than their 384 features E is repeated beside itself, its rows in another order each time, and cut to
+the number that is wanted: the spectrum is stretched (each direction becomes several, of the same
+energy each), and rows that have an i or a j in common are near each other as before.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from .work import TEXTS
+
+SEED = 20_240_229
+# read where it is: a contender's process is not to import unitdot, nor another build's data
+SHIPPED = Path(__file__).resolve().parent.parent / "src" / "unitdot" / "data" / "stdlib_docs.npz"
+BLOCK_ROWS = 20_000
+
+
+def _normal(shape, dtype, rng):
+    """Standard normal: no direction is like another."""
+    return rng.standard_normal(shape, dtype)
+
+
+def _duplicates(shape, dtype, rng):
+    """A tenth of the rows are another row with a little noise: cosine 0.995."""
+    A = _normal(shape, dtype, rng)
+    A[1::10] = A[::10][: len(A[1::10])] + 0.1 * rng.standard_normal(A[1::10].shape, dtype)
+    return A
+
+
+def _clusters(shape, dtype, rng):
+    """100 clusters of equal size: cosine 0.8 within, 0 between them."""
+    A = 0.5 * _normal(shape, dtype, rng)
+    A += rng.standard_normal((100, shape[1]), dtype)[rng.permutation(shape[0]) % 100]
+    return A
+
+
+def _integers(shape, dtype, rng):
+    """Nine values, so that many similarities are equal."""
+    return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def _real(shape, dtype, rng):
+    """The spectrum of real embeddings."""
+    E = _shipped_wide(shape[1]).astype(dtype)
+    around_mean = 0.8 * (E - E.mean(axis=0))
+    A = np.empty(shape, dtype)
+    for start in range(0, len(A), BLOCK_ROWS):
+        block = A[start : start + BLOCK_ROWS]
+        i, j = rng.integers(len(E), size=(2, len(block)))
+        np.add(E[i], around_mean[j], out=block)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    return A
+
+
+def _shipped(shape, dtype, rng):
+    """The first of the embeddings themselves."""
+    return np.ascontiguousarray(_shipped_wide(shape[1])[: shape[0]], dtype)
+
+
+def _shipped_wide(n_features):
+    with np.load(SHIPPED) as archive:
+        E = archive["embeddings"] * archive["scales"][:, None]
+    rng = np.random.default_rng(SEED)  # the same for X and for Y
+    others = [E[rng.permutation(len(E))] for _ in range((n_features - 1) // E.shape[1])]
+    return np.hstack([E, *others])[:, :n_features]
+
+
+DATA = {
+    "normal": _normal,
+    "duplicates": _duplicates,
+    "clusters": _clusters,
+    "integers": _integers,
+    "real": _real,
+    "shipped": _shipped,
+}
+ANY_ROWS = "normal", "duplicates", "clusters", "real"  # of any number and shape: for ``--data``
+
+
+def inputs(X, Y, dtype, data):
+    """Arrays of the shapes X and Y; what is not float32 or float64 is rounded from float32.
+
+    Or a TF-IDF matrix of X[0] lines of text; with Y, these as dense rows, and of Y[0] more lines.
+    """
+    if data in TEXTS:
+        from .texts import tfidf
+
+        n_lines = X[0]
+        if Y is None:
+            return tfidf(n_lines, TEXTS[data], dtype), None
+        rows = tfidf(n_lines + Y[0], TEXTS[data], dtype)
+        return rows[:n_lines].toarray(), rows[n_lines:]
+    rng = np.random.default_rng(SEED)
+    drawn = np.float64 if dtype == "float64" else np.float32
+    make = DATA[data]
+    arrays = [None if shape is None else make(tuple(shape), drawn, rng) for shape in (X, Y)]
+    return [None if A is None else _stored(A, dtype) for A in arrays]
+
+
+def _stored(A, dtype):
+    """Rows as they are stored: integers of 8 bits hold the largest element as 127."""
+    if dtype == "int8":
+        return np.rint(A * (127 / np.abs(A).max())).astype(np.int8)
+    if dtype == "bfloat16":
+        from ml_dtypes import bfloat16
+
+        return A.astype(bfloat16)
+    return A.astype(dtype, copy=False)
