@@ -32,8 +32,10 @@ def pytest_addoption(parser):
 def pytest_cmdline_main(config):
     """``pytest`` that names no tests runs them in parallel, where pytest-xdist is installed."""
     option = config.option
+    if hasattr(config, "workerinput") or option.usepdb:  # one of these processes itself
+        return
     named = config.args_source is config.ArgsSource.ARGS
-    if not named and getattr(option, "numprocesses", 0) is None and not option.usepdb:
+    if not named and getattr(option, "numprocesses", 0) is None:
         option.numprocesses = min(8, available_threads())
         option.dist = "worksteal" if option.dist == "no" else option.dist
 
