@@ -1,14 +1,27 @@
 """Command line: ``python -m unitdot`` and the console script ``unitdot``."""
 
 import argparse
+import contextlib
+import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
 from typing import NoReturn
 
 import unitdot
 from unitdot._cli.choose import InputError
-from unitdot._cli.commands import add_pairs, add_top_k
+from unitdot._cli.commands import add_dedup, add_pairs, add_top_k
+from unitdot._cli.output import printable
+
+STATUS = """exit status: 0 all went well; 1 memory, disk or system failed; 2 bad arguments or input;
+128 and a signal's number (130 Ctrl-C, 141 a closed pipe, 143 TERM) where one ended the work"""
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that ends processes has come: leave as after Ctrl-C."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,15 +36,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit status: 0; 1 where the system failed (memory, disk); 2 where the input cannot be
-        used; 128 and the signal's number where Ctrl-C or a reader that closed the pipe ended the
-        work early. Bad arguments exit with 2, as argparse does.
+        used; 128 and the signal's number where Ctrl-C, TERM, HUP or a reader that closed the pipe
+        ended the work early. Bad arguments exit with 2, as argparse does.
     """
-    arguments = _parser().parse_args(argv)
+    _open_streams()
+    with _signals():
+        try:
+            return _run(argv)
+        except Ended as ended:
+            return 128 + int(ended.args[0])
+        except KeyboardInterrupt:
+            return 130
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
-        arguments.run(arguments)
+        arguments = _parser().parse_args(argv)
+        with contextlib.ExitStack() as arguments.cleanup:
+            if sys.stdout is None and getattr(arguments, "output", None) is None:
+                raise OSError(errno.EBADF, "is closed; give it, or -o", "standard output")
+            arguments.run(arguments)
         print(end="", flush=True)
-    except KeyboardInterrupt:
-        return 130
     except BrokenPipeError:
         _drop_output()
         return 141
@@ -44,6 +69,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             _drop_output()
         return _fail(1, error)
     return 0
+
+
+def _open_streams() -> None:
+    """Let no file that is opened have the number of a standard stream that is closed."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which gets the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """End as after Ctrl-C, so that nothing is left behind, where a signal asks for it."""
+
+    def end(number: int, frame: FrameType | None) -> NoReturn:
+        for other in before:  # it is being seen to
+            signal.signal(other, signal.SIG_IGN)
+        raise Ended(number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _drop_output() -> None:
@@ -61,8 +118,7 @@ def _fail(status: int, error: Exception) -> int:
         message = f"not enough memory: {message}" if message else "not enough memory"
     line = " ".join(message.splitlines())
     # parts of a file may be in it, and could tell a terminal what to do
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    print(f"unitdot: error: {line}", file=sys.stderr)
+    print(f"unitdot: error: {printable(line)}", file=sys.stderr)
     return status
 
 
@@ -70,6 +126,8 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, as all others are."""
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("unrecognized arguments"):
+            message += " (several files as one side: a folder of them, or a pattern in quotes)"
         self.exit(2, f"unitdot: error: {message}; see {self.prog} --help\n")
 
 
@@ -78,12 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="unitdot",
         description="Cosine similarity. Without a command: a demonstration on real data.",
+        epilog=STATUS,
     )
     parser.add_argument("--version", action="version", version=f"unitdot {unitdot.__version__}")
     parser.set_defaults(run=_run_demo)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     add_top_k(commands)
     add_pairs(commands)
+    add_dedup(commands)
     info = commands.add_parser(
         "info", help="what this build can do and what was chosen", description=_run_info.__doc__
     )

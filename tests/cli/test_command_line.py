@@ -191,12 +191,12 @@ def test_force_replaces(capsys):
         ([], ["CORPUS", "--help"]),
         (["no.npy"], ["no.npy: No such file"]),
         (["X.npy/no.npy"], ["X.npy/no.npy: "]),
-        (["folder.npy"], ["folder.npy: "]),
-        (["X"], ["X: has no suffix", ".npy, .npz, .parquet or .csv"]),
-        (["X.bin"], ["X.bin: ends in .bin", ".npy, .npz, .parquet or .csv"]),
+        (["folder.npy"], ["folder.npy: holds no file"]),
+        (["X"], ["X: has no suffix", ".parquet or .arrow"]),
+        (["X.bin"], ["X.bin: ends in .bin", ".parquet or .arrow"]),
         (["bad.npy"], ["bad.npy: cannot be read as a NumPy array"]),
         (["bad.npz"], ["bad.npz: cannot be read"]),
-        (["bad.csv"], ["bad.csv: line 2 has 3 fields; expected 2"]),
+        (["bad.csv"], ["bad.csv: row 1 has 3 fields; expected 2"]),
         (["short.npy"], ["short.npy: cannot be read"]),
         (["vector.npy"], ["vector.npy: holds an array of shape (5,)", "(rows, features)"]),
         (["nan.npy"], ["nan.npy holds a NaN", "row 2, column 1"]),
@@ -217,6 +217,8 @@ def test_force_replaces(capsys):
 )
 def test_errors(command, arguments, words, fails):
     os.mkdir("folder.npy")
+    for name in ("X", "X.bin"):
+        Path(name).touch()
     for name in ("bad.npy", "bad.npz"):
         Path(name).write_bytes(b"hello, world")
     Path("bad.csv").write_text("1,2\n1,2,3\n")
@@ -312,7 +314,7 @@ def test_output_is_checked_before_the_work(command, monkeypatch, fails):
 def test_progress_only_on_a_terminal(terminal, tqdm, arguments, expected, monkeypatch, capsys):
     seen = []
 
-    def record(X, **keywords):
+    def record(X, Y, **keywords):
         seen.append(keywords)
         return unitdot._neighbors.cosine_pairs(X)
 
@@ -377,6 +379,53 @@ class TestProcess:
         )  # fmt: skip
         assert (result.returncode, result.stdout) == (2, "")
         assert result.stderr == "unitdot: error: no.npy: No such file or directory\n"
+
+    @pytest.mark.parametrize(
+        ("arguments", "closed", "status", "words"),
+        [
+            ("pairs X.npy --threshold 0.999", "2>&-", 0, ""),
+            ("pairs X.npy --threshold 0.999 -o out.csv", ">&- 2>&-", 0, ""),
+            ("pairs no.npy", "2>&-", 2, ""),
+            ("pairs X.npy", ">&-", 1, "unitdot: error: standard output: is closed"),
+            ("pairs -", "<&-", 2, "unitdot: error: standard input: is closed"),
+        ],
+    )
+    def test_closed_streams(self, arguments, closed, status, words):
+        result = subprocess.run(
+            f"{sys.executable} -m unitdot {arguments} {closed}",
+            shell=True, capture_output=True, encoding="utf-8", timeout=120,
+        )  # fmt: skip
+        assert result.returncode == status
+        assert result.stderr.startswith(words)
+        assert result.stderr.count("\n") == bool(words)
+        printed = "3\t7\t1.0\n3\t11\t1.0\n7\t11\t1.0\n"
+        assert result.stdout == (printed if not status and "-o" not in arguments else "")
+        if "-o" in arguments:
+            assert Path("out.csv").read_text() == "row,column,similarity\n" + printed.replace(
+                "\t", ","
+            )
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+    def test_ended_by_a_signal(self, number, folder):
+        np.save("big.npy", normal((3000, 3), np.float32))
+        before = sorted(os.listdir(folder))
+        process = start('sys.exit(main(["pairs", "big.npy", "--threshold=-1", "-o", "out.csv"]))')
+        while not (found := list(folder.glob(".unitdot-*"))) or not found[0].stat().st_size:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        process.send_signal(number)  # which must not disturb the leaving
+        assert process.communicate(timeout=120) == ("", "")
+        assert process.returncode == 128 + number
+        assert sorted(os.listdir(folder)) == before
+
+    def test_what_is_ignored_stays_so(self):
+        process = start("""
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+main(["pairs", "X.npy", "-o", "out.npz"])
+print(signal.getsignal(signal.SIGHUP) == signal.SIG_IGN, flush=True)
+""")
+        assert process.communicate(timeout=120) == ("True\n", "")
 
     def test_full_device(self):
         if not os.path.exists("/dev/full"):

@@ -4,7 +4,7 @@ import io
 import os
 import pickle
 import zipfile
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from unitdot._cli import files, output
-from unitdot._cli.choose import InputError
+from unitdot._cli.choose import InputError, Wanted
 from unitdot._cli.output import Table
+from unitdot._cli.sources import find
 
 from ..helpers import assert_same_bits, normal
 
@@ -57,10 +58,19 @@ def csv(text, encoding="utf-8"):
     return Path("X.csv")
 
 
-def fails(path, *words, column=None):
-    """Reading it is an error of one line that names the file and has these words."""
+def read(path, **wanted):
+    with ExitStack() as cleanup:
+        return files.read(find(str(path), cleanup), Wanted(**wanted))
+
+
+def matrix(path, column=None):
+    return read(path, column=column).X
+
+
+def fails(path, *words, name=None, **wanted):
+    """Reading it (or `name`) is an error of one line that names the file and has these words."""
     with pytest.raises(InputError) as info:
-        files.read(Path(path), column)
+        read(name or path, **wanted)
     message = str(info.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -74,7 +84,7 @@ class TestNpy:
     def test_stays_on_the_disk(self, dtype, order):
         expected = np.asarray(np.abs(X) * 3, dtype=dtype, order=order)
         np.save("X.npy", expected)
-        vectors = files.read(Path("X.npy"))
+        vectors = matrix("X.npy")
         assert isinstance(vectors, np.memmap)
         assert not vectors.flags.writeable
         assert vectors.dtype == expected.dtype
@@ -83,7 +93,7 @@ class TestNpy:
     def test_suffix_in_capitals(self):
         with open("X.NPY", "wb") as file:
             np.save(file, X)
-        assert_same_bits(files.read(Path("X.NPY")), X)
+        assert_same_bits(matrix("X.NPY"), X)
 
     @pytest.mark.parametrize(
         ("content", "words"),
@@ -144,12 +154,12 @@ class TestNpy:
 class TestNpz:
     def test_the_only_matrix(self):
         np.savez("X.npz", names=np.array(list("abcdefg")), vectors=X, scale=np.float32(1))
-        assert_same_bits(files.read(Path("X.npz")), X)
+        assert_same_bits(matrix("X.npz"), X)
 
     @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
     def test_a_named_matrix(self, save):
         save("X.npz", a=X + 1, b=X)
-        assert_same_bits(files.read(Path("X.npz"), "b"), X)
+        assert_same_bits(matrix("X.npz", "b"), X)
         fails("X.npz", "several", "'a', 'b'", "--column")
         fails("X.npz", "'c'", "'a', 'b'", column="c")
 
@@ -190,7 +200,7 @@ class TestNpz:
                 content[place] ^= change
                 Path("X.npz").write_bytes(content)
                 with suppress(InputError):  # some of it has no meaning
-                    assert_same_bits(files.read(Path("X.npz")), X)
+                    assert_same_bits(matrix("X.npz"), X)
 
     def test_damaged_in_the_middle(self):
         np.savez("X.npz", X)
@@ -204,7 +214,7 @@ class TestNpz:
         assert os.path.getsize("X.npz") < 1 << 20
         monkeypatch.setattr(files.memory, "available_bytes", lambda: 1 << 26)
         with pytest.raises(MemoryError, match=r"^X.npz: .* 0\.1 GiB"):
-            files.read(Path("X.npz"))
+            matrix("X.npz")
 
     def test_header_that_lies(self):
         member = io.BytesIO()
@@ -224,7 +234,7 @@ class TestSparse:
 
         S = np.where(X > 0, X, 0)
         sp.save_npz("X.npz", getattr(sp, f"{form}_{kind}")(S))
-        vectors = files.read(Path("X.npz"))
+        vectors = matrix("X.npz")
         assert isinstance(vectors, sp.csr_array)
         assert_same_bits(vectors.toarray(), S)
 
@@ -255,7 +265,7 @@ class TestSparse:
     def test_too_large(self):
         np.savez("X.npz", format="coo", row=[0], col=[0], data=[1.0], shape=(1 << 50, 1))
         with pytest.raises(MemoryError, match=r"^X.npz: "):
-            files.read(Path("X.npz"))
+            matrix("X.npz")
 
     def test_strings(self):
         np.savez("X.npz", format="coo", row=[0], col=[0], data=["a"], shape=(1, 1))
@@ -274,29 +284,29 @@ class TestParquet:
         for kind in (pa.list_(element), pa.large_list(element)):
             columns = {"id": range(7), "v": pa.array(list(expected), kind)}
             path = parquet(columns, row_group_size=row_group_size)
-            assert_same_bits(files.read(path), expected)
+            assert_same_bits(matrix(path), expected)
         path = parquet({"v": fixed_size_lists(expected)}, row_group_size=row_group_size)
-        assert_same_bits(files.read(path), expected)
+        assert_same_bits(matrix(path), expected)
 
     def test_columns_of_numbers(self):
         path = parquet({"a": X[:, 0], "b": X[:, 1].astype(float), "c": X[:, 2]}, row_group_size=3)
-        assert_same_bits(files.read(path), X.astype(float))
+        assert_same_bits(matrix(path), X.astype(float))
 
     def test_pandas(self):
         pd = pytest.importorskip("pandas")
         frame = pd.DataFrame(X, columns=list("abc"), index=[3, 1, 4, 1, 5, 9, 2])
         frame.to_parquet("X.parquet")
-        assert_same_bits(files.read(Path("X.parquet")), X)
+        assert_same_bits(matrix("X.parquet"), X)
         pd.DataFrame({"v": list(X)}).to_parquet("X.parquet")
-        assert_same_bits(files.read(Path("X.parquet")), X)
+        assert_same_bits(matrix("X.parquet"), X)
 
     def test_many_batches(self):
         many = normal((200_000, 2), np.float32)
-        assert_same_bits(files.read(parquet({"v": fixed_size_lists(many)})), many)
+        assert_same_bits(matrix(parquet({"v": fixed_size_lists(many)})), many)
 
     def test_choice(self):
         path = parquet({"a": list(X), "b": list(X + 1), "c": range(7)})
-        assert_same_bits(files.read(path, "b"), X + 1)
+        assert_same_bits(matrix(path, "b"), X + 1)
         fails(path, "several", "'a', 'b'", "--column")
         fails(path, "'d'", "'a', 'b', 'c'", column="d")
         fails(path, "'c'", "int64", column="c")
@@ -308,7 +318,7 @@ class TestParquet:
     @pytest.mark.parametrize(
         ("column", "words"),
         [
-            ([[1.0, 2.0], [3.0], [4.0]], ["row 1 has 1", "row 0 has 2"]),
+            ([[1.0, 2.0], [3.0], [4.0]], ["row 1 has 1 number where row 0 has 2"]),
             ([[1.0, 2.0], None], ["row 1", "null"]),
             ([[1.0, 2.0], [3.0, None]], ["row 1", "null"]),
             ([1.0, None], ["row 1", "'v'", "null"]),
@@ -323,7 +333,7 @@ class TestParquet:
         fails(path, *words)
 
     def test_empty(self):
-        fails(parquet({"v": fixed_size_lists(X)[:0]}), "shape (0,")
+        fails(parquet({"v": fixed_size_lists(X)[:0]}), "has no rows")
         fails(parquet({}))
 
     def test_damaged(self):
@@ -337,13 +347,13 @@ class TestParquet:
             Path("X.parquet").write_bytes(content)
             # readable where only a number or a name has changed
             with suppress(InputError):
-                files.read(Path("X.parquet"))
+                matrix("X.parquet")
 
 
 def test_parquet_without_pyarrow(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     Path("X.parquet").write_bytes(b"PAR1")
-    fails("X.parquet", "needs pyarrow", "pip install 'unitdot[parquet]'")
+    fails("X.parquet", "needs pyarrow", "pip install 'unitdot[files]'")
     with pytest.raises(InputError, match=r"^out.parquet: needs pyarrow"):
         output.check(Path("out.parquet"), False, [])
 
@@ -352,59 +362,63 @@ class TestCsv:
     @pytest.mark.parametrize(
         "text",
         [
-            "1,2\n3,4.5\n",
-            "a,b\n1,2\n3,4.5",
-            '"a","b"\r\n"1","2"\r\n3,4.5\r\n',
-            "\ufeffx,y\n1,2\n\n3,+45e-1\n",
-            "1 , 2\n 3,4.5\n",
+            "1.0,2\n3,4.5\n",
+            "a,b\n1.0,2.0\n3,4.5",
+            '"a","b"\r\n"1.0","2."\r\n3,4.5\r\n',
+            "\ufeffx,y\n1.,2.0\n\n3,+45e-1\n",
+            "1. , 2.\n 3,4.5\n",
         ],
     )
     def test_numbers(self, text):
-        assert_same_bits(files.read(csv(text)), np.array([[1, 2], [3, 4.5]]))
+        assert_same_bits(matrix(csv(text)), np.array([[1, 2], [3, 4.5]]))
 
     def test_a_first_vector_that_counts_from_zero(self):
-        assert_same_bits(files.read(csv("0.0,1,2\n")), np.array([[0.0, 1, 2]]))
+        assert_same_bits(matrix(csv("0.0,1.0,2.0\n")), np.array([[0.0, 1, 2]]))
 
     def test_bits_come_back(self):
         np.savetxt("X.csv", X, delimiter=",", fmt="%.9g")
-        assert_same_bits(files.read(Path("X.csv")).astype(np.float32), X)
+        assert_same_bits(matrix("X.csv").astype(np.float32), X)
 
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("1,2\n3\n", ["line 2 has 1", "expected 2"]),
-            ("a,b\n1,2\n\n3,4,5\n", ["line 4 has 3", "expected 2"]),
-            ("1,2\n3,x\n", ["line 2, field 2 is 'x'"]),
-            ("name,a\nfoo,1\n", ["line 2, field 1 is 'foo'"]),
-            ("id,1\n3,4\n", ["line 1, field 1 is 'id'"]),
-            ("1,\n", ["line 1, field 2 is ''"]),
-            ("1 2\n3 4\n", ["field 1 is '3 4'"]),
-            ("# 1\n1\n#\n", ["line 3, field 1 is '#'"]),
+            ("1,2\n3\n", ["row 1 has 1 field;", "expected 2"]),
+            ("a,b\n1,2\n\n3,4,5\n", ["row 1 has 3 fields", "expected 2"]),
+            ("1,2\n3,x\n", ["'f1' holds strings: row 1 is 'x'"]),
+            ("name,a\nfoo,1\n", ["'name' holds strings: row 0 is 'foo'"]),
+            ("id,1\n3,4\n", ["'f0' holds strings: row 0 is 'id'"]),
+            ("1.5,\n", ["row 0 of column 'f1' is null"]),
+            ("1 2\n3 4\n", ["'1 2' holds strings: row 0 is '3 4'; expected numbers"]),
             ("0,1,2\n.5,.5,.5\n", ["line 1 counts", "header=False", "0.0"]),
-            (",a,b\n0,.5,.5\n", ["column 1", "index=False"]),
+            (",a,b\n0,.5,.5\n", ["column ''", "--drop ''", "--columns a,b"]),
+            ("Unnamed: 0,a,b\n0,.5,.5\n", ["--drop 'Unnamed: 0'"]),
             ("0;1\n2;3\n", ["line 1 has ';'", "commas"]),
-            ("0,5;1,5\n2,5;3\n", ["line 1, field 2 is '5;1'", "decimal point"]),
+            ("0,5;1,5\n2,5;3\n", ["line 1 has '5;1'", "decimal points"]),
             ("a\tb\n0.5\t1\n", ["line 1 has '\\t'", "commas"]),
             ("", ["is empty"]),
-            ("\n", ["shape"]),
-            ("a,b\n", ["shape"]),
-            ("1,2\n\0,3\n", []),
-            ("1,2\n" + "x" * 1000 + ",3\n", ["line 2"]),
+            ("\n", ["has no rows"]),
+            ("a,b\n", ["has no rows"]),
+            ("a,a\n1.5,2.5\n", ["two columns 'a'"]),
+            ("1.5,2\n\0,3\n", ["\\x00"]),
+            ("1.5,2\n" + "x" * 1000 + ",3\n", ["row 1 is 'xxx"]),
+            ("1.5,2.5\n" * 2000000 + "1.5,y\n", ["row 2000000 of column 'f1' is 'y'"]),
+            ("1.5,2.5\n" * 2000000 + "1.5\n", ["row 2000000 has 1 field;"]),
         ],
     )
     def test_not_numbers(self, text, words):
         fails(csv(text), *words)
 
     def test_other_encodings(self):
-        fails(csv("é,b\n1,2\n", "latin-1"), "utf-8")
-        fails(csv("1,2\n", "utf-16"))
+        fails(csv("é,b\n1.5,2.5\n", "latin-1"), "utf-8")
+        fails(csv("1.5,2.5\n", "utf-16"))
 
 
 def test_suffixes():
-    for name in ("X", "X.txt", "X.npy.gz"):
-        fails(name, ".npy, .npz, .parquet or .csv")
-    for name in ("X", "X.npy", "X.tsv"):
-        with pytest.raises(InputError, match=rf"^{name}: .*\.npz, \.parquet or \.csv$"):
+    for name in ("X", "X.txt", "X.npy.gz", "X.gz", "X.json"):
+        Path(name).touch()
+        fails(name, ".npy, .npz, .csv, .tsv, .jsonl, .parquet or .arrow", "with .gz or .zst")
+    for name in ("X", "X.npy", "X.tsv", "X.csv.gz"):
+        with pytest.raises(InputError, match=rf"^{name}: .*\.npz, \.parquet(,| or) \.csv"):
             output.check(Path(name), False, [])
 
 
@@ -412,10 +426,9 @@ def test_suffixes():
 def test_what_cannot_be_opened():
     for name in ("no.npy", "no.csv", "no.parquet"):
         with pytest.raises(FileNotFoundError):
-            files.read(Path(name))
+            matrix(Path(name))
     os.mkdir("X.npz")
-    with pytest.raises(IsADirectoryError):
-        files.read(Path("X.npz"))
+    fails("X.npz", "holds no file of vectors")
 
 
 def table(n=5, dtype=np.float32):

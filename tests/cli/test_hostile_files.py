@@ -1,9 +1,11 @@
 """Files made to do harm: one line that names them, status 2, and little memory."""
 
 import errno
+import gzip
 import io
 import os
 import re
+import resource
 import struct
 import tracemalloc
 import zipfile
@@ -16,15 +18,16 @@ import pytest
 
 import unitdot
 from unitdot.__main__ import main
-from unitdot._cli import files, output
+from unitdot._cli import files, output, tables
 from unitdot._cli.choose import InputError
 
 from ..helpers import normal
+from .test_files import matrix
 
 needs_pyarrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs pyarrow")
 needs_scipy = pytest.mark.skipif(find_spec("scipy") is None, reason="needs SciPy")
 
-MEMORY = 1 << 24  # bytes that refusing a file may take
+MEMORY = 1 << 25  # bytes that refusing a file may take
 X = normal((7, 3), np.float32)
 
 
@@ -87,6 +90,16 @@ HOSTILE = {
     "a field of 1 MB.csv": b'"' + b"1" * (1 << 20) + b'",2\n',
     "open quotes.csv": b'1,2\n"3,4\n' * 3,
     "ragged.csv": b"1,2\n3\n",
+    "a million columns.csv": b"1," * (1 << 20) + b"1\n",
+    "a quote never closed.csv": b'1.5,2.5\n"' + b"x" * (1 << 24),
+    "brackets in brackets.jsonl": b'{"v":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+    "brackets of many lines.jsonl": (b'{"v":' + b"[" * 90 + b"\n") * 1000,
+    "a line without end.jsonl": b'{"v":[' + b"1," * (1 << 22),
+    "not UTF-8.jsonl": b'{"v":[1,2]}\n{"\xff":1}\n{"\xff',
+    "cut short.csv.gz": gzip.compress(b"1.5,2.5\n" * 1000)[:-9],
+    "not packed.csv.zst": b"1.5,2.5\n",
+    "not arrow.arrow": b"ARROW1" + b"\xff" * 100 + b"ARROW1",
+    "schema of 2 GB.arrow": b"\xff\xff\xff\xff\xff\xff\xff\x7f" + bytes(100),
     "not an archive.npz": b"PK\5\6" + bytes(18) + b"PK",
     "not parquet.parquet": b"PAR1" + b"\xff" * 100 + b"\x60\0\0\0PAR1",
     "footer longer than the file.parquet": b"PAR1" + bytes(50) + b"\xff\xff\xff\x7fPAR1",
@@ -108,7 +121,7 @@ def refuses(capsys, path, *words, status=2):
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_refused(name, capsys):
-    if name.endswith(".parquet"):
+    if not name.endswith((".npy", ".npz")):
         pytest.importorskip("pyarrow")
     path = Path(name)
     path.write_bytes(HOSTILE[name])
@@ -220,6 +233,41 @@ def test_parquet_that_unpacks_to_more_than_there_is(capsys, monkeypatch):
 
 
 @needs_pyarrow
+def test_arrow_that_unpacks_to_more_than_there_is(capsys, monkeypatch):
+    """pyarrow asks nobody before it unpacks: the process is kept from having more memory."""
+    import pyarrow as pa
+
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(1 << 28, np.float32)), 1 << 27)
+    batch = pa.record_batch({"v": lists})
+    del lists
+    packed = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_file("X.arrow", batch.schema, options=packed) as writer:
+        writer.write_batch(batch)
+    del batch
+    assert os.path.getsize("X.arrow") < 1 << 20
+    monkeypatch.setattr(tables, "available_bytes", lambda: 1 << 26)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    refuses(capsys, Path("X.arrow"), "memory", status=1)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+@needs_pyarrow
+@pytest.mark.parametrize("packed", [False, True])
+def test_text_with_more_rows_than_there_is_memory(packed, capsys, monkeypatch):
+    """What is not packed tells by its size, before it is read."""
+    text = (b"0.5," * 999 + b"0.5\n") * 25_000
+    path = Path("X.csv.gz" if packed else "X.csv")
+    path.write_bytes(gzip.compress(text, 1) if packed else text)
+    monkeypatch.setattr(files.memory, "available_bytes", lambda: 1 << 24)
+    monkeypatch.setattr(files.memory, "UNCHECKED", 1 << 20)
+    seen = []
+    add = tables._Rows.add
+    monkeypatch.setattr(tables._Rows, "add", lambda rows, *part: seen.append(add(rows, *part)))
+    refuses(capsys, path, "memory", "rows of 1,000 numbers in float64", status=1)
+    assert bool(seen) == packed
+
+
+@needs_pyarrow
 def test_a_pyarrow_that_unpickles_is_refused(capsys, monkeypatch):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -242,7 +290,19 @@ def write_parquet(path):
     pq.write_table(pa.table({"v": list(X)}), path)
 
 
+def write_arrow(path):
+    import pyarrow as pa
+
+    table = pa.table({"id": [str(i) for i in range(len(X))], "v": list(X)})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table, max_chunksize=3)
+
+
 WRITERS = {
+    "X.arrow": write_arrow,
+    "X.jsonl": lambda path: path.write_text(
+        "".join(f'{{"id": {i}, "v": {row.tolist()}}}\n' for i, row in enumerate(X))
+    ),
     "X.npy": lambda path: np.save(path, X),
     "X.npz": lambda path: np.savez(path, X),
     "S.npz": write_sparse,
@@ -271,7 +331,7 @@ def test_damaged_at_random(name, seed):
         path.write_bytes(content)
         vectors = None
         with refusing(name):
-            vectors = files.read(path)
+            vectors = matrix(path)
         if vectors is not None:
             with refusing("X"):
                 unitdot.cosine_similarity(vectors, check_finite=False)

@@ -28,8 +28,12 @@ COMPUTING_METHODS = """
 """
 ALLOWED = {
     "_cli/demo.py": "the demonstration looks at results, and compares them with scikit-learn's",
-    "_cli/parquet.py: _list_rows": "finds a null, or a list of another length, for the error",
-    "_cli/parquet.py: _number_rows": "finds a null, for the error",
+    "_cli/commands.py: _named": "finds places that are left over",
+    "_cli/commands.py: run_dedup": "how many rows are kept, how many clusters there are",
+    "_cli/kept.py": "numbers of rows",
+    "_cli/tables.py: _check_values": "finds columns that count, as ids do",
+    "_cli/tables.py: _first_null": "finds a null, for the error",
+    "_cli/tables.py: _parsed": "finds text that is no list, for the error",
     "_inputs.py: check_within": "finds a number of a row that is out of range, for the error",
     "_neighbors.py: _limit": "one number: the threshold",
     "_results.py: keep_first": "brings pairs that were put together by hand into order",

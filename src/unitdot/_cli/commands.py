@@ -1,4 +1,4 @@
-"""The commands ``unitdot top-k`` and ``unitdot pairs``: read, compute, write."""
+"""The commands ``unitdot top-k``, ``pairs`` and ``dedup``: read, compute, write."""
 
 import argparse
 import math
@@ -13,9 +13,11 @@ import numpy as np
 
 import unitdot
 from unitdot import _inputs
-from unitdot._cli import files, output
-from unitdot._cli.choose import InputError
+from unitdot._cli import files, kept, output
+from unitdot._cli.choose import Array, InputError, Wanted
+from unitdot._cli.files import Rows
 from unitdot._cli.output import Table
+from unitdot._cli.sources import TEXT, find, format_of
 
 Result = TypeVar("Result")
 # the library's spelling in its errors, and this command line's
@@ -30,18 +32,22 @@ def add_top_k(commands: Any) -> None:
         description="Find, for every row of QUERIES, the k rows of CORPUS with the largest cosine "
         "similarity. Without QUERIES: for every row of CORPUS, its neighbours among the others.",
         epilog="Without -o, a line of tab-separated columns for each query is printed: its row, "
-        "then row in CORPUS and similarity of each neighbour, best first. Rows count from 0.",
+        "then row in CORPUS and similarity of each neighbour, best first. Rows count from 0, and "
+        "stand for themselves unless --id is given. Example: unitdot top-k corpus.parquet "
+        "queries.npy -k 5 --id doc -o neighbours.csv",
     )
-    _add_inputs(parser, "QUERIES", "the vectors to find neighbours for (default: CORPUS itself)")
+    _add_inputs(parser, "queries", "the vectors to find neighbours for (default: CORPUS itself)")
     parser.add_argument(
         "-k", type=_positive, default=10, metavar="K", help="neighbours of each row (default: 10)"
     )
+    _add_threshold(parser, None, "leave out neighbours less similar, -1 to 1 (default: none)")
     parser.add_argument(
         "--include-self",
         action="store_true",
         help="without QUERIES: let a row be its own neighbour",
     )
-    _add_common(parser, "similarities and indices")
+    _add_output(parser, ".npz or .parquet (similarities and indices), or .csv (what is printed)")
+    _add_common(parser)
     parser.set_defaults(run=run_top_k)
 
 
@@ -51,48 +57,95 @@ def add_pairs(commands: Any) -> None:
         "pairs",
         help="the pairs of rows at or above a similarity",
         description="Find every pair of rows of CORPUS whose cosine similarity is at least the "
-        "threshold: each pair once, with row < column.",
+        "threshold: each pair once, with row < column. With OTHER: every pair of a row of CORPUS "
+        "and a row (the column) of OTHER.",
         epilog="Without -o, a line of tab-separated columns for each pair is printed: row, column "
-        "and similarity, sorted by row and column. Rows count from 0.",
+        "and similarity, sorted by row and column. Rows count from 0, and stand for themselves "
+        "unless --id is given. Example: unitdot pairs 'shards/*.parquet' --threshold 0.95 "
+        "-o pairs.csv",
+    )
+    _add_inputs(parser, "other", "the other side of each pair (default: CORPUS itself)")
+    _add_threshold(parser, 0.9, "smallest similarity reported, -1 to 1 (default: 0.9)")
+    _add_output(parser, ".npz or .parquet (rows, columns, similarities), or .csv (what is printed)")
+    _add_common(parser)
+    parser.set_defaults(run=run_pairs)
+
+
+def add_dedup(commands: Any) -> None:
+    """Describe ``unitdot dedup``."""
+    parser = commands.add_parser(
+        "dedup",
+        help="a file without its near-duplicates",
+        description="Write the rows of CORPUS with all their columns, in its format and order, "
+        "but for those that are near-duplicates: at least as similar as the threshold to an "
+        "earlier row that is kept.",
+        epilog="Without -o, text is written to standard output; how many rows are kept, to "
+        "standard error. Example: unitdot dedup documents.jsonl --threshold 0.95 -o kept.jsonl",
     )
     _add_inputs(parser)
+    _add_threshold(parser, None, "similarity of near-duplicates, -1 to 1", required=True)
     parser.add_argument(
-        "--threshold",
-        type=_similarity,
-        default=0.9,
-        metavar="S",
-        help="smallest similarity reported, -1 to 1 (default: 0.9)",
+        "--clusters",
+        action="store_true",
+        help="keep all rows, and add a column `cluster`: rows that near-duplicates connect have "
+        "the same number",
     )
-    _add_common(parser, "rows, columns and similarities")
-    parser.set_defaults(run=run_pairs)
+    _add_output(parser, "of CORPUS's format")
+    _add_common(parser)
+    parser.set_defaults(run=run_dedup, other=None)
 
 
 def _add_inputs(parser: argparse.ArgumentParser, other: str = "", other_help: str = "") -> None:
     parser.add_argument(
         "corpus",
-        type=Path,
         metavar="CORPUS",
-        help="a file of vectors, one a row: .npy (memory-mapped), .npz (of NumPy, or a sparse "
-        "matrix of SciPy), .parquet (a column of lists, or columns of numbers) or .csv",
+        help="vectors, one a row: .npy (memory-mapped), .npz (of NumPy, or a sparse matrix of "
+        "SciPy), .csv, .tsv, .jsonl (these also with .gz, .zst), .parquet, .arrow, .feather: a "
+        "column of lists, or columns of numbers; a folder of such files or a pattern in quotes: "
+        "their rows one below the other; or - for standard input",
     )
     if other:
-        parser.add_argument("queries", type=Path, nargs="?", metavar=other, help=other_help)
+        parser.add_argument("other", nargs="?", metavar=other.upper(), help=other_help)
+    both = "; for CORPUS, and given again for " + other.upper() if other else ""
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="the column of a .parquet file, or the array of an .npz file, that holds the vectors, "
-        "where there are several",
+        action="append",
+        default=[],
+        help=f"the column of lists, or the array of an .npz file, that holds the vectors{both}",
     )
-
-
-def _add_common(parser: argparse.ArgumentParser, fields: str) -> None:
     parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        metavar="OUT",
-        help=f"the file to write: .npz or .parquet ({fields}), or .csv (the printed table)",
+        "--id",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help=f"the column of ids, which stand in the output in place of row numbers{both}",
     )
+    for option, what in (("--columns", "the features"), ("--drop", "what is no feature")):
+        parser.add_argument(
+            option,
+            metavar="NAMES",
+            action="append",
+            default=[],
+            help=f"{what}: names and patterns of columns of numbers, as in 'id,f*'",
+        )
+
+
+def _add_threshold(
+    parser: argparse.ArgumentParser, default: float | None, text: str, required: bool = False
+) -> None:
+    parser.add_argument(
+        "--threshold", type=_similarity, default=default, metavar="S", help=text, required=required
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser, formats: str) -> None:
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT", help=f"the file to write: {formats}"
+    )
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.add_argument(
         "--zero",
@@ -127,83 +180,151 @@ def _similarity(text: str) -> float:
 
 def run_top_k(arguments: argparse.Namespace) -> None:
     """Find neighbours, and write or print them."""
-    corpus, queries = arguments.corpus, arguments.queries
-    if queries is not None and arguments.include_self:
+    if arguments.other is not None and arguments.include_self:
         raise InputError(
             "--include-self is for CORPUS with itself; leave out QUERIES or the option"
         )
-    _check(arguments, [corpus] if queries is None else [corpus, queries])
-    Y = files.read(corpus, arguments.column)
-    X = Y if queries is None else files.read(queries, arguments.column)
-    if X.shape[1] != Y.shape[1]:
+    Y, X = _read(arguments)
+    own = X is None and not arguments.include_self
+    if arguments.k > Y.X.shape[0] - own:
         raise InputError(
-            f"{queries}: has {_inputs.counted(X.shape[1])} where {corpus} has {Y.shape[1]}; "
-            f"expected the same number"
-        )
-    own = queries is None and not arguments.include_self
-    if arguments.k > Y.shape[0] - own:
-        raise InputError(
-            f"{corpus}: has {_inputs.counted(Y.shape[0], 'row', 'rows')}, so that a row has "
-            f"{_inputs.counted(Y.shape[0] - own, 'candidate', 'candidates')}; "
+            f"{Y.name}: has {_inputs.counted(Y.X.shape[0], 'row', 'rows')}, so that a row has "
+            f"{_inputs.counted(Y.X.shape[0] - own, 'candidate', 'candidates')}; "
             f"expected at least {arguments.k} (-k)"
         )
-    names = {"X": corpus if queries is None else queries, "Y": corpus}
+    keywords = _keywords(arguments, threshold=arguments.threshold)
     found = _call(
-        names,
+        {"X": X or Y, "Y": Y},
         lambda: unitdot.cosine_top_k(
-            X,
-            None if queries is None else Y,
+            (X or Y).X,
+            None if X is None else Y.X,
             k=arguments.k,
             include_self=arguments.include_self,
-            **_keywords(arguments),
+            **keywords,
         ),
     )
-    similarities, indices = found.similarities, found.indices
-    header, columns = ["row"], [np.arange(len(indices))]
+    similarities, indices = found.similarities, _named(found.indices, Y)
+    queries = _named(np.arange(len(indices)), X or Y)
+    header, columns = ["row"], [queries]
     for i in range(arguments.k):
         header += [f"index_{i + 1}", f"similarity_{i + 1}"]
         columns += [indices[:, i], similarities[:, i]]
     arrays = {"similarities": similarities, "indices": indices}
+    if (X or Y).ids is not None:
+        arrays = {"rows": queries, **arrays}
     _deliver(arguments, Table(arrays, header, columns))
 
 
 def run_pairs(arguments: argparse.Namespace) -> None:
     """Find pairs, and write or print them."""
-    corpus = arguments.corpus
-    _check(arguments, [corpus])
-    X = files.read(corpus, arguments.column)
+    X, Y = _read(arguments)
+    keywords = _keywords(arguments)
     found = _call(
-        {"X": corpus},
-        lambda: unitdot.cosine_pairs(X, threshold=arguments.threshold, **_keywords(arguments)),
+        {"X": X, "Y": Y or X},
+        lambda: unitdot.cosine_pairs(
+            X.X, None if Y is None else Y.X, threshold=arguments.threshold, **keywords
+        ),
     )
-    columns = [found.rows, found.columns, found.similarities]
+    columns = [_named(found.rows, X), _named(found.columns, Y or X), found.similarities]
     arrays = dict(zip(("rows", "columns", "similarities"), columns, strict=True))
     _deliver(arguments, Table(arrays, ["row", "column", "similarity"], columns))
 
 
-def _check(arguments: argparse.Namespace, inputs: list[Path]) -> None:
-    """Find what can be found before the work starts."""
-    if arguments.column is not None and not {".npz", ".parquet"} & {
-        p.suffix.lower() for p in inputs
-    }:
-        raise InputError(f"{inputs[0]}: has no columns to choose from; leave out --column")
-    if arguments.output is not None:
-        output.check(arguments.output, arguments.force, inputs)
-    elif arguments.force:
+def run_dedup(arguments: argparse.Namespace) -> None:
+    """Find near-duplicates, and write the rows without them, or with their clusters."""
+    X, _ = _read(arguments)
+    suffix = X.sources[0].suffix
+    if arguments.output is None and suffix not in TEXT:
+        raise InputError(
+            f"{X.name}: rows of a {suffix} file cannot be printed; give -o OUT{suffix}"
+        )
+    kept.check(X, arguments.clusters)
+    found = _call(
+        {"X": X},
+        lambda: unitdot.cosine_pairs(X.X, threshold=arguments.threshold, **_keywords(arguments)),
+    )
+    chosen: Array = found.components() if arguments.clusters else found.keep_first()
+    if arguments.output is None:
+        sys.stdout.flush()
+        kept.write(sys.stdout.buffer, X, chosen, None)
+    else:
+        compression = format_of(str(arguments.output), [suffix])[1]
+        with output.writing(arguments.output, arguments.force) as file:
+            kept.write(file, X, chosen, compression)
+    n_rows = len(chosen)
+    n_kept = int(chosen.max()) + 1 if arguments.clusters else int(np.count_nonzero(chosen))
+    words = f"{n_kept:,} clusters of" if arguments.clusters else f"kept {n_kept:,} of"
+    print(
+        f"unitdot: {words} {n_rows:,} rows (similarity at least {arguments.threshold:g})",
+        file=sys.stderr,
+    )
+
+
+def _read(arguments: argparse.Namespace) -> tuple[Rows, Rows | None]:
+    """Check what can be checked before the work starts, and read CORPUS and the other side."""
+    names = [name for name in (arguments.corpus, arguments.other) if name is not None]
+    for option in ("column", "id"):
+        given = getattr(arguments, option)
+        if len(given) > len(names):
+            raise InputError(f"--{option} is given {len(given)} times for {len(names)} input(s)")
+    if names == ["-", "-"]:
+        raise InputError("standard input can be one side only; give the other as a file")
+    if arguments.output is None and arguments.force:
         raise InputError("--force is for an output; give one with -o, or leave it out")
+    found = [find(name, arguments.cleanup) for name in names]
+    suffixes = {sources[0].suffix for sources in found}
+    for option in ("column", "id", "columns", "drop"):
+        none = {".npy"} if option in ("column", "id") else {".npy", ".npz"}
+        if getattr(arguments, option) and suffixes <= none:
+            raise InputError(f"{names[0]}: has no columns to choose from; leave out --{option}")
+    if arguments.output is not None:
+        inputs = [source.path for sources in found for source in sources]
+        formats = [found[0][0].suffix] if arguments.run is run_dedup else output.FORMATS
+        output.check(arguments.output, arguments.force, inputs, formats)
+    columns, ids = arguments.column, arguments.id
+    sides: list[Rows] = []
+    for name, sources in zip(names, found, strict=True):
+        # what is given once is for both, and what the first had the second need not have
+        wanted = Wanted(
+            columns[min(len(sides), len(columns) - 1)] if columns else None,
+            ids[min(len(sides), len(ids) - 1)] if ids else None,
+            arguments.columns,
+            arguments.drop,
+            strict=not sides or len(ids) > 1,
+        )
+        like = sides[0] if sides else None
+        whole = name if sources[1:] else None
+        sides.append(files.read(sources, wanted, like, vector=bool(sides), name=whole))
+    if len(sides) > 1 and sides[0].X.shape[1] != sides[1].X.shape[1]:
+        raise InputError(
+            f"{sides[1].name}: has {_inputs.counted(sides[1].X.shape[1])} where {sides[0].name} "
+            f"has {sides[0].X.shape[1]}; expected the same number"
+        )
+    return sides[0], sides[1] if sides[1:] else None
 
 
-def _keywords(arguments: argparse.Namespace) -> dict[str, Any]:
+def _named(rows: Array, side: Rows) -> Array:
+    """Row numbers, or the ids of the rows; -1 is none."""
+    if side.ids is None:
+        return rows
+    ids: Array = side.ids[rows]
+    none = rows < 0
+    if none.any():
+        ids[none] = "" if ids.dtype.hasobject else -1
+    return ids
+
+
+def _keywords(arguments: argparse.Namespace, **others: Any) -> dict[str, Any]:
     watched = not arguments.no_progress and sys.stderr.isatty()
     return {
         "zero": arguments.zero,
         "n_threads": arguments.threads,
         "progress": watched and find_spec("tqdm") is not None,
-    }
+    } | {name: value for name, value in others.items() if value is not None}
 
 
-def _call(names: dict[str, Path], function: Callable[[], Result]) -> Result:
-    """Call the library; its errors name files and options instead of arguments."""
+def _call(sides: dict[str, Rows], function: Callable[[], Result]) -> Result:
+    """Call the library; its errors name files, their rows and options instead of arguments."""
     try:
         return function()
     except (ValueError, TypeError) as error:
@@ -211,7 +332,22 @@ def _call(names: dict[str, Path], function: Callable[[], Result]) -> Result:
         for theirs, ours in SPELLING.items():
             message = message.replace(theirs, ours)
         # in one pass, since a file may be called X or Y itself
-        message = re.sub(rf"\b({'|'.join(names)})\b", lambda match: str(names[match[0]]), message)
+        side = sides.get(message[:1])
+
+        def place(match: re.Match[str]) -> str:
+            if match["name"]:
+                return sides[match["name"]].name
+            if side is None:
+                return match[0]
+            if match["row"]:
+                return side.place(int(match["row"]))
+            names, column = side.features, int(match["column"])
+            return f"column {column}" + (f" ({names[column]!r})" if names[1:] else "")
+
+        names = "|".join(sides)
+        message = re.sub(
+            rf"\b(?:(?P<name>{names})|row (?P<row>\d+)|column (?P<column>\d+))\b", place, message
+        )
         raise InputError(message) from error
 
 

@@ -3,21 +3,18 @@
 import os
 import secrets
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from unitdot._cli.choose import Array, InputError, errors_name, import_parquet, known_suffix
+from unitdot._cli.choose import Array, InputError, errors_name, import_pyarrow
+from unitdot._cli.sources import format_of
+from unitdot._machine import memory
 
-FORMATS = {
-    ".npz": "NumPy arrays",
-    ".parquet": "a Parquet table",
-    ".csv": "the table that is printed without -o, with commas and a header",
-}
+FORMATS = (".npz", ".parquet", ".csv")
 LINES = 1 << 13  # turned to text at a time
 
 
@@ -31,7 +28,7 @@ class Table(NamedTuple):
     header : sequence of str
         Names of `columns`.
     columns : list of ndarray
-        Of the same length, 1-D; integers or floats.
+        Of the same length, 1-D; integers, floats or (as objects) strings.
     """
 
     arrays: dict[str, Array]
@@ -39,7 +36,9 @@ class Table(NamedTuple):
     columns: list[Array]
 
 
-def check(path: Path, force: bool, inputs: Iterable[Path]) -> None:
+def check(
+    path: Path, force: bool, inputs: Iterable[Path], formats: Sequence[str] = FORMATS
+) -> None:
     """Find what is wrong with an output before the work starts.
 
     Parameters
@@ -50,16 +49,20 @@ def check(path: Path, force: bool, inputs: Iterable[Path]) -> None:
         Whether an existing file may be replaced.
     inputs : iterable of Path
         Files that are being read, which may not.
+    formats : sequence of str
+        The suffixes that there are.
 
     Raises
     ------
     InputError
         For an unknown suffix, a missing folder, an existing file; the message names it.
     """
-    suffix = known_suffix(path, FORMATS)
-    if suffix == ".parquet":
-        with errors_name(path):
-            import_parquet()
+    suffix, compression = format_of(str(path), formats)
+    if compression and formats == FORMATS:
+        raise InputError(f"{path}: ends in {path.suffix}; expected {', '.join(FORMATS)}")
+    if suffix in (".parquet", ".arrow") or compression:
+        with errors_name(str(path), suffix):
+            import_pyarrow()
     if not path.parent.is_dir():
         raise InputError(f"{path}: the folder {path.parent} does not exist")
     if not os.access(path.parent, os.W_OK):
@@ -77,8 +80,9 @@ def _check_new(path: Path, force: bool) -> None:
         raise InputError(f"{path}: exists; --force replaces it")
 
 
-def write(path: Path, table: Table, force: bool) -> None:
-    """Write a result in the format of its file's suffix.
+@contextmanager
+def writing(path: Path, force: bool) -> Iterator[IO[bytes]]:
+    """Write a file that is there as a whole or not at all.
 
     It is written beside `path` under another name, brought to the disk, and renamed. So a
     symbolic link is replaced and not followed, and whatever stops the work (a full disk,
@@ -88,8 +92,6 @@ def write(path: Path, table: Table, force: bool) -> None:
     ----------
     path : Path
         As accepted by `check`.
-    table : Table
-        What to write.
     force : bool
         Whether an existing file is replaced.
     """
@@ -97,7 +99,7 @@ def write(path: Path, table: Table, force: bool) -> None:
     beside = path.parent / f".unitdot-{secrets.token_hex(8)}.tmp"
     try:
         with beside.open("xb") as file:
-            _WRITERS[path.suffix.lower()](file, table)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         _publish(beside, path, force)
@@ -108,6 +110,12 @@ def write(path: Path, table: Table, force: bool) -> None:
             error.filename = str(path)
         raise
     _sync_folder(path.parent)
+
+
+def write(path: Path, table: Table, force: bool) -> None:
+    """Write a result in the format of its file's suffix; arguments as for `writing`."""
+    with writing(path, force) as file:
+        _WRITERS[path.suffix.lower()](file, table)
 
 
 def _publish(beside: Path, path: Path, force: bool) -> None:
@@ -134,23 +142,58 @@ def _sync_folder(folder: Path) -> None:
 
 
 def lines(columns: list[Array], separator: str) -> Iterator[str]:
-    """Lines of text; floats in the fewest digits that give their bits back."""
+    """Lines of text; floats in the fewest digits that give their bits back.
+
+    With commas strings are quoted as CSV has it; with tabs, what is not printable is escaped.
+    """
     for start in range(0, len(columns[0]), LINES):
-        texts = (column[start : start + LINES].astype(str).tolist() for column in columns)
+        texts = (_texts(column[start : start + LINES], separator) for column in columns)
         for fields in zip(*texts, strict=True):
             yield separator.join(fields) + "\n"
 
 
+def _texts(column: Array, separator: str) -> list[str]:
+    texts: list[str] = column.astype(str).tolist()
+    if not column.dtype.hasobject:
+        return texts
+    if separator == ",":
+        return [_quoted(text) for text in texts]
+    # ids are parts of files, and could tell a terminal what to do
+    return [printable(text) for text in texts]
+
+
+def _quoted(text: str) -> str:
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def printable(text: str) -> str:
+    """The text, with all that is not printable as in Python's strings."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _write_npz(file: IO[bytes], table: Table) -> None:
+    write_npz(file, table.arrays)
+
+
+def write_npz(file: IO[bytes], arrays: dict[str, Array]) -> None:
+    """Write arrays; strings get the length of the longest."""
     # numpy.savez, but for NumPy 1's leaving its archive open where the disk is full
     with zipfile.ZipFile(file, "w") as archive:
-        for name, array in table.arrays.items():
+        for name, array in arrays.items():
+            if array.dtype.hasobject:
+                longest = max(map(len, array.flat), default=0)
+                memory.check(4 * longest * array.size, f"{name} as an array of strings")
+                array = array.astype(f"U{longest or 1}")
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _write_parquet(file: IO[bytes], table: Table) -> None:
-    pa, parquet = import_parquet()
+    pa = import_pyarrow()
+    import pyarrow.parquet as parquet
+
     columns = {
         name: pa.array(array)
         if array.ndim == 1
@@ -161,8 +204,8 @@ def _write_parquet(file: IO[bytes], table: Table) -> None:
 
 
 def _write_csv(file: IO[bytes], table: Table) -> None:
-    header = ",".join(table.header) + "\n"
-    file.writelines(line.encode() for line in chain([header], lines(table.columns, ",")))
+    file.write((",".join(table.header) + "\n").encode())
+    file.writelines(line.encode(errors="surrogateescape") for line in lines(table.columns, ","))
 
 
 _WRITERS: dict[str, Any] = {
