@@ -16,6 +16,7 @@ import ctypes
 import hashlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -220,9 +221,10 @@ def import_seconds(budget, module) -> Measurement:
     timed = f"from time import perf_counter as t; start = t(); import {module}; print(t() - start)"
 
     def sample():
-        run = subprocess.run(
-            [sys.executable, "-P", "-c", timed], check=True, capture_output=True, text=True
-        )
+        command = [sys.executable, "-P", "-c", timed]
+        # empty: compiled files are kept, as they are where a package is installed
+        environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+        run = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         return float(run.stdout)
 
     sample()
