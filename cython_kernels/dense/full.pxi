@@ -2,7 +2,7 @@
 # while they are in registers to a reduction (top_k.pxi, pairs.pxi).
 #
 # takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi, sample.pxi,
-#        queries.pxi, vectors.h, memory.h, openmp.h
+#        queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
 # gives: find_exponents, finish_panel, found, segments_of, run_segment, run
 #
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
@@ -40,7 +40,7 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
     cdef const Pack* Y = &job.PY
     cdef Py_ssize_t j = group * GROUP, columns = at_most(GROUP, Y.count - j)
     cdef Py_ssize_t tile_vecs = TILE_PANELS * VECS, panel_vecs = PANEL_SUMS // sizeof(vec)
-    cdef Py_ssize_t panel_stride = Y.depth * VECS
+    cdef Py_ssize_t panel_stride = Y.depth * VECS, features = packed_features(job)
     cdef Py_ssize_t block, p, sub, rows, count, line, last = groups_in(Y) - 1
     # lines of the next block of Y to bring near with each panel of X
     cdef Py_ssize_t near = ceil_div(GROUP * Y.depth * sizeof(real) // CACHE_LINE, stop - first)
@@ -61,9 +61,12 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
         totals = <vec*> (job.totals + SUMS_AT) + (group * panels_in(X) + first) * panel_vecs
     else:
         totals = <vec*> (own + ALIGNMENT + SUMS_AT)
-    if job.patterns != NULL:
-        status = meet_group(job, group, columns,
-                            <real*> (own + job.scratch_bytes) - GROUP * BLOCK, totals)
+    if job.in_place:
+        if job.integers:
+            meet_bytes(job, group, columns, <real*> totals)
+        else:
+            status = meet_group(job, group, columns,
+                                <real*> (own + job.scratch_bytes) - GROUP * BLOCK, totals)
         status |= invert_norms(Y, j, GROUP, job.zero_inverse)
         if not status & CARE:
             status |= finish_panel(job, totals, 0, group, columns, thread)
@@ -71,7 +74,7 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
             job.status[thread * LINE] |= status
         return
     for block in range(Y.blocks):
-        count = block_length(job.X.features, Y.block0 + block)
+        count = block_length(features, Y.block0 + block)
         first_block = job.first_segment and block == 0
         last_block = job.last_segment and block == Y.blocks - 1
         if job.streamed:
@@ -101,12 +104,18 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
             at = totals if first_block and last_block else totals + (p - first) * panel_vecs
             for sub in range(PANEL // TILE_ROWS):
                 rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
-                if rows > 0:
+                if rows > 0 and job.integers:
+                    multiply_units(job.integers, x + sub * TILE_ROWS, <const vec*> y, panel_stride,
+                                   count, ceil_div(columns, PANEL), first_block,
+                                   at + sub * TILE_ROWS * tile_vecs)
+                elif rows > 0:
                     tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS,
                          <const vec*> y, panel_stride, count, first_block,
                          <vec*> (own + BLOCK_SUMS_AT),
                          at + sub * TILE_ROWS * tile_vecs)
             if last_block:
+                if job.integers:
+                    take_offsets(X, p * PANEL, at)
                 status |= finish_panel(job, at, p, group, columns, thread)
     if status:
         job.status[thread * LINE] |= status
@@ -219,12 +228,12 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
 
 
 cdef inline Py_ssize_t segments_of(const Job* job) noexcept nogil:
-    return ceil_div(ceil_div(job.X.features, BLOCK), SEGMENT)
+    return ceil_div(ceil_div(packed_features(job), BLOCK), SEGMENT)
 
 
 cdef int run_segment(Job* job, Py_ssize_t segment) noexcept nogil:
     """One segment of the superblock at hand; returns what was found."""
-    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK)
+    cdef Py_ssize_t blocks = ceil_div(packed_features(job), BLOCK)
     job.PX.block0 = job.PY.block0 = segment * SEGMENT
     job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
     job.first_segment = segment == 0

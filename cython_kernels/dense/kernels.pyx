@@ -18,6 +18,7 @@ which data flows through them:
     screen.pxi  7- or 8-bit integers tell both which outputs need not be computed
     sample.pxi  limits for the screen to begin with, where there are many neighbours
     queries.pxi the same for a row or two of X: rows of Y are read in place
+    integers.pxi  the same of 8-bit integers, in integers
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
     direct.pxi  the same as C functions, for other compiled packages
@@ -106,6 +107,22 @@ cdef extern from "screen.h" nogil:
     void pack_words(int32_t*, vec, vec, vec, vec)
 
 
+cdef extern from "integers.h" nogil:
+    ctypedef int words                   # a vector of int32, or of twice as many int16
+    enum:
+        INTEGERS
+        SHORTS
+    words load_bytes(const char*, bint)
+    words add_shorts(words, words, words)
+    words add_bytes(words, words, words)
+    words splat_bytes(int)
+    words flipped(words)                 # each byte's highest bit
+    words bits_of(vec)
+    words splat_unit(const real*)
+    int sum_of_words(words)
+    vec unit_sums(words)
+
+
 cdef extern from "bits.h" nogil:
     int first_bit(uint64_t)              # the place of the lowest bit
 
@@ -169,6 +186,7 @@ include "screen.pxi"
 include "sample.pxi"
 include "full.pxi"
 include "queries.pxi"
+include "integers.pxi"
 include "few.pxi"
 include "direct.pxi"
 
@@ -214,6 +232,8 @@ def full(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :
     job.zero_inverse = NAN if nan_for_zero else 0
     if is_few(&job):
         return run_few(&job)
+    if not careful:
+        job.integers = integers_of(&job.X, &job.Y)
     return run(&job, None)
 
 
@@ -223,6 +243,7 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
     cdef Job job
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
+    job.integers = integers_of(&job.X, &job.Y)
     job.threads, job.process = threads, process_of(threads)
     job.zero_inverse = NAN if nan_for_zero else 0
     return job

@@ -1,6 +1,6 @@
 # Packing: rows become panels, and their norms fall out of the same pass.
 #
-# takes: kernels.pyx, source.pxi, vectors.h
+# takes: kernels.pyx, source.pxi, integers.pxi, vectors.h
 # gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, transpose,
 #        is_loadable, load_as, load_transposed, has_tiny, row_has_tiny, row_exponent, entry,
 #        lane_of, small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm,
@@ -25,6 +25,8 @@ cdef struct Pack:            # rows [first, first + count) of a source, and what
     real* inverse                      # 1 / ‖row‖ = inverse * (1 + rest), in double-word precision
     real* rest
     int* exponent                      # careful passes: the row is packed times 2^-exponent
+    int integers                       # panels hold units of them (integers.pxi); or NO_INTEGERS
+    real* offset                       # what is added to the row's products, where they are bytes
     # for the screen, instead of panels
     int32_t* left                      # [panel][word][PANEL]
     int32_t* right                     # [vector of columns][word][WORDS]
@@ -273,7 +275,10 @@ cdef int pack_block(const Pack* p, Py_ssize_t group, Py_ssize_t block, bint firs
     cdef int status = 0
     for q in range(TILE_PANELS):
         row = group * GROUP + q * PANEL
-        if row < p.count:
+        if row < p.count and p.integers:
+            status |= pack_units(p, row, at_most(PANEL, p.count - row), p.block0 + block, first,
+                                 to + q * p.depth * PANEL)
+        elif row < p.count:
             status |= pack_panel(p.source, p.first + row, at_most(PANEL, p.count - row),
                                  p.block0 + block,
                                  entry(p.exponent, row),

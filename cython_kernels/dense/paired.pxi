@@ -1,7 +1,7 @@
 # Paired rows: out[i] = cosine(X[i], Y[i]).
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, queries.pxi, vectors.h, memory.h,
-#        openmp.h
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, queries.pxi, integers.pxi,
+#        vectors.h, memory.h, openmp.h
 # gives: Paired, sum_block, next_blocks, run_paired
 #
 # A lane holds one block of features of one row, so that one long pair fills a vector as well as
@@ -17,6 +17,7 @@ cdef enum:
 cdef struct Paired:
     Source X, Y
     Output out
+    int integers                     # integers_of
     bint careful
     real zero_inverse
     int threads, process
@@ -218,7 +219,7 @@ cdef enum:                           # a batch, stage by stage
 
 cdef Py_ssize_t tasks_in(const Paired* job, int stage, bint last) noexcept nogil:
     if job.whole_rows or stage == WHOLE_ROWS:
-        return job.rows // LANES if job.whole_rows and stage == WHOLE_ROWS else 0
+        return ceil_div(job.rows, LANES) if job.whole_rows and stage == WHOLE_ROWS else 0
     if stage == FIND_EXPONENTS:
         return job.rows if job.careful and job.block0 == 0 else 0
     if stage == SUM_BLOCKS:
@@ -230,7 +231,10 @@ cdef Py_ssize_t tasks_in(const Paired* job, int stage, bint last) noexcept nogil
 
 cdef void paired_task(Paired* job, int stage, Py_ssize_t task, int thread) noexcept nogil:
     if stage == WHOLE_ROWS:
-        sum_whole_rows(job, task * LANES, thread)
+        if job.integers:
+            sum_byte_rows(job, task * LANES)
+        else:
+            sum_whole_rows(job, task * LANES, thread)
         finish_rows(job, task * LANES, thread)
     elif stage == FIND_EXPONENTS:
         job.exponent[task] = row_exponent(&job.X, job.row0 + task)
@@ -283,6 +287,8 @@ cdef int run_paired(Paired* job) except -1:
     cdef bint whole_rows = in_order(&job.X) and in_order(&job.Y) and not job.careful
     cdef int thread, status = 0
     cdef Block* held
+    if not job.careful and blocks <= BATCH:
+        job.integers = integers_of(&job.X, &job.Y)
     job.rows = rows
     job.blocks = at_most(blocks, BATCH)
     held = allocate(plan_paired(job, NULL), FOR_PANELS)
@@ -292,8 +298,8 @@ cdef int run_paired(Paired* job) except -1:
         job.row0 = 0
         while job.row0 < n:
             job.rows = at_most(rows, n - job.row0)
-            job.whole_rows = whole_rows and job.rows >= LANES
-            if job.whole_rows:
+            job.whole_rows = job.integers or (whole_rows and job.rows >= LANES)
+            if job.whole_rows and not job.integers:
                 job.rows -= job.rows % LANES
             job.block0 = 0
             while job.block0 < blocks:

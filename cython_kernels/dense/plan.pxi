@@ -1,11 +1,11 @@
 # What is done at a time: superblocks of outputs whose packed rows stay in bounded memory; their
 # tasks; and where everything lies in that memory.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi, queries.pxi,
-#        vectors.h, memory.h
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi,
+#        queries.pxi, integers.pxi, vectors.h, memory.h
 # gives: SEGMENT, LONGEST, PATIENCE, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT, panels_in,
-#        groups_in, carve, carve_rows, plan, choose_rows, packed_bytes, patient_outputs, rounded,
-#        most_lists
+#        groups_in, carve, carve_rows, packed_features, plan, choose_rows, packed_bytes,
+#        patient_outputs, rounded, most_lists
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
@@ -29,6 +29,7 @@ cdef struct Job:
     Best* best                       # top-k instead of the matrix
     Pairs* pairs                     # pairs above a threshold instead of the matrix
     bint same                        # Y is X: half the work, mirrored
+    int integers                     # the products are made in integers: integers_of
     bint careful                     # pack every row times its own power of two
     bint screened                    # screen.pxi: what is at hand
     Py_ssize_t screen_from           # columns that are met before the screen is used; -1: never
@@ -39,6 +40,7 @@ cdef struct Job:
     Pack PX, PY
     bint diagonal, streamed, first_segment, last_segment
     bint X_packed                    # by the superblock before
+    bint in_place                    # rows of Y are read where they are
     Py_ssize_t chunk                 # panels of X a task
     Py_ssize_t span                  # groups of Y a task
     vec* patterns                    # queries.pxi: X's runs in the lanes of Y's; or NULL
@@ -78,6 +80,8 @@ cdef void carve_rows(Pack* p, char** memory, bint careful, bint streamed) noexce
     p.rest = <real*> carve(memory, groups * p.width * sizeof(real))
     p.exponent = NULL
     p.panels = NULL
+    if p.integers:
+        p.offset = <real*> carve(memory, groups * GROUP * sizeof(real))
     if careful:
         p.exponent = <int*> carve(memory, groups * GROUP * sizeof(int))
     if not streamed:
@@ -97,9 +101,16 @@ cdef void carve_words(Pack* p, char** memory, bint left, bint right) noexcept no
         p.right = <int32_t*> carve(memory, rows * words_of(p.source) * sizeof(int32_t))
 
 
+cdef inline Py_ssize_t packed_features(const Job* job) noexcept nogil:
+    # how many columns panels have
+    if job.screened or not job.integers:
+        return job.X.features
+    return ceil_div(job.X.features, unit_of(job.integers))
+
+
 cdef bint can_stream(const Job* job) noexcept nogil:
     """Whether all of X is one chunk, so that Y need not be kept packed."""
-    cdef Py_ssize_t blocks = at_most(ceil_div(job.X.features, BLOCK), SEGMENT)
+    cdef Py_ssize_t blocks = at_most(ceil_div(packed_features(job), BLOCK), SEGMENT)
     cdef Py_ssize_t panels = ceil_div(job.X.rows, PANEL)
     return (panels * blocks * BLOCK * PANEL * sizeof(real) <= CACHE
             and (blocks == 1 or panels * PANEL_SUMS <= TASK_TOTALS)
@@ -124,20 +135,19 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     cdef Pack* X = &job.PX
     cdef Pack* Y = &job.PY
     cdef char* start = memory
-    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), panels = panels_in(X)
-    cdef Py_ssize_t groups, panel_bytes
-    cdef bint in_place
+    cdef Py_ssize_t features = packed_features(job), blocks = ceil_div(features, BLOCK)
+    cdef Py_ssize_t panels = panels_in(X), groups, panel_bytes
     X.source, Y.source = &job.X, &job.Y
     X.width = Y.width = SCREEN_COLUMNS if job.screened else GROUP
     groups = groups_in(Y)
     X.blocks = Y.blocks = at_most(blocks, SEGMENT)
-    X.depth = Y.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
+    X.depth = Y.depth = ceil_div(at_most(features, BLOCK), LANES) * LANES
     panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
     if job.screened:
         panel_bytes = words_of(X.source) * PANEL * sizeof(int32_t)
     job.streamed = (not job.diagonal and not job.screened and can_stream(job)
                     and groups >= 2 * (job.threads - 1))
-    in_place = job.streamed and can_read_in_place(job)
+    job.in_place = job.streamed and can_read_in_place(job)
     # chunks: packed X in the cache, sums in the cache, enough tasks to share out
     job.chunk = at_least(1, CACHE // panel_bytes)
     if job.best != NULL:
@@ -158,9 +168,10 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
             job.chunk = ceil_div(job.chunk, 2)
     job.chunk = ceil_div(panels, ceil_div(panels, job.chunk))
     job.span = at_least(1, groups * ceil_div(panels, job.chunk)
-                        // ((LONG_TASKS if in_place else TASKS) * job.threads))
+                        // ((LONG_TASKS if job.in_place else TASKS) * job.threads))
     if job.best != NULL and not job.best.shared:
         job.span = groups
+    X.integers = Y.integers = NO_INTEGERS if job.screened else job.integers
     if job.screened:
         carve_words(X, &memory, True, job.diagonal)
     else:
@@ -172,7 +183,7 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     else:
         carve_rows(Y, &memory, job.careful, job.streamed)
     job.patterns = NULL
-    if in_place:
+    if job.in_place and not job.integers:
         job.patterns = <vec*> carve(&memory, PATTERNS)
     job.totals = NULL
     if blocks > SEGMENT:
@@ -191,8 +202,9 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
 
 cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept nogil:
     """The largest superblock within the limits above."""
-    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, blocks = ceil_div(job.X.features, BLOCK)
-    cdef Py_ssize_t depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
+    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, features = packed_features(job)
+    cdef Py_ssize_t blocks = ceil_div(features, BLOCK)
+    cdef Py_ssize_t depth = ceil_div(at_most(features, BLOCK), LANES) * LANES
     cdef Py_ssize_t row_bytes = at_most(blocks, SEGMENT) * depth * sizeof(real)
     cdef Py_ssize_t rows, side, padded, outputs, most = rows_with_lists(job)
     rows = packed_bytes(job) // row_bytes * job.threads

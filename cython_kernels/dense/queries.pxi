@@ -2,8 +2,9 @@
 # A lane is a run: LANES runs that follow one another in memory, of one row or of several, are
 # transposed and met by the same runs of X; run sums are added up as ever. The same bits.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, vectors.h
-# gives: PATTERNS, can_read_in_place, make_patterns, totals_of, transposed_runs, meet_group
+# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, full.pxi, vectors.h
+# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, transposed_runs,
+#        meet_group
 
 cdef enum:
     QUERIES = 2                  # rows of X
@@ -21,6 +22,8 @@ cdef Py_ssize_t phases_of(Py_ssize_t runs) noexcept nogil:
 
 cdef bint can_read_in_place(const Job* job) noexcept nogil:
     cdef Py_ssize_t runs = job.Y.features // RUN, n = job.X.rows
+    if job.integers:
+        return n <= QUERIES and segments_of(job) == 1
     return (is_loadable(&job.Y) and not job.careful and n <= QUERIES and job.Y.features % RUN == 0
             and job.Y.row_stride == job.Y.features * job.Y.itemsize
             and (1 + n) * runs < BLOCK       # the run sums of a group take the place of its panels

@@ -4,7 +4,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, plan.pxi,
 #        paired.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
-# gives: SCREEN_COLUMNS, TOO_CLOSE, screen_start, columns_each, screened_rows, turn_screen,
+# gives: SCREEN_COLUMNS, TOO_CLOSE, vnni, screen_start, columns_each, screened_rows, turn_screen,
 #        undo_screened, words_of, screen_group, screen_task
 #
 # A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.

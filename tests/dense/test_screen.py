@@ -57,7 +57,7 @@ def test_edges_of_tiles(n_rows, n_columns, isa):
     check(X, Y, thresholds=(0.5,), ks=(1,))
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.float16, np.int64, ">f4", ">f8"])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.float16, np.int64, ">f4", ">f8"])
 def test_rows_that_are_converted(dtype, isa):
     X, Y = ((normal((n, 400)) * 40).astype(dtype) for n in (100, 1100))
     check(X, Y, thresholds=(0.15, 0.9))

@@ -103,6 +103,20 @@ def test_one_row_of_many(name, isa):
         assert_same_bits(cosine_similarity(Y[7:9], Y, n_threads=threads), S)
 
 
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_sums_of_many_features_need_more_than_32_bits(dtype, n, isa):
+    info = np.iinfo(dtype)
+    Y = np.full((18, 131_077), info.min, dtype)
+    Y[1::3], Y[2::3, ::2] = info.max, info.max
+    wide = widened(Y)
+    assert_same_bits(cosine_similarity(Y[:n], Y), cosine_similarity(wide[:n], wide))
+    assert_same_bits(cosine_similarity(Y), cosine_similarity(wide))
+    assert_same_bits(
+        paired_cosine_similarity(Y, Y[::-1]), paired_cosine_similarity(wide, wide[::-1])
+    )
+
+
 def test_a_tiny_bfloat_anywhere_in_rows_read_in_place(isa):
     """Its product would lose bits if its row were not scaled: it may be overlooked in no lane."""
     X = normal((37, 96), np.float32).astype(dtype_of("bfloat16"))
