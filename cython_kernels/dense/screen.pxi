@@ -56,13 +56,15 @@ cdef inline int raised() noexcept nogil:
 cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
     """How many columns are met before the screen is used; -1: it would not pay.
 
-    Whether it does pay is seen as the work goes on. Rows that have to be converted would be so for
-    each cosine that is computed alone.
+    Whether it does pay is seen as the work goes on. Rows that have to be converted are so for each
+    cosine that is computed alone: with care, if they are not plain.
     """
     cdef Py_ssize_t features = job.X.features
-    if (not SCREEN or not job.X.native or not job.Y.native or job.X.rows < LEAST_ROWS
+    if (not SCREEN or not is_near(&job.X) or not is_near(&job.Y) or job.X.rows < LEAST_ROWS
             or job.Y.rows < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
         return -1
+    if job.best != NULL and job.integers:
+        return -1                    # the products themselves take as little time
     if job.best == NULL or can_expect(job) or job.best.least > -2:
         return 0                     # there are limits from the start
     return columns_before(job)
@@ -338,17 +340,20 @@ cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gr
     settle_waiting(job, &waiting, thread)
 
 
+cdef inline bint is_near(const Source* s) noexcept nogil:
+    # rows are read in place, or converted in little time
+    return s.native or (s.plain and (s.kind == FLOAT16 or s.kind == BFLOAT16 or s.itemsize == 1))
+
+
 cdef inline const real* row_of(const Source* s, Py_ssize_t row) noexcept nogil:
     # of a source that is read in place
     return <const real*> (s.data + row * s.row_stride)
 
 
-cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
-    """The cosine of two rows to within ROUNDING, by sums in the quickest order."""
-    cdef const real* x = row_of(&job.X, job.PX.first + i)
-    cdef const real* y = row_of(&job.Y, job.PY.first + j)
+cdef inline real quick_dot(const real* x, const real* y, Py_ssize_t features) noexcept nogil:
+    """The sum in the quickest order."""
     cdef vec acc[4]
-    cdef Py_ssize_t features = job.X.features, k = 0
+    cdef Py_ssize_t k = 0
     cdef real dot
     cdef int q
     for q in range(4):
@@ -364,6 +369,29 @@ cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nog
     while k < features:
         dot += x[k] * y[k]
         k += 1
+    return dot
+
+
+cdef real converted_dot(const Source* X, Py_ssize_t i, const Source* Y,
+                        Py_ssize_t j) noexcept nogil:
+    cdef real stage[2][BLOCK]
+    cdef real dot = 0
+    cdef Py_ssize_t block, count
+    for block in range(ceil_div(X.features, BLOCK)):
+        count = block_length(X.features, block)
+        dot += quick_dot(lane_of(X, i, block, count, count, NULL, stage[0]),
+                         lane_of(Y, j, block, count, count, NULL, stage[1]), count)
+    return dot
+
+
+cdef real nearly_cosine(const Job* job, Py_ssize_t i, Py_ssize_t j) noexcept nogil:
+    """The cosine of two rows to within ROUNDING, by sums in the quickest order."""
+    cdef real dot
+    if job.X.native and job.Y.native:
+        dot = quick_dot(row_of(&job.X, job.PX.first + i), row_of(&job.Y, job.PY.first + j),
+                        job.X.features)
+    else:
+        dot = converted_dot(&job.X, job.PX.first + i, &job.Y, job.PY.first + j)
     return dot * (job.PX.inverse[i] * job.PY.inverse[j])
 
 

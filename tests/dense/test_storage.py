@@ -7,9 +7,10 @@ that convert them (queries.pxi, paired.pxi).
 import numpy as np
 import pytest
 
-from unitdot import cosine_similarity, paired_cosine_similarity
+from unitdot import cosine_pairs, cosine_similarity, cosine_top_k, paired_cosine_similarity
 
 from ..helpers import LAYOUTS, any_values, assert_same_bits, normal
+from ..neighbors import assert_same_result
 
 STORED = ["float16", "bfloat16", "int8", "uint8", "bool", "int16"]
 N_FEATURES = [1, 45, 64, 384, 1000, 2080]
@@ -101,6 +102,23 @@ def test_one_row_of_many(name, isa):
     for threads in (1, 2):
         assert_same_bits(cosine_similarity(Y[7:8], Y, n_threads=threads), S[:1])
         assert_same_bits(cosine_similarity(Y[7:9], Y, n_threads=threads), S)
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_neighbours_and_pairs(name, isa):
+    """By the screen; uint8 and bool without, in the end: their rows are all much alike."""
+    X, Y = rows(101, 97, dtype_of(name), 1), rows(3000, 97, dtype_of(name), 2)
+    Y[10::31] = X[: len(Y[10::31])]
+    Y[::2, 0] = 0
+    wide_X, wide_Y = widened(X), widened(Y)
+    assert_same_result(cosine_top_k(X, Y, k=3), cosine_top_k(wide_X, wide_Y, k=3))
+    assert_same_result(cosine_top_k(Y, k=2), cosine_top_k(wide_Y, k=2))
+    for threshold in (0.3, 0.99):
+        assert_same_result(
+            cosine_pairs(X, Y, threshold=threshold),
+            cosine_pairs(wide_X, wide_Y, threshold=threshold),
+        )
+    assert_same_result(cosine_pairs(Y, threshold=0.99), cosine_pairs(wide_Y, threshold=0.99))
 
 
 @pytest.mark.parametrize("n", [1, 2, 5])
