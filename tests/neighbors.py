@@ -20,6 +20,12 @@ def sorted_matrix(S, own=True):
     return TopK(np.take_along_axis(S, order, axis=1), order)
 
 
+def most_similar(pairs, most):
+    """Of pairs the most similar so many, of equal ones the first by (row, column)."""
+    kept = np.sort(np.lexsort((pairs.columns, pairs.rows, -pairs.similarities))[:most])
+    return Pairs(*(array[kept] for array in pairs))
+
+
 def pairs_of_matrix(S, threshold, same):
     """Where S reaches the threshold, and S there; for `same` above the diagonal alone."""
     reached = S.dtype.type(threshold) <= S
@@ -38,7 +44,7 @@ def telling_thresholds(S):
     values = S[~np.isnan(S)]
     values = np.quantile(values, [0, 0.3, 0.9, 1], method="nearest") if values.size else values
     above = np.nextafter(values, S.dtype.type(2))
-    return [-np.inf, -1, 0, 1, 1.5, *map(float, values), *map(float, above)]
+    return [-1, 0, 1, *map(float, values), *map(float, above[above <= 1])]
 
 
 def with_one_nan(similarities):
@@ -85,7 +91,7 @@ def check_top_k(X, Y=None, *, ks=None, threads=(1,), **common):
             assert_same_result(found, expected)
             numbers = expected.similarities[~np.isnan(expected.similarities)]
             threshold = np.quantile(numbers, 0.7, method="nearest") if numbers.size else 0
-            for least in (threshold, np.nextafter(threshold, 2))[: 1 + (i == 0)]:
+            for least in (threshold, min(1, np.nextafter(threshold, 2)))[: 1 + (i == 0)]:
                 found = unitdot.cosine_top_k(
                     X, Y, k, threshold=least, include_self=include_self,
                     n_threads=threads[i % len(threads)], **common,
@@ -101,8 +107,16 @@ def check_pairs(X, Y=None, *, thresholds=None, threads=(1,), **common):
         found = unitdot.cosine_pairs(
             X, Y, threshold=threshold, n_threads=threads[i % len(threads)], **common
         )
-        assert_same_result(found, pairs_of_matrix(S, threshold, same=Y is None))
+        expected = pairs_of_matrix(S, threshold, same=Y is None)
+        assert_same_result(found, expected)
         assert found.shape == S.shape
+        if expected.n_pairs:
+            most = max(1, expected.n_pairs // (3, 200)[i % 2])
+            found = unitdot.cosine_pairs(
+                X, Y, threshold=threshold, max_pairs=most, n_threads=threads[i % len(threads)],
+                **common,
+            )  # fmt: skip
+            assert_same_result(found, most_similar(expected, most))
 
 
 CHECKS = {"cosine_top_k": check_top_k, "cosine_pairs": check_pairs}

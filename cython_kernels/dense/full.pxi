@@ -1,8 +1,8 @@
 # Every row against every row: outputs go to the full matrix, out[i, j] = cosine(X[i], Y[j]), or
 # while they are in registers to a reduction (top_k.pxi, pairs.pxi).
 #
-# takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi, sample.pxi,
-#        queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
+# takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi, screen.pxi,
+#        sample.pxi, queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
 # gives: find_exponents, finish_panel, found, segments_of, run_segment, run
 #
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
@@ -209,6 +209,8 @@ cdef int start_rows(Job* job) except -1:
         reset_lists(job.best, job.best.rows if job.same else job.PX.count)
     if job.pairs != NULL:
         drop_pairs(job.pairs)
+        if job.pairs.most:
+            forget_most(job.pairs, job.PX.first, job.PX.first + job.PX.count, 0, job.Y.rows)
         job.pairs.first = job.PX.first
     return 0
 
@@ -285,7 +287,7 @@ cdef int run(Job* job, object watch) except -1:
             while j < m:
                 job.diagonal = job.same and i == j
                 job.PY.first = j
-                turn_screen(job)
+                turn_screen(job, watch)
                 job.PY.count = at_most(screened_rows(job, rows_X, rows_Y), m - j)
                 needed = plan(job, NULL)
                 if held == NULL or needed > held.size:

@@ -15,6 +15,7 @@ which data flows through them:
     reduce.pxi  what the two reductions share, in which the matrix is never made:
     top_k.pxi   the best columns of every row
     pairs.pxi   the pairs above a threshold
+    most.pxi    of these the most similar so many
     screen.pxi  7- or 8-bit integers tell both which outputs need not be computed
     sample.pxi  limits for the screen to begin with, where there are many neighbours
     queries.pxi the same for a row or two of X: rows of Y are read in place
@@ -180,6 +181,7 @@ include "tile.pxi"
 include "reduce.pxi"
 include "top_k.pxi"
 include "pairs.pxi"
+include "most.pxi"
 include "plan.pxi"
 include "paired.pxi"
 include "screen.pxi"
@@ -279,25 +281,33 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
 
 
 def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
-          bint same, double threshold, bint single, bint nan_for_zero, int threads, object watch):
-    """Every (row, column) whose cosine is at least `threshold`, and it, in arrays of `watch`.
+          bint same, double threshold, Py_ssize_t most, bint single, bint nan_for_zero,
+          int threads, object watch):
+    """Every (row, column) whose cosine is at least `threshold`, and it, in arrays of `watch`; where
+    `most` is not 0, only the most similar so many, of equal ones the first.
 
     `same`: Y is X, and only row < column is wanted. `single`: cosines are rounded to float32.
     `watch` as in unitdot._neighbors.
     """
+    cdef int status
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Pairs wanted
     memset(&wanted, 0, sizeof(wanted))
     wanted.limit, wanted.single, wanted.threads = <real> threshold, single, threads
+    wanted.most, wanted.retry = most, 2
     wanted.found = <Found*> calloc(threads, sizeof(Found))
     if wanted.found == NULL:
         raise MemoryError("no memory for the lists of pairs")
     job.pairs, job.same = &wanted, same
     job.screen_from = screen_start(&job)
     try:
-        return run(&job, watch)
+        status = run(&job, watch)
+        if most:
+            hand_over(&wanted, watch)
+        return status
     finally:
         drop_pairs(&wanted)
+        drop_most(&wanted)
         free(wanted.found)
 
 

@@ -2,12 +2,13 @@
 # task found. For any row, tasks by number meet ascending columns, so runs in order of superblock
 # and task, dealt out to their rows, are sorted.
 #
-# takes: kernels.pyx, pack.pxi, tile.pxi, reduce.pxi, vectors.h, bits.h
-# gives: OUT_OF_MEMORY, Match, Found, Pairs, start_run, end_run, add_match, after_diagonal,
-#        collect_panel, count_pairs, drop_pairs, pass_on
+# takes: kernels.pyx, pack.pxi, tile.pxi, reduce.pxi, most.pxi, vectors.h, bits.h, openmp.h
+# gives: OUT_OF_MEMORY, MATCHES, Match, Found, Pairs, start_run, end_run, add_match, after_diagonal,
+#        collect_panel, count_pairs, drop_pairs, drop_most, pass_on
 
 cdef enum:
     OUT_OF_MEMORY = 4                # a status: a pair could not be kept
+    MATCHES = 1 << 12                # that wait, where only the most similar ones are kept
 
 cdef struct Match:
     real similarity
@@ -23,10 +24,14 @@ cdef struct Found:               # a thread's own
     Buffer matches, runs
     Py_ssize_t run               # where the run at hand began
     size_t matches_before, runs_before     # bytes in use before the superblock at hand
+    Buffer best, spare           # most.pxi
     char apart[64]               # from the next thread's cache line
 
 cdef struct Pairs:
-    real limit
+    Py_ssize_t most              # as many as are wanted, the most similar ones (most.pxi); 0: all
+    real limit                   # rises where not all are wanted
+    real retry                   # the screen is tried once more when the limit has come so far
+    char guard                   # of the limit
     bint single                  # as for top-k
     Py_ssize_t first             # the superblock's first row of X
     int64_t task                 # number of the superblock's first task
@@ -66,7 +71,7 @@ cdef inline uint64_t after_diagonal(Py_ssize_t place, Py_ssize_t columns) noexce
     return ~<uint64_t> 0 << at_least(0, place + 1)
 
 
-cdef int collect_panel(const Pairs* pairs, Found* found, const vec* totals, Py_ssize_t rows,
+cdef int collect_panel(Pairs* pairs, Found* found, const vec* totals, Py_ssize_t rows,
                        Py_ssize_t columns, const Pack* X, Py_ssize_t i, const Pack* Y,
                        Py_ssize_t j, bint diagonal) noexcept nogil:
     """Keeps the pairs among rows x columns; on the diagonal those with row < column."""
@@ -76,7 +81,7 @@ cdef int collect_panel(const Pairs* pairs, Found* found, const vec* totals, Py_s
     cdef int c
     for r in range(rows):
         bits = passing(totals + r * TILE_PANELS * VECS, columns, X, i + r, Y, j, pairs.single,
-                       pairs.limit, NULL, &unused, line)
+                       load_acquire(&pairs.limit), NULL, &unused, line)
         if diagonal:
             bits &= after_diagonal(i + r - j, columns)
         if bits == 0:
@@ -87,6 +92,8 @@ cdef int collect_panel(const Pairs* pairs, Found* found, const vec* totals, Py_s
             c = first_bit(bits)
             bits &= bits - 1
             add_match(found, line[c], i + r, Y.first + j + c)
+    if pairs.most and found.matches.used >= MATCHES * sizeof(Match):
+        return keep_most(pairs, found)
     return 0
 
 
@@ -103,6 +110,13 @@ cdef void drop_pairs(Pairs* pairs) noexcept nogil:
     for thread in range(pairs.threads):
         drop(&pairs.found[thread].matches)
         drop(&pairs.found[thread].runs)
+
+
+cdef void drop_most(Pairs* pairs) noexcept nogil:
+    cdef int thread
+    for thread in range(pairs.threads):
+        drop(&pairs.found[thread].best)
+        drop(&pairs.found[thread].spare)
 
 
 cdef int by_task(const void* a, const void* b) noexcept nogil:
@@ -153,6 +167,8 @@ cdef int pass_on(Pairs* pairs, const Pack* X, object watch) except -1:
     cdef Buffer runs, places
     cdef int64_t* place
     cdef int64_t before = 0, own
+    if pairs.most:
+        return keep_all_most(pairs, watch)
     if count == 0:
         return 0
     rows, columns, similarities = watch.room(count)

@@ -2,8 +2,8 @@
 # holds four times as many as of float32. What may belong to the result is computed by `settle`, in
 # the canonical order: the same bits, and nothing is missed.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, plan.pxi,
-#        paired.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
+#        plan.pxi, paired.pxi, sample.pxi, integers.pxi, vectors.h, screen.h, bits.h, openmp.h
 # gives: SCREEN_COLUMNS, TOO_CLOSE, vnni, screen_start, columns_each, screened_rows, turn_screen,
 #        undo_screened, words_of, screen_group, screen_task
 #
@@ -40,6 +40,7 @@ cdef struct Waiting:             # pairs that may belong to the result
     int32_t rows[AT_A_TIME]      # of the superblock
     int32_t columns[AT_A_TIME]
 
+cdef double RAISED = 0.99            # limits above it need no better ones for the screen
 cdef double ROUNDING = 2e-5          # the kernels' own rounding errors, and more than those
 cdef bint vnni = False               # set once, after import
 
@@ -97,7 +98,7 @@ cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows
     return rows_Y
 
 
-cdef int turn_screen(Job* job) except -1:
+cdef int turn_screen(Job* job, object watch) except -1:
     """Whether the superblock at hand is screened; called where rows of X and Y begin."""
     cdef Py_ssize_t met = job.PX.first if job.same else job.PY.first
     cdef bint screened = job.screen_from >= 0 and not job.careful
@@ -108,6 +109,11 @@ cdef int turn_screen(Job* job) except -1:
         # rows of both sides have lists where X is Y: those after X's first have met its rows
         screened = screened and (met >= job.screen_from or (job.same and met > 0))
     if job.pairs != NULL:
+        if job.pairs.most:
+            keep_all_most(job.pairs, watch)
+            if job.screen_from < 0 and job.pairs.limit >= job.pairs.retry:
+                job.screen_from, job.pairs.retry = 0, 2
+                screened = not job.careful
         for thread in range(job.threads):
             job.pairs.found[thread].matches_before = job.pairs.found[thread].matches.used
             job.pairs.found[thread].runs_before = job.pairs.found[thread].runs.used
@@ -145,6 +151,10 @@ cdef int undo_screened(Job* job) except -1:
             job.pairs.found[thread].matches.used = job.pairs.found[thread].matches_before
             job.pairs.found[thread].runs.used = job.pairs.found[thread].runs_before
         job.screen_from = -1
+        if job.pairs.most:
+            forget_most(job.pairs, X.first, X.first + X.count, Y.first, Y.first + Y.count)
+            if job.pairs.limit < RAISED:     # a quarter nearer to 1
+                job.pairs.retry = job.pairs.limit + (1 - job.pairs.limit) / 4
     return 0
 
 
@@ -428,7 +438,7 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
         if job.same and not twice:
             column_limits = best.limit + Y.first - best.first + j
     for r in range(rows):
-        limit = load_acquire(&limits[r]) if best != NULL else job.pairs.limit
+        limit = load_acquire(&limits[r] if best != NULL else &job.pairs.limit)
         if column_limits == NULL:    # known beforehand, without a branch for each vector
             bits = reaching(sums + r * SCREEN_COLUMNS, columns, X, i + r, Y, j, limit, NULL,
                             &column_bits)
@@ -512,7 +522,7 @@ cdef void settle_waiting(Job* job, Waiting* waiting, int thread) noexcept nogil:
     for q in range(waiting.count):
         row, column = waiting.rows[q], waiting.columns[q]
         if job.pairs != NULL:
-            if cosines[q] >= job.pairs.limit:
+            if cosines[q] >= load_acquire(&job.pairs.limit):
                 add_match(found, cosines[q], row, job.PY.first + column)
             continue
         both = job.same and not on_diagonal(job, row, column)
@@ -523,3 +533,5 @@ cdef void settle_waiting(Job* job, Waiting* waiting, int thread) noexcept nogil:
         if both:
             offer(job.best, column - job.best.first, cosines[q], row)
     waiting.count = 0
+    if job.pairs != NULL and job.pairs.most and found.matches.used >= MATCHES * sizeof(Match):
+        job.status[thread * LINE] |= keep_most(job.pairs, found)

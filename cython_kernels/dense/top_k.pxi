@@ -5,8 +5,8 @@
 #
 # takes: pack.pxi, tile.pxi, reduce.pxi, plan.pxi, screen.pxi, sample.pxi, vectors.h, bits.h,
 #        openmp.h
-# gives: LISTS, Best, forget, counts, offer, select_panel, finish_row, reset_lists, room_for,
-#        bytes_of_list, carve_lists
+# gives: LISTS, Pair, Best, bring_forward, depth_for, forget, counts, offer, select_panel,
+#        finish_row, reset_lists, room_for, bytes_of_list, carve_lists
 
 cdef enum:
     SPARE = 16                   # the least room beyond k
@@ -17,6 +17,14 @@ cdef enum:
 cdef struct Entry:
     real similarity
     uint32_t index               # Y has no more rows than that: checked by the caller
+
+cdef struct Pair:                # most.pxi
+    real similarity
+    int64_t row, column
+
+ctypedef fused entry_t:          # what is ordered: the best first
+    Entry
+    Pair
 
 cdef struct Best:
     Py_ssize_t k, room
@@ -38,17 +46,22 @@ cdef struct Best:
     int64_t* indices
 
 
-cdef inline bint better(Entry a, Entry b) noexcept nogil:
-    return (a.similarity > b.similarity) | ((a.similarity == b.similarity) & (a.index < b.index))
+cdef inline bint better(entry_t a, entry_t b) noexcept nogil:
+    cdef bint first
+    if entry_t is Entry:
+        first = a.index < b.index
+    else:
+        first = (a.row < b.row) | ((a.row == b.row) & (a.column < b.column))
+    return (a.similarity > b.similarity) | ((a.similarity == b.similarity) & first)
 
 
-cdef inline void swap(Entry* a, Entry* b) noexcept nogil:
-    cdef Entry t = a[0]
+cdef inline void swap(entry_t* a, entry_t* b) noexcept nogil:
+    cdef entry_t t = a[0]
     a[0] = b[0]
     b[0] = t
 
 
-cdef void sift(Entry* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
+cdef void sift(entry_t* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
     # the worst of a heap is at its root
     cdef Py_ssize_t child = 2 * i + 1
     while child < n:
@@ -60,7 +73,7 @@ cdef void sift(Entry* e, Py_ssize_t i, Py_ssize_t n) noexcept nogil:
         i, child = child, 2 * child + 1
 
 
-cdef void heap_sort(Entry* e, Py_ssize_t n) noexcept nogil:
+cdef void heap_sort(entry_t* e, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n // 2 - 1, -1, -1):
         sift(e, i, n)
@@ -69,7 +82,7 @@ cdef void heap_sort(Entry* e, Py_ssize_t n) noexcept nogil:
         sift(e, 0, i)
 
 
-cdef inline void median_to_end(Entry* e, Py_ssize_t n) noexcept nogil:
+cdef inline void median_to_end(entry_t* e, Py_ssize_t n) noexcept nogil:
     # of three
     if better(e[n // 2], e[0]):
         swap(&e[n // 2], &e[0])
@@ -79,25 +92,25 @@ cdef inline void median_to_end(Entry* e, Py_ssize_t n) noexcept nogil:
         swap(&e[n // 2], &e[n - 1])
 
 
-cdef Py_ssize_t partition(Entry* e, Py_ssize_t n, Entry* spare) noexcept nogil:
+cdef Py_ssize_t partition(entry_t* e, Py_ssize_t n, entry_t* spare) noexcept nogil:
     """p: every entry of e[:p] is better than e[p], the last one until now, and that is better than
     those of e[p + 1:]."""
     cdef Py_ssize_t i, p = 0
-    cdef Entry pivot = e[n - 1]
+    cdef entry_t pivot = e[n - 1]
     cdef bint is_better
     for i in range(n - 1):
         # to both sides: a branch would be guessed wrong every other time
         is_better = better(e[i], pivot)
-        memcpy(spare + i - p, e + i, sizeof(Entry))
-        memcpy(e + p, spare + i - p, sizeof(Entry))
+        memcpy(spare + i - p, e + i, sizeof(entry_t))
+        memcpy(e + p, spare + i - p, sizeof(entry_t))
         p += is_better
     e[p] = pivot
-    memcpy(e + p + 1, spare, (n - 1 - p) * sizeof(Entry))
+    memcpy(e + p + 1, spare, (n - 1 - p) * sizeof(entry_t))
     return p
 
 
-cdef void bring_forward(Entry* e, Py_ssize_t n, Py_ssize_t k, bint in_order, int depth,
-                        Entry* spare) noexcept nogil:
+cdef void bring_forward(entry_t* e, Py_ssize_t n, Py_ssize_t k, bint in_order, int depth,
+                        entry_t* spare) noexcept nogil:
     """e[:k] = the best k of e[:n]; in order, or just with the worst of them last (introsort).
 
     `spare`: room for n entries.

@@ -130,14 +130,14 @@ cdef class PairIndex:
         cdef Scratch* s
         self.X, self.Y = X, Y
         p.X, p.Y = &X.table, &Y.table
-        p.threshold, p.same, p.wide, p.narrow = threshold, same, wide, narrow
+        p.same, p.wide, p.narrow = same, wide, narrow
+        self.raise_threshold(threshold)
         p.start = start = <int64_t*> allocate((p.Y.features + 2) * sizeof(int64_t))
         p.rank = <int32_t*> allocate(p.Y.features * sizeof(int32_t))
         self.after = <float*> allocate(entries * sizeof(float))
         p.after = self.after
         self.sketches = allocate((p.Y.rows + 1) * BUCKETS * sizeof(uint8_t))
         p.sketch = <uint8_t*> ((<size_t> self.sketches + 63) // 64 * 64)
-        p.sketch_bar = <int32_t> (min(2.0, threshold - BOUND_SLACK) * SKETCH_ONE * SKETCH_ONE)
         begin(&team, p.Y.longest, 0, 0, threads)
         try:
             with nogil:
@@ -160,6 +160,11 @@ cdef class PairIndex:
                 fill_indexed(p, start, &team.of[0].x)
         finally:
             end(&team)
+
+    def raise_threshold(self, double threshold):
+        """Pairs below it are no longer wanted; what is indexed for the old one will do."""
+        self.p.threshold = threshold
+        self.p.sketch_bar = <int32_t> (min(2.0, threshold - BOUND_SLACK) * SKETCH_ONE * SKETCH_ONE)
 
     def run(self, Py_ssize_t first, Py_ssize_t count, int threads):
         """Join rows [first, first + count) of X; returns how many of these were done, from the

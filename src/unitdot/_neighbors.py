@@ -154,6 +154,7 @@ def cosine_pairs(
     Y: Input | None = None,
     *,
     threshold: float = 0.9,
+    max_pairs: int | None = None,
     progress: bool | Report = False,
     dtype: npt.DTypeLike | None = None,
     zero: Zero = "zero",
@@ -175,6 +176,9 @@ def cosine_pairs(
     threshold : float, default=0.9
         The least similarity, itself included, -1 to 1; it is rounded to the dtype of the
         similarities.
+    max_pairs : int, optional
+        Only the most similar so many of them; of equal ones those with the smaller (row, column).
+        No more are kept while the work goes on than some 100 bytes each a thread.
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).
@@ -213,13 +217,16 @@ def cosine_pairs(
     >>> rows, columns, similarities = unitdot.cosine_pairs(X, threshold=0.6)
     >>> rows, columns, similarities
     (array([0, 0, 1, 2]), array([2, 3, 2, 3]), array([0.6, 1. , 0.8, 0.6]))
+    >>> unitdot.cosine_pairs(X, threshold=0.6, max_pairs=2).similarities
+    array([1. , 0.8])
     """
     options = _inputs.check_options((dtype, zero, check_finite, n_threads))
     check_progress(progress)
     limit = _inputs.check_threshold(threshold)
+    most = 0 if max_pairs is None else _inputs.check_positive(max_pairs, "max_pairs")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
-        return _sparse_pairs(X, Y, limit, progress, options)
+        return _sparse_pairs(X, Y, limit, most, progress, options)
     same = Y is None  # a set with itself: row < column
     X, Y, _ = _matrices(X, Y, options, vector=False)
     n, m = X.shape[0], Y.shape[0]
@@ -236,14 +243,16 @@ def cosine_pairs(
     with reporting(progress, "pairs") as report:
         watch = _Watch(kernels, x, y, options, report, result_dtype)
         kernels.pairs(
-            *x, *y, same, _limit(limit, wide, result_dtype), wide and result_dtype.itemsize == 4,
-            options.zero == "nan", threads, watch,
+            *x, *y, same, _limit(limit, wide, result_dtype), min(most, n * m),
+            wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
         )  # fmt: skip
     found = watch.rows, watch.columns, watch.similarities
     return Pairs._of(*found, shape=(n, m), self_join=same)
 
 
-def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options: Options) -> Pairs:
+def _sparse_pairs(
+    X: Any, Y: Any, limit: float, most: int, progress: bool | Report, options: Options
+) -> Pairs:
     from unitdot._sparse import functions as sparse_functions
 
     sides = [X, X if Y is None else Y]
@@ -253,7 +262,7 @@ def _sparse_pairs(X: Any, Y: Any, limit: float, progress: bool | Report, options
         if np.ndim(side) != 2:
             raise _inputs.axes_error(name, np.shape(side), "a matrix")
     with reporting(progress, "pairs") as report:
-        found = sparse_functions.pairs(X, Y, limit, report, options)
+        found = sparse_functions.pairs(X, Y, limit, most, report, options)
     n, m = (int(np.shape(side)[0]) for side in sides)
     return Pairs._of(*found, shape=(n, m), self_join=Y is None)
 

@@ -10,7 +10,13 @@ from unitdot import TopK
 from unitdot._machine.dispatch import use_isa
 
 from ..helpers import FUSED_ISAS, assert_same_bits, normal
-from ..neighbors import assert_same_result, check_pairs, reaching, sorted_matrix
+from ..neighbors import (
+    assert_same_result,
+    check_pairs,
+    most_similar,
+    reaching,
+    sorted_matrix,
+)
 
 
 def test_a_vector_is_a_query(isa):
@@ -139,3 +145,24 @@ def test_places_left_over_by_a_threshold(sparse, threshold):
     assert (alone.indices.tolist(), np.isnan(alone.similarities).all()) == ([[-1, -1]], True)
     alone = unitdot.cosine_top_k(X[:1], X[:0], k=2, threshold=threshold)
     assert (alone.indices.tolist(), np.isnan(alone.similarities).all()) == ([[-1, -1]], True)
+
+
+@pytest.mark.parametrize(
+    ("max_pairs", "error"), [(0, ValueError), (-3, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_bad_max_pairs(max_pairs, error):
+    expected = f"max_pairs is {max_pairs}; expected None or an integer of at least 1"
+    with pytest.raises(error, match=expected):
+        unitdot.cosine_pairs(normal((5, 3)), max_pairs=max_pairs)
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_most_similar_pairs_where_the_limit_rises(sparse, isa):
+    """From a threshold that all pairs reach; many of them are ties."""
+    X = normal((700, 64), np.float32)
+    X[100:150] = X[0]
+    given = pytest.importorskip("scipy.sparse").csr_array(X) if sparse else X
+    all_pairs = unitdot.cosine_pairs(given, threshold=-1)
+    for most in (1, 700, 1275, 2000, 10**9):
+        found = unitdot.cosine_pairs(given, threshold=-1, max_pairs=most, n_threads=2)
+        assert_same_result(found, most_similar(all_pairs, most))

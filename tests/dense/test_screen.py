@@ -157,7 +157,7 @@ def test_equal_rows(dtype, isa):
     check(np.ones((200, 400), dtype), np.ones((3000, 400), dtype), thresholds=(1,), ks=(1, 5))
 
 
-@pytest.mark.parametrize("threshold", [-2, -1, 0, 1, 1.5])
+@pytest.mark.parametrize("threshold", [-1, 0, 1])
 @both
 def test_thresholds(threshold, dtype, isa):
     X, Y = normal((120, 64), dtype), normal((900, 64), dtype)

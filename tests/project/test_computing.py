@@ -44,6 +44,8 @@ ALLOWED = {
     "_sklearn/functions.py: paired_distances": "finds zero rows, which are left to scikit-learn",
     "_sparse/functions.py: _csr": "row starts from the number of entries of each row",
     "_sparse/functions.py: _every_pair": "row numbers from the number of pairs of each row",
+    "_sparse/functions.py: _keep_most": "brings the most similar pairs to the front",
+    "_sparse/functions.py: _most_of_every_pair": "as _every_pair",
     "_sparse/functions.py: full": "which of two axes to drop",
     "_sparse/functions.py: paired": "1 - similarity, a number a row",
     "_sparse/inputs.py: _of_coo": "row starts from coordinates",

@@ -51,7 +51,7 @@ assert_type(found.shape, tuple[int, int] | None)
 assert_type(found.to_csr((50, 4952), kind="distance"), csr_array)
 assert_type(unitdot.merge_top_k([found, (best[:50], indices)][:1], k=2), unitdot.TopK)
 
-pairs = unitdot.cosine_pairs(X, threshold=0.5)
+pairs = unitdot.cosine_pairs(X, threshold=0.5, max_pairs=100)
 assert_type(pairs, unitdot.Pairs)
 rows, columns, values = pairs
 assert_type(rows, Indices)

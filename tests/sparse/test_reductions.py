@@ -9,7 +9,7 @@ import unitdot
 from unitdot._sparse import functions as sparse_functions
 
 from ..helpers import FLOATS, assert_same_bits
-from ..neighbors import assert_same_result, reaching
+from ..neighbors import assert_same_result, most_similar, reaching
 from .data import brute_pairs, brute_top_k, csr, pairs, random_rows, sparse, top_k
 
 THRESHOLDS = [-1, -0.3, 0, 1e-9, 1e-3, 0.2, 0.5, 0.8, 0.95, 1]
@@ -54,10 +54,12 @@ def test_pairs(data, dtype):
         exact = [s for s in S[5, :4].tolist() if s > 0]
         for threshold in THRESHOLDS + exact:
             found = pairs(X, right, threshold)
-            for result, expected in zip(
-                found, brute_pairs(S, threshold, right is None), strict=True
-            ):
+            brute = brute_pairs(S, threshold, right is None)
+            for result, expected in zip(found, brute, strict=True):
                 assert_same_bits(result, expected)
+            for most in {1, 1 + len(brute[0]) // 3, 1 + len(brute[0])}:
+                found = pairs(X, right, threshold, max_pairs=most)
+                assert_same_result(found, most_similar(unitdot.Pairs(*brute), most))
 
 
 @pytest.mark.parametrize("include_self", [False, True])

@@ -31,6 +31,9 @@ LONG, SHORT = 0.2, 0.05
 # where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
 # with few, and now and then as many rows of products are timed
 FIRST_JOINED, TIMED_ROWS = 16, 64
+# where not all pairs are wanted: pairs beyond one and a half times as many that are sorted at
+# least, and outputs whose pairs are found at a time
+LEAST_CUT, MOST_AT_ONCE = 1 << 10, 1 << 20
 
 
 class Problem(NamedTuple):
@@ -151,8 +154,11 @@ def top_k(
     return result, indices, problem.shape
 
 
-def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) -> Triplet:
-    """(rows, columns, similarities) of all pairs with similarity >= threshold, sorted."""
+def pairs(X: Any, Y: Any, threshold: float, most: int, report: Report, options: Options) -> Triplet:
+    """(rows, columns, similarities) of all pairs with similarity >= threshold, sorted.
+
+    Where `most` is not 0, of the most similar so many.
+    """
     same = Y is None or Y is X
     if not same and is_sparse(X) and not is_sparse(Y) and threshold > BRUTE_FORCE:
         # the kernels index the sparse side; rows and columns change places
@@ -161,14 +167,16 @@ def pairs(X: Any, Y: Any, threshold: float, report: Report, options: Options) ->
         problem = _prepare(Y, X, options, names=("Y", "X"))
         if report is not None:
             report = _scaled(report, X.shape[0])
-        columns, rows, similarities = _join(problem, threshold, report)
+        columns, rows, similarities = _join(problem, threshold, report, most, swapped=True)
         kernels.sort_pairs(rows, columns, similarities, X.shape[0])
         return rows, columns, similarities
     problem = _prepare(X, Y, options)
     # as NumPy compares an array with a number
     threshold = float(problem.dtype.type(threshold))
     if threshold > BRUTE_FORCE:
-        return _join(problem, threshold, report)
+        return _join(problem, threshold, report, most)
+    if most:
+        return _most_of_every_pair(problem, threshold, report, _no_pairs(problem), 0, most)
     _check_room_for_all(problem, threshold, options.zero == "nan")
     return _every_pair(problem, threshold, report, _no_pairs(problem))
 
@@ -178,7 +186,9 @@ def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int]
     return lambda done, total: report(done * n // total, n)
 
 
-def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
+def _join(
+    problem: Problem, threshold: float, report: Report, most: int, swapped: bool = False
+) -> Triplet:
     threshold = float(problem.dtype.type(threshold))
     n_X = problem.shape[0]
     if 0 in problem.shape:
@@ -197,6 +207,10 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
             _grow(found, room)
         index.fetch(done, *(array[length : length + new] for array in found))
         length, row = length + new, row + done
+        if most and length >= most + most // 2 + LEAST_CUT:
+            threshold = _keep_most(found, length, most, swapped)
+            index.raise_threshold(threshold)
+            length = most
         seconds = perf_counter() - start
         size = _next_size(size, seconds)
         if report is not None:
@@ -205,11 +219,15 @@ def _join(problem: Problem, threshold: float, report: Report) -> Triplet:
             asked = row
             if _products_are_faster(problem, threshold, row, seconds / done):
                 del index
-                for array in found:
-                    array.resize(length, refcheck=False)
+                if most:
+                    whole = problem, threshold, report, found, length
+                    return _most_of_every_pair(*whole, most, swapped, row)
+                _cut_off(found, length)
                 return _every_pair(problem, threshold, report, found, row)
-    for array in found:
-        array.resize(length, refcheck=False)
+    if most and length > most:
+        _keep_most(found, length, most, swapped)
+        length = most
+    _cut_off(found, length)
     return found
 
 
@@ -232,6 +250,26 @@ def _products_are_faster(problem: Problem, threshold: float, row: int, joined: f
     )  # fmt: skip
     product = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
     return 2 * product < (joined / 2 if problem.same else joined)
+
+
+def _keep_most(found: Triplet, length: int, most: int, swapped: bool) -> float:
+    """Of the first `length` pairs the most similar to the front, in their order; the least of them.
+
+    Of equal ones those that are first by (row, column), which are `swapped` where Y is searched.
+    """
+    rows, columns, similarities = (array[:length] for array in found)
+    places = (rows, columns) if swapped else (columns, rows)
+    order = np.lexsort((*places, -similarities))[:most]
+    least = float(similarities[order[-1]])
+    order.sort()
+    for array in found:
+        array[:most] = array[order]
+    return least
+
+
+def _cut_off(found: Triplet, length: int) -> None:
+    for array in found:
+        array.resize(length, refcheck=False)
 
 
 def _grow(arrays: Triplet, length: int) -> None:
@@ -285,6 +323,46 @@ def _every_pair(
             problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, position,
             columns, similarities, problem.threads,
         )  # fmt: skip
+    return found
+
+
+def _most_of_every_pair(
+    problem: Problem,
+    threshold: float,
+    report: Report,
+    found: Triplet,
+    length: int,
+    most: int,
+    swapped: bool = False,
+    first: int = 0,
+) -> Triplet:
+    """The most similar of `length` pairs that are `found` and those of rows from `first` on."""
+    counts = np.zeros(problem.shape[0], np.int64)
+    position = np.zeros(problem.shape[0], np.int64)
+    how = problem.narrow, problem.same
+    for block, chunk in _blocks_and_chunks(problem, report, weights=False, first=first):
+        step = max(1, MOST_AT_ONCE // (block.stop - block.first))
+        for start in range(chunk.start, chunk.stop, step):
+            rows = np.arange(start, min(start + step, chunk.stop))
+            shared = problem.X, problem.Y, block, start, start + len(rows), *how, threshold
+            counts[rows] = 0
+            kernels.count_above(*shared, counts, problem.threads)
+            ends = length + np.cumsum(counts[rows])
+            if ends[-1] == length:
+                continue
+            if ends[-1] > len(found[0]):
+                _grow(found, max(int(ends[-1]), 2 * length))
+            position[rows] = ends - counts[rows]
+            found[0][length : ends[-1]] = np.repeat(rows, counts[rows])
+            kernels.fill_above(*shared, counts, position, *found[1:], problem.threads)
+            length = int(ends[-1])
+            if length >= most + most // 2 + LEAST_CUT:
+                threshold, length = _keep_most(found, length, most, swapped), most
+    if length > most:
+        _keep_most(found, length, most, swapped)
+        length = most
+    _cut_off(found, length)
+    kernels.sort_pairs(*found, problem.shape[0])
     return found
 
 
