@@ -3,8 +3,8 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, paired.pxi, screen.pxi, queries.pxi,
 #        vectors.h, screen.h, integers.h
-# gives: NO_INTEGERS, RAISED, integers_of, unit_of, pack_units, multiply_units, take_offsets,
-#        meet_bytes, sum_byte_rows
+# gives: NO_INTEGERS, integers_of, unit_of, pack_units, multiply_units, take_offsets, meet_bytes,
+#        sum_byte_rows
 #
 # Many rows: packed as any others, with a unit of 8 bytes in the place of a feature: 8 integers as
 # they are where there is VNNI, 4 shorts elsewhere. A lane of the tile's sums is two words, which

@@ -3,7 +3,7 @@
 # the canonical order: the same bits, and nothing is missed.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
-#        plan.pxi, paired.pxi, sample.pxi, integers.pxi, vectors.h, screen.h, bits.h, openmp.h
+#        plan.pxi, paired.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
 # gives: SCREEN_COLUMNS, TOO_CLOSE, vnni, screen_start, columns_each, screened_rows, turn_screen,
 #        undo_screened, words_of, screen_group, screen_task
 #
@@ -40,7 +40,7 @@ cdef struct Waiting:             # pairs that may belong to the result
     int32_t rows[AT_A_TIME]      # of the superblock
     int32_t columns[AT_A_TIME]
 
-cdef double RAISED = 0.99            # limits above it need no better ones for the screen
+cdef double NEAR_ONE = 0.99            # limits above it need no better ones for the screen
 cdef double ROUNDING = 2e-5          # the kernels' own rounding errors, and more than those
 cdef bint vnni = False               # set once, after import
 
@@ -153,7 +153,7 @@ cdef int undo_screened(Job* job) except -1:
         job.screen_from = -1
         if job.pairs.most:
             forget_most(job.pairs, X.first, X.first + X.count, Y.first, Y.first + Y.count)
-            if job.pairs.limit < RAISED:     # a quarter nearer to 1
+            if job.pairs.limit < NEAR_ONE:     # a quarter nearer to 1
                 job.pairs.retry = job.pairs.limit + (1 - job.pairs.limit) / 4
     return 0
 
