@@ -151,6 +151,10 @@ class TestPairs:
         for name in ("rows", "columns", "similarities"):
             assert_same_bits(read[name], getattr(expected, name))
 
+    def test_max_pairs(self, capsys):
+        assert main(["pairs", "X.npy", "--max-pairs", "2"]) == 0
+        assert capsys.readouterr().out == "3\t7\t1.0\n3\t11\t1.0\n"
+
     def test_no_pairs(self, capsys):
         np.save("E.npy", np.eye(3))
         assert main(["pairs", "E.npy"]) == 0

@@ -13,7 +13,7 @@ import pytest
 
 import unitdot
 from unitdot.__main__ import main
-from unitdot._cli import files
+from unitdot._cli import files, tables
 from unitdot._cli.sources import find
 
 from ..helpers import assert_same_bits, normal
@@ -375,3 +375,51 @@ def test_pairs_of_two_files(capsys):
     write_csv("Z.csv", columns().drop(["f3"]))
     assert main(["pairs", "X.jsonl", "Z.csv", "--drop", "id"]) == 2
     assert "Z.csv: has 3 features where X.jsonl has 4" in capsys.readouterr().err
+
+
+def test_top_k_above_a_threshold(capsys):
+    """Places that are left over: -1 or no id, and NaN; a k beyond the corpus is no mistake."""
+    write_jsonl("X.jsonl", lists())
+    arguments = ["top-k", "X.jsonl", "--threshold", "0.97", "-k", "50"]
+    found = unitdot.cosine_top_k(X, k=50, threshold=0.97)
+    none = found.indices < 0
+    assert 0 < np.count_nonzero(~none[:, 0]) < len(X)
+    assert main([*arguments, "-o", "out.npz"]) == 0
+    with np.load("out.npz") as archive:
+        assert_same_bits(archive["indices"], found.indices)
+        assert_same_bits(archive["similarities"], found.similarities)
+    assert main([*arguments, "--id", "id"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    ids = [["" if i < 0 else IDS[i] for i in row] for row in found.indices]
+    assert [line[1::2] for line in lines] == ids
+    assert {text for line in lines for text in line[2::2] if text.isalpha()} == {"nan"}
+
+
+def test_one_batch_is_not_copied():
+    """The rows of an Arrow file stay in it, and outlive its being closed."""
+    table = pa.table({"v": pa.FixedSizeListArray.from_arrays(pa.array(normal(300_000)), 30)})
+    with pa.ipc.new_file("X.arrow", table.schema) as writer:
+        writer.write_table(table)
+    before = pa.total_allocated_bytes()
+    rows = read("X.arrow")
+    assert pa.total_allocated_bytes() - before < 1 << 20
+    assert not rows.X.flags.writeable
+    os.remove("X.arrow")
+    assert_same_bits(rows.X, normal(300_000).reshape(-1, 30))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
+def test_room_is_made_once(suffix, monkeypatch):
+    """For as many rows as the files say, for all of them by their sizes."""
+    asked = []
+    expect = tables._Rows.expect
+    monkeypatch.setattr(
+        tables._Rows, "expect", lambda rows, n, part: asked.append(n) or expect(rows, n, part)
+    )
+    monkeypatch.setattr(tables, "BATCH", 40)
+    for i in range(3):
+        WRITERS[f"X{suffix}"](f"{i}{suffix}", columns().drop(["id"]))
+    assert_same_bits(read(f"0{suffix}").X, X)
+    assert asked == [40]
+    assert_same_bits(read(f"*{suffix}").X, np.concatenate([X] * 3))
+    assert asked[1:] == [120]

@@ -66,6 +66,9 @@ def add_pairs(commands: Any) -> None:
     )
     _add_inputs(parser, "other", "the other side of each pair (default: CORPUS itself)")
     _add_threshold(parser, 0.9, "smallest similarity reported, -1 to 1 (default: 0.9)")
+    parser.add_argument(
+        "--max-pairs", type=_positive, metavar="N", help="only the N most similar of these pairs"
+    )
     _add_output(parser, ".npz or .parquet (rows, columns, similarities), or .csv (what is printed)")
     _add_common(parser)
     parser.set_defaults(run=run_pairs)
@@ -186,7 +189,7 @@ def run_top_k(arguments: argparse.Namespace) -> None:
         )
     Y, X = _read(arguments)
     own = X is None and not arguments.include_self
-    if arguments.k > Y.X.shape[0] - own:
+    if arguments.k > Y.X.shape[0] - own and arguments.threshold is None:
         raise InputError(
             f"{Y.name}: has {_inputs.counted(Y.X.shape[0], 'row', 'rows')}, so that a row has "
             f"{_inputs.counted(Y.X.shape[0] - own, 'candidate', 'candidates')}; "
@@ -218,7 +221,7 @@ def run_top_k(arguments: argparse.Namespace) -> None:
 def run_pairs(arguments: argparse.Namespace) -> None:
     """Find pairs, and write or print them."""
     X, Y = _read(arguments)
-    keywords = _keywords(arguments)
+    keywords = _keywords(arguments, max_pairs=arguments.max_pairs)
     found = _call(
         {"X": X, "Y": Y or X},
         lambda: unitdot.cosine_pairs(

@@ -120,14 +120,28 @@ def read(sources: Sequence[Source], wanted: Wanted, like: Sequence[str] = ()) ->
                     part = _matrix(batch, kind, names, place)
                     if not rows.n_rows and kind == "numbers" and not wanted.columns:
                         _check_values(part[:SEEN], names)
-                    if not rows.n_rows and table.n_rows is None and source.compression is None:
-                        rows.expect(round(len(part) * max(1, size / BLOCK)), part)
+                    if not rows.n_rows and (n_rows := _expected(table, source, len(part), size)):
+                        rows.expect(n_rows, part)
                     rows.add(part, f"row {place}")
                     if id_ is not None:
                         ids += _ids(_plain(batch[id_]), id_, place)
                 if table.n_rows not in (None, rows.n_rows - start):
                     raise InputError(f"has {rows.n_rows - start} rows; it says {table.n_rows}")
     return Vectors(rows.array(), ids if id_ is not None else None, features, starts)
+
+
+def _expected(table: Table, source: Source, first: int, size: int) -> int | None:
+    """How many rows all files have, of `size` bytes, or will have had; None: no more, or unknown.
+
+    `first` : how many the first batch of the first file has.
+    """
+    if table.n_rows is not None:
+        n_rows = table.n_rows * size // max(1, source.path.stat().st_size)
+    elif source.suffix in TEXT and source.compression is None:
+        n_rows = first * size // BLOCK
+    else:
+        return None
+    return n_rows if n_rows > first else None
 
 
 class _Rows:
@@ -218,11 +232,14 @@ def _parquet(source: Source) -> Iterator[Table]:
     with parquet.ParquetFile(source.path, memory_map=True) as file:
         metadata, schema = file.metadata, file.schema_arrow
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
-        paths = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+        numbers = {
+            metadata.schema.column(i).path: sum(group.column(i).num_values for group in groups)
+            for i in range(metadata.num_columns)
+        }
 
         def n_values(name: str) -> int:
-            inside = [i for i, path in enumerate(paths) if f"{path}.".startswith(f"{name}.")]
-            return sum(group.column(i).num_values for group in groups for i in inside)
+            inside = [n for path, n in numbers.items() if path.startswith(f"{name}.")]
+            return int(numbers.get(name) or sum(inside))
 
         def batches(kinds: dict[str, str], rows: int) -> Iterator[Any]:
             yield from file.iter_batches(rows, columns=list(kinds), use_threads=False)
@@ -242,20 +259,24 @@ def _arrow(source: Source) -> Iterator[Table]:
     import pyarrow.ipc as ipc
 
     with pa.memory_map(str(source.path)) as file:
-        in_stream = is_stream(source)
-        reader = (ipc.open_stream if in_stream else ipc.open_file)(file)
+        in_stream, n_rows = is_stream(source), None
+        # of all columns: chosen ones would be copied
+        options = ipc.IpcReadOptions(use_threads=False)
+        reader = (ipc.open_stream if in_stream else ipc.open_file)(file, options=options)
 
         def batches(kinds: dict[str, str], rows: int) -> Iterator[Any]:
-            fields = [reader.schema.get_field_index(name) for name in kinds]
-            options = ipc.IpcReadOptions(included_fields=fields, use_threads=False)
-            file.seek(0)
             if in_stream:
+                file.seek(0)
                 yield from ipc.open_stream(file, options=options)
             else:
-                chosen = ipc.open_file(file, options=options)
-                yield from map(chosen.get_batch, range(chosen.num_record_batches))
+                yield from map(reader.get_batch, range(reader.num_record_batches))
 
-        yield Table(_types(reader.schema), batches, _index(reader.schema))
+        if not in_stream and reader.num_record_batches:
+            before, first = pa.total_allocated_bytes(), reader.get_batch(0)
+            if pa.total_allocated_bytes() == before:  # not packed, so it is mapped
+                n_rows = sum(map(len, batches({}, SEEN)))
+            del first
+        yield Table(_types(reader.schema), batches, _index(reader.schema), n_rows)
 
 
 @contextmanager
