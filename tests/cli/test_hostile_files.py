@@ -21,7 +21,7 @@ from unitdot.__main__ import main
 from unitdot._cli import files, output, tables
 from unitdot._cli.choose import InputError
 
-from ..helpers import normal
+from ..helpers import normal, run_python
 from .test_files import matrix
 
 needs_pyarrow = pytest.mark.skipif(find_spec("pyarrow") is None, reason="needs pyarrow")
@@ -235,15 +235,17 @@ def test_parquet_that_unpacks_to_more_than_there_is(capsys, monkeypatch):
 @needs_pyarrow
 def test_arrow_that_unpacks_to_more_than_there_is(capsys, monkeypatch):
     """pyarrow asks nobody before it unpacks: the process is kept from having more memory."""
-    import pyarrow as pa
+    written = run_python("""
+        import numpy as np
+        import pyarrow as pa
 
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(1 << 28, np.float32)), 1 << 27)
-    batch = pa.record_batch({"v": lists})
-    del lists
-    packed = pa.ipc.IpcWriteOptions(compression="zstd")
-    with pa.ipc.new_file("X.arrow", batch.schema, options=packed) as writer:
-        writer.write_batch(batch)
-    del batch
+        lists = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(1 << 28, np.float32)), 1 << 27)
+        packed = pa.ipc.IpcWriteOptions(compression="zstd")
+        batch = pa.record_batch({"v": lists})
+        with pa.ipc.new_file("X.arrow", batch.schema, options=packed) as writer:
+            writer.write_batch(batch)
+    """)
+    assert written.returncode == 0
     assert os.path.getsize("X.arrow") < 1 << 20
     monkeypatch.setattr(tables, "available_bytes", lambda: 1 << 26)
     before = resource.getrlimit(resource.RLIMIT_AS)

@@ -72,10 +72,10 @@ def write_parquet(path, table):
     pq.write_table(table, path, row_group_size=15)
 
 
-def write_feather(path, table):
+def write_feather(path, table, **packed):
     import pyarrow.feather as feather
 
-    feather.write_feather(table, path, chunksize=15)
+    feather.write_feather(table, path, chunksize=15, **packed)
 
 
 def write_stream(path, table):
@@ -408,8 +408,10 @@ def test_one_batch_is_not_copied():
     assert_same_bits(rows.X, normal(300_000).reshape(-1, 30))
 
 
-@pytest.mark.parametrize("suffix", [".parquet", ".feather"])
-def test_room_is_made_once(suffix, monkeypatch):
+@pytest.mark.parametrize(
+    ("suffix", "mapped"), [(".parquet", {}), (".feather", {"compression": "uncompressed"})]
+)
+def test_room_is_made_once(suffix, mapped, monkeypatch):
     """For as many rows as the files say, for all of them by their sizes."""
     asked = []
     expect = tables._Rows.expect
@@ -418,7 +420,7 @@ def test_room_is_made_once(suffix, monkeypatch):
     )
     monkeypatch.setattr(tables, "BATCH", 40)
     for i in range(3):
-        WRITERS[f"X{suffix}"](f"{i}{suffix}", columns().drop(["id"]))
+        WRITERS[f"X{suffix}"](f"{i}{suffix}", columns().drop(["id"]), **mapped)
     assert_same_bits(read(f"0{suffix}").X, X)
     assert asked == [40]
     assert_same_bits(read(f"*{suffix}").X, np.concatenate([X] * 3))
