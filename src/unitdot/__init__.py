@@ -22,6 +22,7 @@ from unitdot._version import __version__
 
 if TYPE_CHECKING:
     from unitdot import datasets as datasets
+    from unitdot import neighbors as neighbors
 else:
 
     def __getattr__(name):
@@ -34,7 +35,7 @@ else:
 
 
 # imported when they are first asked for, so that nobody else pays for them
-LATER = ["datasets"]
+LATER = ["datasets", "neighbors"]
 
 __all__ = [
     "Pairs",

@@ -52,6 +52,7 @@ ALLOWED = {
     "_sparse/inputs.py: _raise_structure": "finds a bad index, for the error",
     "_sparse/inputs.py: check_is_finite": "finds a NaN or an infinity, for the error",
     "_sparse/inputs.py: renumbered": "numbers the features that occur",
+    "neighbors.py: _graph": "1 - similarity, an entry each, and the order of entries",
     "datasets.py: load_stdlib_docs": "unpacks the shipped embeddings, stored in 8 bits",
 }
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import datasets
+from unitdot import datasets, neighbors
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -86,7 +86,7 @@ def test_pages_with_code_are_found():
 
 def public():
     """Every public function and class, by its full name."""
-    for module in (unitdot, datasets):
+    for module in (unitdot, datasets, neighbors):
         for name in module.__all__:
             if callable(getattr(module, name)):
                 yield f"{module.__name__}.{name}", getattr(module, name)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 import unitdot
-from unitdot import datasets
+from unitdot import datasets, neighbors
 
 SCRIPT = Path(__file__).with_name("typed_script.py")
 
 
 def test_typed_script_uses_every_public_name():
-    used = set(re.findall(r"\b(?:unitdot|datasets)\.(\w+)", SCRIPT.read_text("utf-8")))
-    assert used == {*unitdot.__all__, *datasets.__all__}
+    used = set(re.findall(r"\b(?:unitdot|datasets|neighbors)\.(\w+)", SCRIPT.read_text("utf-8")))
+    assert used == {*unitdot.__all__, *datasets.__all__, *neighbors.__all__}
 
 
 def test_typed_script_runs(capsys):

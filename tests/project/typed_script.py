@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 import unitdot
-from unitdot import datasets
+from unitdot import datasets, neighbors
 
 Floats = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
@@ -64,6 +64,10 @@ assert_type(pairs.components(), Indices)
 assert_type(pairs.keep_first(), npt.NDArray[np.bool_])
 assert_type(unitdot.Pairs([0], [1], [0.5], shape=(2, 2)), unitdot.Pairs)
 print(pairs.to_csr(symmetric=True).shape, unitdot.cosine_pairs(counts, counts).rows)
+
+graph = neighbors.CosineKNeighborsTransformer(n_neighbors=3, mode="distance").fit_transform(X)
+near = neighbors.CosineRadiusNeighborsTransformer(radius=0.5, n_threads=1).fit(X)
+print(graph.nnz, near.transform(X).nnz)
 
 assert_type(unitdot.__version__, str)
 assert_type(unitdot.show_config(mode="dicts"), dict[str, Any])
