@@ -182,7 +182,7 @@ cdef void superblock(Job* job) noexcept nogil:
         for t in prange(exponents, schedule="guided", chunksize=4):
             find_exponents(job, t)
         wait_for_all()
-        for t in prange(packs, schedule="dynamic", chunksize=4):
+        for t in prange(packs, schedule="guided"):
             pack_task(job, t, omp_get_thread_num())
         wait_for_all()
         invalid = found(job) & CARE and not job.careful

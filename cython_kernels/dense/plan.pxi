@@ -18,7 +18,7 @@ cdef enum:
     OWN_LISTS = 1 << 20              # bytes of lists, a thread, from which on a task has rows of
     OWN_ROWS = 8                     # its own, so many panels of them
     TASKS = 64                       # of a superblock, a thread, where there are that many
-    LONG_TASKS = 4                   # the same where Y is read in place: the longer in order
+    LONG_TASKS = 16                  # the same where Y is read in place: the longer in order
     LONGEST = 1 << 15                # rows of a superblock
     PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
     FINISHING = 128                  # what an output costs besides, in multiply-adds

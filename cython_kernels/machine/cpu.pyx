@@ -68,8 +68,8 @@ cdef extern from "openmp.h" nogil:
 
 OPENMP = bool(HAS_OPENMP)
 # the threads of the kernels are our own (machine/pool.h): the calls, for team.h; else None
-cdef const void* pool = start_pool()
-TEAM = PyCapsule_New(<void*> pool, "unitdot.team", NULL) if pool != NULL else None
+cdef const void* calls = start_pool()
+TEAM = PyCapsule_New(<void*> calls, "unitdot.team", NULL) if calls != NULL else None
 
 
 def machine_isas():

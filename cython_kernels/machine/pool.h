@@ -11,7 +11,8 @@
  *   may rely on loops alone, not on what a thread did between them.)
  * - The caller closes the region when it finds no chunk left, and waits for those inside.
  * - Who waits spins for SPIN nanoseconds, then sleeps in the system. So does a thread of the pool
- *   that has nothing to do.
+ *   that has nothing to do, after LINGER.
+ * - A caller that was held up all the same is alone for a while, but in regions that last (learn).
  *
  * A wake-up cannot be lost: who waits reads an event's count, then looks whether what it waits for is
  * there, then sleeps if the count is still the same; who brings it about adds to the count after
@@ -34,9 +35,20 @@
 #endif
 #include "team.h"
 
+/* nanoseconds */
 #ifndef SPIN
-#define SPIN 20000 /* nanoseconds */
+#define SPIN 20000   /* who waits for a chunk */
+#define LINGER 60000 /* who has nothing to do: the next call finds it awake */
+#else
+#define LINGER SPIN
 #endif
+#define LATE 500000    /* a region that lasted for that, and no helper came */
+#define HELD_UP 100000 /* a caller that waited for helpers for that, and a quarter of its region */
+#ifndef ALONE
+#define ALONE 4000000 /* who was held up is alone for that; doubled when it happens again soon */
+#endif
+#define ALONE_MOST 256000000
+#define ALONE_PARTS 32 /* a region that lasts for that part of it has helpers after all */
 enum {
     REGIONS = 64, /* open at a time: further ones have their caller alone */
     LOOPS = 8,    /* of a region that are shared: the caller does further ones alone */
@@ -62,6 +74,8 @@ typedef struct {
     _Alignas(128) uint32_t state; /* places that are free << 16 | helpers inside */
     Event event;                  /* a loop is done, a helper has left */
     int places, threads;
+    bool asked;
+    int64_t asks_at; /* when it asks helpers, or has */
     Body *body;
     void *data;
     const Range *first_loop;
@@ -84,6 +98,7 @@ static struct {
     _Alignas(128) Event bell;          /* regions that were opened; who sleeps */
     int spinning;
     int processors;
+    int64_t alone_until, alone_for;
     Region region[REGIONS];
 } pool = {.processors = INT_MAX};
 static __thread Member *self;
@@ -139,10 +154,12 @@ static void announce(Event *e) {
         wake(e, INT_MAX);
 }
 
+static uint64_t bit_of(const Region *r) { return UINT64_C(1) << (r - pool.region); }
+
 typedef bool Condition(const Member *, uint32_t count);
 
 /* whether it came to hold while this thread spun */
-static bool spin_until(Condition *holds, const Member *me, uint32_t count) {
+static bool spin_until(Condition *holds, const Member *me, uint32_t count, int64_t time) {
     int64_t end = 0;
     for (int i = 1;; i++) {
         if (holds(me, count))
@@ -151,7 +168,7 @@ static bool spin_until(Condition *holds, const Member *me, uint32_t count) {
         if (i % 16 == 0) {
             int64_t now = nanoseconds();
             if (!end)
-                end = now + SPIN;
+                end = now + time;
             else if (now > end)
                 return false;
         }
@@ -160,7 +177,7 @@ static bool spin_until(Condition *holds, const Member *me, uint32_t count) {
 
 static void wait_until(Condition *holds, const Member *me) {
     Event *e = &me->region->event;
-    if (spin_until(holds, me, 0))
+    if (spin_until(holds, me, 0, SPIN))
         return;
     add(&e->waiting, 1);
     for (;;) {
@@ -190,9 +207,13 @@ static void barrier(void) {
     }
 }
 
+static void ask_helpers(Region *);
+
 static bool next(long *from, long *to) {
     Member *me = self;
     Region *r = me->region;
+    if (r && !me->number && !r->asked && nanoseconds() >= r->asks_at)
+        ask_helpers(r);
     int l = me->loops <= LOOPS ? me->loops - 1 : LOOPS;
     long turns = me->turns[l], first, count;
     if (!r || l == LOOPS) { /* all at once, to the caller */
@@ -277,7 +298,8 @@ static void *help(void *unused) {
         if (join_a_region())
             continue;
         add(&pool.spinning, 1);
-        bool rang = spin_until(bell_rang, NULL, count);
+        bool crowded = nanoseconds() < get(&pool.alone_until);
+        bool rang = spin_until(bell_rang, NULL, count, crowded ? 0 : LINGER);
         add(&pool.spinning, -1);
         if (!rang) {
             add(&pool.bell.waiting, 1);
@@ -311,8 +333,12 @@ static bool start_helper(void) {
     return started;
 }
 
-/* for a region that is open */
-static void call_helpers(const Region *r) {
+/* by the caller, once */
+static void ask_helpers(Region *r) {
+    r->asked = true;
+    set(&r->state, (uint32_t)r->places << 16);
+    __atomic_fetch_or(&pool.open, bit_of(r), __ATOMIC_SEQ_CST);
+    add(&pool.bell.count, 1);
     int asleep = get(&pool.bell.waiting), wanted = r->places - get(&pool.spinning);
     if (wanted > 0 && asleep > 0)
         wake(&pool.bell, wanted);
@@ -342,6 +368,42 @@ static bool helpers_have_left(const Member *me, uint32_t unused) {
     return get(&me->region->state) == 0;
 }
 
+/* A helper that loses its core in the middle of a chunk holds up its caller for as long as the
+ * system lets somebody else run, for milliseconds; one that gets no core is no help. Then the machine
+ * is crowded: for a while all callers are alone, but for regions that last. */
+static void learn(const Region *r, bool missed, int64_t closed) {
+    int64_t now = nanoseconds(), waited = now - closed, lasted = closed - r->asks_at;
+    if (missed ? lasted > LATE : waited > HELD_UP && waited > lasted / 4) {
+        int64_t before = get(&pool.alone_for);
+        bool soon = before && now < get(&pool.alone_until) + 8 * before;
+        int64_t time = !soon ? ALONE : before < ALONE_MOST ? 2 * before : before;
+        set(&pool.alone_for, time);
+        set(&pool.alone_until, now + time);
+    }
+}
+
+static void open_region(Region *r) {
+    r->asked = false;
+    r->asks_at = nanoseconds();
+    for (int l = 0; l < LOOPS; l++)
+        r->loop[l].next = r->loop[l].done = 0;
+    if (r->asks_at >= get(&pool.alone_until))
+        ask_helpers(r);
+    else
+        r->asks_at += get(&pool.alone_for) / ALONE_PARTS;
+}
+
+static void close_region(Region *r, const Member *me) {
+    if (r->asked) {
+        uint32_t state = __atomic_fetch_and(&r->state, 0xffff, __ATOMIC_SEQ_CST);
+        int64_t closed = nanoseconds();
+        __atomic_fetch_and(&pool.open, ~bit_of(r), __ATOMIC_SEQ_CST);
+        wait_until(helpers_have_left, me);
+        learn(r, (int)(state >> 16) == r->places, closed);
+    }
+    __atomic_fetch_and(&pool.used, ~bit_of(r), __ATOMIC_SEQ_CST);
+}
+
 static void parallel(Body *body, void *data, unsigned threads, const Range *first_loop) {
     Member me = {0};
     bool asks = threads > 1 && !(self && self->region);
@@ -356,20 +418,11 @@ static void parallel(Body *body, void *data, unsigned threads, const Range *firs
     }
     if (me.region) {
         Region *r = me.region;
-        uint64_t bit = UINT64_C(1) << (r - pool.region);
         r->threads = (int)threads;
         r->body = body, r->data = data, r->first_loop = first_loop;
-        for (int l = 0; l < LOOPS; l++)
-            r->loop[l].next = r->loop[l].done = 0;
-        set(&r->state, (uint32_t)r->places << 16);
-        __atomic_fetch_or(&pool.open, bit, __ATOMIC_SEQ_CST);
-        add(&pool.bell.count, 1);
-        call_helpers(r);
+        open_region(r);
         take_part(&me, body, data, first_loop);
-        __atomic_fetch_and(&r->state, 0xffff, __ATOMIC_SEQ_CST);
-        __atomic_fetch_and(&pool.open, ~bit, __ATOMIC_SEQ_CST);
-        wait_until(helpers_have_left, &me);
-        __atomic_fetch_and(&pool.used, ~bit, __ATOMIC_SEQ_CST);
+        close_region(r, &me);
     } else
         take_part(&me, body, data, first_loop);
     if (asks)
@@ -381,6 +434,7 @@ static void after_fork(void) {
     pool.used = pool.open = 0;
     pool.active = pool.started = pool.spinning = 0;
     pool.bell.waiting = 0;
+    pool.alone_until = pool.alone_for = 0;
     for (int r = 0; r < REGIONS; r++)
         pool.region[r].state = pool.region[r].event.waiting = 0;
     reset_sleep();

@@ -142,7 +142,7 @@ static void forks(int repeats) {
         if (child == 0) {
             alarm(100);
             regions(20);
-            check(get(&pool.started) > 0);
+            check(ALONE || get(&pool.started) > 0);
             pid_t grandchild = i % 4 ? 0 : fork();
             int status = 0;
             regions(20);
@@ -166,10 +166,10 @@ static void refused(int repeats) {
     region(2);
     __atomic_store_n(&refusing, 1, __ATOMIC_SEQ_CST);
     regions(repeats);
-    check(get(&pool.started) == 1);
+    check(ALONE || get(&pool.started) == 1);
     __atomic_store_n(&refusing, 0, __ATOMIC_SEQ_CST);
     regions(repeats);
-    check(get(&pool.started) == 4);
+    check(ALONE || get(&pool.started) == 4);
 }
 
 /* who is alone does not wait for a thread that never comes */
@@ -202,7 +202,7 @@ static void processors(int repeats) {
             check(!pthread_create(&thread[i], NULL, busy_caller, NULL));
         for (int i = 0; i < 3; i++)
             pthread_join(thread[i], NULL);
-        check(2 <= most_at_once && most_at_once <= 3 + 2); /* each caller, and two helpers in all */
+        check((ALONE || 2 <= most_at_once) && most_at_once <= 3 + 2); /* each caller, and two helpers in all */
     }
 }
 

@@ -15,8 +15,14 @@ pytestmark = pytest.mark.skipif(cpu.TEAM is None, reason="the threads are OpenMP
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 
 ROOT = Path(__file__).resolve().parents[2]
-# who waits sleeps at once, so that every wait needs its wake-up; as it is; without futexes
-WAITING = {"sleep": ["-DSPIN=0"], "spin": [], "no futex": ["-DSPIN=0", "-DUNITDOT_NO_FUTEX"]}
+# helpers are always asked; who waits sleeps at once, so that every wait needs its wake-up
+ASKED = ["-DALONE=0"]
+WAITING = {
+    "sleep": [*ASKED, "-DSPIN=0"],
+    "spin": ASKED,
+    "no futex": [*ASKED, "-DSPIN=0", "-DUNITDOT_NO_FUTEX"],
+    "as it is": [],
+}
 TESTS = {
     "regions": 1000,
     "callers": 3,
