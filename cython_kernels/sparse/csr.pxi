@@ -1,7 +1,8 @@
 # A CSR matrix: checked, and put in order.
 #
 # takes: sparse.pyx, openmp.h
-# gives: Found, NOT_FINITE, ZERO_ROW, NEGATIVE, sort_keys, inspect, canonicalise, longest_row
+# gives: Found, BAD_STRUCTURE, UNSORTED, EXPLICIT_ZERO, NOT_FINITE, ZERO_ROW, NEGATIVE, sort_keys,
+#        inspect_row, bad_starts, inspect, put_in_order, canonicalise, longest_row
 
 cpdef enum Found:            # what a pass over a CSR matrix found; bits
     BAD_STRUCTURE = 1        # an index out of range, or starts that do not ascend
@@ -12,10 +13,24 @@ cpdef enum Found:            # what a pass over a CSR matrix found; bits
     NEGATIVE = 32
 
 
+cdef enum:
+    FEW_KEYS = 12
+
+
 cdef void sort_keys(uint64_t* key, Py_ssize_t count) noexcept nogil:
-    """In place: Shell's sort, with Ciura's gaps; rows are short."""
-    cdef Py_ssize_t gap = 1, i, k
+    """In place: Shell's sort, with Ciura's gaps; rows are short. Of a few that all differ, each
+    counts how many are less, without a branch."""
+    cdef Py_ssize_t gap = 1, i, k, less
     cdef uint64_t item
+    cdef uint64_t before[FEW_KEYS]
+    if count <= FEW_KEYS:
+        memcpy(before, key, count * sizeof(uint64_t))
+        for i in range(count):
+            less = 0
+            for k in range(count):
+                less += before[k] < before[i]
+            key[less] = before[i]
+        return
     while gap < count // 3:
         gap = gap * 9 // 4 + 1
     while gap > 0:
@@ -43,14 +58,21 @@ cdef int inspect_row(const value_t* values, const index_t* indices, int64_t star
             | NOT_FINITE * infinite)
 
 
+cdef bint bad_starts(const index_t[::1] starts, int64_t stored) noexcept:
+    """Whether they do not ascend from 0 to no more than what is stored."""
+    cdef Py_ssize_t i, rows = starts.shape[0] - 1
+    cdef bint bad = starts[0] != 0 or starts[rows] > stored
+    for i in range(rows):
+        bad |= starts[i] > starts[i + 1]
+    return bad
+
+
 def inspect(const value_t[::1] values, const index_t[::1] indices, const index_t[::1] starts,
             int64_t features, int threads):
     """What a CSR matrix holds: the or of `Found`; starts that do not ascend are found first."""
     cdef Py_ssize_t i, rows = starts.shape[0] - 1
     cdef int64_t stored = min(values.shape[0], indices.shape[0])
-    cdef int status = starts[0] != 0 or starts[rows] > stored
-    for i in range(rows):
-        status |= starts[i] > starts[i + 1]
+    cdef int status = BAD_STRUCTURE * bad_starts(starts, stored)
     if status or not stored:
         return status
     for i in prange(rows, nogil=True, num_threads=threads, schedule="guided", chunksize=64):
@@ -58,24 +80,36 @@ def inspect(const value_t[::1] values, const index_t[::1] indices, const index_t
     return status
 
 
-cdef Py_ssize_t sort_row(value_t* values, index_t* indices, Py_ssize_t count, uint64_t* key,
-                         char* copy) noexcept nogil:
-    """In place: sorted, duplicates added in their order, zeros dropped; returns what is left."""
-    cdef value_t* old = <value_t*> copy
+cdef Py_ssize_t put_in_order(const value_t* values, const index_t* indices, Py_ssize_t count,
+                             int bits, uint64_t* key, value_t* value) noexcept nogil:
+    """key, value = features and values: sorted, duplicates added in their order, zeros dropped.
+
+    Returns what is left. `count` is less than 2^bits, features less than 2^(64 - bits).
+    """
     cdef Py_ssize_t k, kept = 0
+    cdef uint64_t feature, mask = (<uint64_t> 1 << bits) - 1
     for k in range(count):
-        key[k] = <uint64_t> indices[k] << 32 | <uint64_t> k
-        old[k] = values[k]
+        key[k] = <uint64_t> indices[k] << bits | <uint64_t> k
     sort_keys(key, count)
     k = 0
     while k < count:
-        indices[kept] = <index_t> (key[k] >> 32)
-        values[kept] = old[<uint32_t> key[k]]
+        feature = key[k] >> bits
+        value[kept] = values[key[k] & mask]
         k += 1
-        while k < count and <index_t> (key[k] >> 32) == indices[kept]:
-            values[kept] += old[<uint32_t> key[k]]
+        while k < count and key[k] >> bits == feature:
+            value[kept] += values[key[k] & mask]
             k += 1
-        kept += values[kept] != 0
+        key[kept] = feature
+        kept += value[kept] != 0
+    return kept
+
+
+cdef Py_ssize_t sort_row(value_t* values, index_t* indices, Py_ssize_t count, uint64_t* key,
+                         value_t* copy) noexcept nogil:
+    """`put_in_order`, in place."""
+    cdef Py_ssize_t k, kept = put_in_order(values, indices, count, 32, key, copy)
+    for k in range(kept):
+        indices[k], values[k] = <index_t> key[k], copy[k]
     return kept
 
 
@@ -90,7 +124,7 @@ def canonicalise(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
         left[i] = sort_row(&values[0] + starts[i], &indices[0] + starts[i],
                            starts[i + 1] - starts[i],
                            <uint64_t*> (scratch + 16 * longest * thread),
-                           scratch + 16 * longest * thread + 8 * longest)
+                           <value_t*> (scratch + 16 * longest * thread + 8 * longest))
     free(scratch)
     for i in range(rows):
         start = starts[i]

@@ -1,8 +1,8 @@
 # Rows of a sparse or dense matrix: read, and measured.
 #
 # takes: sparse.pyx, dense/source.pxi, csr.pxi, openmp.h
-# gives: CHAIN, Table, Entries, start_of, read_row, add, cosine_of, dot_with, Rows, Scratch, Team,
-#        begin, end, spread, wipe, paired
+# gives: CHAIN, Table, Entries, start_of, read_values, read_row, add, measure_entries, cosine,
+#        cosine_of, dot_with, Rows, Scratch, Team, begin, end, spread, wipe, paired
 #
 # A row is read into scratch as (feature, value) entries in ascending order of features, whatever
 # the matrix is: CSR with either dtype of values and of indices, or dense with any dtype and layout.
@@ -54,6 +54,17 @@ cdef inline double power_of_two(int e) noexcept nogil:
         return ldexp(1.0, e)
     memcpy(&power, &bits, sizeof(double))
     return power
+
+
+cdef inline int exponent_of(double magnitude) noexcept nogil:
+    # of the power of two at or below it
+    cdef uint64_t bits
+    cdef int e
+    memcpy(&bits, &magnitude, sizeof(double))
+    if bits >> 52:
+        return <int> (bits >> 52) - 1023
+    frexp(magnitude, &e)
+    return e - 1
 
 
 cdef inline void powers_of(int exponent, double* a, double* b) noexcept nogil:
@@ -134,15 +145,28 @@ cdef inline void add(double* sum, double* errors, double term) noexcept nogil:
     sum[0] = total
 
 
-cdef int measure_row(Table* t, Py_ssize_t i, bint nan_for_zero, Entries* row) noexcept nogil:
-    """The row's exponent and norm."""
+cdef inline double square_of(const Entries* row) noexcept nogil:
+    """row · row in the canonical order."""
+    cdef double dot = 0, errors = 0
+    cdef Py_ssize_t k
+    if row.count <= CHAIN:
+        for k in range(row.count):
+            dot += row.value[k] * row.value[k]
+        return dot
+    for k in range(row.count):
+        add(&dot, &errors, row.value[k] * row.value[k])
+    return dot + errors
+
+
+cdef int measure_entries(Entries* row, bint scaled, int* exponent, double* norm2,
+                         double* inverse) noexcept nogil:
+    """Scale the row, where it is to be; what `Found` has for it. Where that is NOT_FINITE or
+    ZERO_ROW, nothing else is done."""
     cdef double largest = 0, magnitude, a, b
     cdef Py_ssize_t k
-    cdef int e, status = 0
-    read_unscaled(t, i, row)
+    cdef int status = 0
     for k in range(row.count):
         if not row.value[k] - row.value[k] == 0:
-            t.norm2[i] = t.inverse[i] = NAN
             return NOT_FINITE
         magnitude = row.value[k]
         if magnitude < 0:
@@ -150,17 +174,29 @@ cdef int measure_row(Table* t, Py_ssize_t i, bint nan_for_zero, Entries* row) no
             status = NEGATIVE
         largest = magnitude if magnitude > largest else largest
     if largest == 0:
-        t.norm2[i] = t.inverse[i] = NAN if nan_for_zero else 1
         return ZERO_ROW
-    if t.exponent != NULL:
-        frexp(largest, &e)
-        t.exponent[i] = e - 1
-        powers_of(e - 1, &a, &b)
+    if scaled:
+        exponent[0] = exponent_of(largest)
+        powers_of(exponent[0], &a, &b)
         for k in range(row.count):
             row.value[k] = row.value[k] * a * b
-    t.is_long[i] = row.count > CHAIN
-    t.norm2[i] = merge_dot(row, row)
-    t.inverse[i] = inverse_root(t.norm2[i])
+    norm2[0] = square_of(row)
+    inverse[0] = inverse_root(norm2[0])
+    return status
+
+
+cdef int measure_row(Table* t, Py_ssize_t i, bint nan_for_zero, Entries* row) noexcept nogil:
+    """The row's exponent and norm."""
+    cdef int exponent = 0, status
+    read_unscaled(t, i, row)
+    t.norm2[i] = t.inverse[i] = 1
+    status = measure_entries(row, t.exponent != NULL, &exponent, t.norm2 + i, t.inverse + i)
+    if status & NOT_FINITE or (status & ZERO_ROW and nan_for_zero):
+        t.norm2[i] = t.inverse[i] = NAN
+    if not status & (NOT_FINITE | ZERO_ROW):
+        t.is_long[i] = row.count > CHAIN
+        if t.exponent != NULL:
+            t.exponent[i] = exponent
     return status
 
 
@@ -169,20 +205,25 @@ cdef inline double clipped(double s) noexcept nogil:
     return -1 if s < -1 else s
 
 
-cdef inline double cosine_of(double dot, const Table* X, Py_ssize_t i, const Table* Y,
-                             Py_ssize_t j, bint wide) noexcept nogil:
+cdef inline double cosine(double dot, double norm2_x, double inverse_x, double norm2_y,
+                          double inverse_y, bint wide) noexcept nogil:
     # dot / sqrt(nx ny), rounded to the precision of the computation. Below 1/2 a product with the
     # inverses, rounded once each, loses nothing against the errors above; there, equal rows give
     # n / sqrt(n n) = n / n exactly. In single precision n h h is 1 + O(2^-51), which rounds to 1.
     # All of it is symmetric in x and y.
-    cdef double s = dot * (X.inverse[i] * Y.inverse[j])
+    cdef double s = dot * (inverse_x * inverse_y)
     if not wide:
         s = <double> <float> s
     if s * s >= 0.25:
         if wide:
-            s = dot / sqrt(X.norm2[i] * Y.norm2[j])
+            s = dot / sqrt(norm2_x * norm2_y)
         s = clipped(s)
     return s
+
+
+cdef inline double cosine_of(double dot, const Table* X, Py_ssize_t i, const Table* Y,
+                             Py_ssize_t j, bint wide) noexcept nogil:
+    return cosine(dot, X.norm2[i], X.inverse[i], Y.norm2[j], Y.inverse[j], wide)
 
 
 cdef inline double split(double a) noexcept nogil:

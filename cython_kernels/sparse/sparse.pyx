@@ -16,6 +16,7 @@ files, in the order in which data flows through them:
     top_k.pxi    the k most similar rows of Y, with bounds
     pairs.pxi    pairs above a threshold, with bounds
     above.pxi    the same by every product, where bounds do not pay
+    few.pxi      few rows against many, which are read where they lie
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -94,3 +95,4 @@ include "product.pxi"
 include "top_k.pxi"
 include "pairs.pxi"
 include "above.pxi"
+include "few.pxi"

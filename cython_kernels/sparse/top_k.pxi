@@ -1,7 +1,7 @@
 # The k rows of Y that are most similar to each row of X; the product is never stored.
 #
 # takes: csr.pxi, rows.pxi, index.pxi, sparse.h, openmp.h
-# gives: given, search, complete
+# gives: Best, offer, sort_best, given, search, complete
 #
 # A row's features are taken from the rarest to the most frequent, and scores in float grow for the
 # rows of the block that share them. What the features still to come can add to any score is at most

@@ -64,6 +64,61 @@ class PairIndex:
         self, done: int, rows: _Integers, columns: _Integers, similarities: _Array
     ) -> None: ...
 
+@disjoint_base
+class Few:
+    def __init__(self, rows: Rows, occurring: _Integers | None = None) -> None: ...
+    def meet(
+        self,
+        values: _Array,
+        indices: _Array,
+        starts: _Array,
+        features: int,
+        first: int,
+        stop: int,
+        scaled: bool,
+        nan_for_zero: bool,
+        exact_zeros: bool,
+        wide: bool,
+        distance: bool,
+        same: bool,
+        out: _Array,
+        threads: int,
+    ) -> int: ...
+
+def count_reaching(
+    part: _Floats,
+    first: int,
+    stop: int,
+    threshold: float,
+    narrow: bool,
+    same: bool,
+    counts: _Integers,
+    by_few: bool,
+) -> None: ...
+def take_reaching(
+    part: _Floats,
+    first: int,
+    stop: int,
+    threshold: float,
+    narrow: bool,
+    same: bool,
+    position: _Integers,
+    by_few: bool,
+    columns: _Integers,
+    similarities: _Array,
+) -> None: ...
+def offer_best(
+    part: _Floats,
+    first: int,
+    stop: int,
+    without_itself: bool,
+    least: float,
+    narrow: bool,
+    similarities: _Floats,
+    indices: _Integers,
+    counts: _Integers,
+) -> None: ...
+def sort_offered(similarities: _Floats, indices: _Integers, counts: _Integers) -> None: ...
 def sort_pairs(rows: _Integers, columns: _Integers, similarities: _Array, n_rows: int) -> None: ...
 def inspect(
     values: _Array, indices: _Array, starts: _Array, features: int, threads: int

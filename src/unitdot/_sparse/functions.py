@@ -14,7 +14,8 @@ from unitdot._kernels.sparse import Found
 from unitdot._machine import dispatch, memory
 from unitdot._machine.threads import threads_for, threads_now
 from unitdot._sparse import inputs as sparse_inputs
-from unitdot._sparse.inputs import Csr, is_sparse
+from unitdot._sparse.few import Few, few_of
+from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
 
 Report = Callable[[int, int], object] | None
 Triplet = tuple[Array, Array, Array]
@@ -78,13 +79,24 @@ def full(
     if not dense_output and is_sparse(X) and (Y is None or is_sparse(Y)):
         if out is not None:
             raise ValueError("out is given with dense_output=False; expected None")
-        return _csr(_prepare(X, Y, options), X, Y)
-    problem = _prepare(X, Y, options)
+        return _csr(X, Y, options)
+    few = few_of(X, Y, options)
+    if few is not None and out is not None and not few.is_plain():
+        few = None
+    problem: Few | Problem = few or _prepare(X, Y, options)
     _check_out_apart(out, X, Y)
     (n_X, n_Y), (drop_X, drop_Y) = problem.shape, problem.vectors
     shape = (() if drop_X else (n_X,)) + (() if drop_Y else (n_Y,))
     result = _inputs.result_array(shape, problem.dtype, out, *problem.buffers)
     matrix = np.expand_dims(result, tuple(np.flatnonzero(problem.vectors)))
+    if few is not None:
+        to = matrix if matrix.flags.aligned else np.empty(matrix.shape, problem.dtype)
+        if few.fill(distance, to):
+            if to is not matrix:
+                matrix[...] = to
+            return result if out is not None or result.ndim else result[()]
+    if isinstance(problem, Few):
+        problem = _prepare(X, Y, options)  # raises
     for block, rows in _blocks_and_chunks(problem, None, weights=False):
         part = matrix[rows.start : rows.stop, block.first : block.stop]
         direct = part.strides[1] == part.itemsize or part.shape[1] == 1
@@ -99,7 +111,7 @@ def full(
 
 def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array:
     """Row i against row i; one row broadcasts."""
-    _check_axis(axis, 0 if _is_vector(X) and _is_vector(Y) else 1)
+    _check_axis(axis, 0 if is_vector(X) and is_vector(Y) else 1)
     problem = _prepare(X, Y, options, self_join=False)
     n_X, n_Y = problem.shape
     if n_X != n_Y and 1 not in (n_X, n_Y):
@@ -124,11 +136,14 @@ def top_k(
     options: Options,
 ) -> tuple[Array, Array, tuple[int, int]]:
     """(similarities, indices) of the k rows of Y most similar to each row of X; and both's rows."""
-    if (Y is None or Y is X) and _is_vector(X):
+    if (Y is None or Y is X) and is_vector(X):
         raise ValueError("X is one vector without Y; expected a matrix")
     if Y is not None and np.ndim(Y) != 2:
         raise _inputs.axes_error("Y", np.shape(Y), "a matrix")
-    problem = _prepare(X, Y, options)
+    few = few_of(X, Y, options)
+    if few is not None and not few.by_few:
+        few = None
+    problem: Few | Problem = few or _prepare(X, Y, options)
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
     k = _inputs.check_k(k, max(0, n_Y - without_itself) if threshold is None else None)
@@ -136,22 +151,32 @@ def top_k(
     least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
     similarities = memory.empty((n_X, k), np.dtype(np.float64))
     indices = memory.empty((n_X, k), np.dtype(np.int64))
-    counts = np.zeros(n_X, np.int64)
+    how = without_itself, least, similarities, indices
+    if few is None or not few.search(*how, report):
+        if isinstance(problem, Few):
+            problem = _prepare(X, Y, options)  # raises
+        _search(problem, how, report)
+    result = similarities.astype(problem.dtype, copy=False)
+    if problem.vectors[0]:
+        return result[0], indices[0], problem.shape
+    return result, indices, problem.shape
+
+
+def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Report) -> None:
+    """Fill the similarities and indices of `how`."""
+    without_itself, least, similarities, indices = how
+    counts = np.zeros(len(indices), np.int64)
     shared = problem.X, problem.Y
     for block, rows in _blocks_and_chunks(problem, report, weights=True):
         kernels.search(
             *shared, block, rows.start, rows.stop, without_itself, least, similarities, indices,
             counts, problem.narrow, problem.threads,
         )  # fmt: skip
-    for rows in _chunks(n_X, problem.first_rows):
+    for rows in _chunks(len(indices), problem.first_rows):
         kernels.complete(
             *shared, rows.start, rows.stop, without_itself, least, similarities, indices, counts,
             problem.wide, problem.narrow, problem.threads,
         )  # fmt: skip
-    result = similarities.astype(problem.dtype, copy=False)
-    if problem.vectors[0]:
-        return result[0], indices[0], problem.shape
-    return result, indices, problem.shape
 
 
 def pairs(X: Any, Y: Any, threshold: float, most: int, report: Report, options: Options) -> Triplet:
@@ -160,6 +185,13 @@ def pairs(X: Any, Y: Any, threshold: float, most: int, report: Report, options: 
     Where `most` is not 0, of the most similar so many.
     """
     same = Y is None or Y is X
+    few = few_of(X, Y, options)
+    found = few.reaching(threshold, same, report) if few is not None else None
+    if found is not None:
+        if 0 < most < len(found[0]):
+            _keep_most(found, len(found[0]), most, swapped=False)
+            _cut_off(found, most)
+        return found
     if not same and is_sparse(X) and not is_sparse(Y) and threshold > BRUTE_FORCE:
         # the kernels index the sparse side; rows and columns change places
         if np.shape(X)[-1] != np.shape(Y)[-1]:
@@ -366,10 +398,35 @@ def _most_of_every_pair(
     return found
 
 
-def _csr(problem: Problem, X: Any, Y: Any) -> Any:
-    """The full matrix as CSR: counted, then filled."""
+def _csr(X: Any, Y: Any, options: Options) -> Any:
+    """The full matrix as CSR."""
     from scipy import sparse
 
+    few = few_of(X, Y, options)
+    pairs = few.reaching(np.nan, same=False) if few is not None else None
+    if few is not None and pairs is not None:
+        rows, indices, values = pairs
+        shape, integer = few.shape, _integer(len(rows), few.shape)
+        indices = indices.astype(integer, copy=False)
+        starts = np.zeros(shape[0] + 1, integer)
+        np.cumsum(np.bincount(rows, minlength=shape[0]), out=starts[1:])
+    else:
+        problem = _prepare(X, Y, options)
+        shape, (values, indices, starts) = problem.shape, _every_entry(problem)
+    arrays = (isinstance(side, sparse.sparray) for side in (X, Y) if side is not None)
+    kind = sparse.csr_array if any(arrays) else sparse.csr_matrix
+    result = kind((values, indices, starts), shape=shape)
+    result.has_canonical_format = True
+    return result
+
+
+def _integer(total: int, shape: tuple[int, int]) -> np.dtype[Any]:
+    """The dtype of the indices of so many entries."""
+    return np.dtype(np.int32 if max(total, *shape) <= MOST_FOR_INT32 else np.int64)
+
+
+def _every_entry(problem: Problem) -> Triplet:
+    """(values, indices, starts) of the full matrix: counted, then filled."""
     vectors = VECTORS.get(dispatch.active_isa(), 0)
     counts = np.zeros(problem.shape[0], np.int64)
     last = None
@@ -379,8 +436,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
         )
         last = block
     total = int(counts.sum())
-    small = max(total, *problem.shape) <= MOST_FOR_INT32
-    integer = np.dtype(np.int32 if small else np.int64)
+    integer = _integer(total, problem.shape)
     memory.check(
         total * (problem.dtype.itemsize + integer.itemsize),
         f"the result of shape {problem.shape} with {total} entries in {problem.dtype}",
@@ -398,11 +454,7 @@ def _csr(problem: Problem, X: Any, Y: Any) -> Any:
         left = kernels.close_gaps(values, indices, starts, position)
         values.resize(left, refcheck=False)
         indices.resize(left, refcheck=False)
-    arrays = (isinstance(side, sparse.sparray) for side in (X, Y) if side is not None)
-    kind = sparse.csr_array if any(arrays) else sparse.csr_matrix
-    result = kind((values, indices, starts), shape=problem.shape)
-    result.has_canonical_format = True
-    return result
+    return values, indices, starts
 
 
 def _prepare(
@@ -415,11 +467,13 @@ def _prepare(
     """Both sides checked, in the form that the kernels read."""
     same = self_join and (Y is None or Y is X)
     sides = [X] if same else [X, Y]
-    checked = [_side(side, name) for side, name in zip(sides, names, strict=False)]
+    checked = [
+        sparse_inputs.read_side(side, name) for side, name in zip(sides, names, strict=False)
+    ]
     given = [g if is_sparse(g) else array for g, array in zip(sides, checked, strict=True)]
     _inputs.check_features(given[0], given[-1])
     checked = [np.atleast_2d(s) if isinstance(s, np.ndarray) else s for s in checked]
-    ndims = {name: 2 - _is_vector(side) for name, side in zip(names, (X, sides[-1]), strict=True)}
+    ndims = {name: 2 - is_vector(side) for name, side in zip(names, (X, sides[-1]), strict=True)}
     axes = -1, ndims["X"], ndims["Y"]
     mixed = not all(isinstance(side, Csr) for side in checked)
     if mixed and checked[0].shape[1] >= 1 << 31:
@@ -427,8 +481,8 @@ def _prepare(
             f"{names[0]} has {checked[0].shape[1]} features beside dense input; "
             f"expected fewer than 2**31"
         )
-    wide = any(_is_wide(side) for side in checked)
-    work = 8 * _entries(checked[0]) * (_entries(checked[-1]) // checked[0].shape[1] + 4)
+    wide = any(is_wide(side) for side in checked)
+    work = 8 * entries_of(checked[0]) * (entries_of(checked[-1]) // checked[0].shape[1] + 4)
     threads = threads_for(options.n_threads, work)
     matrices = [side for side in checked if isinstance(side, Csr)]
     numbered: Sequence[Csr | Array] = checked
@@ -437,16 +491,9 @@ def _prepare(
     nan_for_zero = options.zero == "nan"
     rows, buffers = [], []
     for side in numbered:
-        scaled = _is_wide(side)
-        if isinstance(side, Csr):
-            csr = sparse_inputs.canonical(side, threads)
-            arrays = csr.values, csr.indices, csr.starts, csr.n_features
-            rows.append(kernels.Rows.of_csr(*arrays, scaled, nan_for_zero, threads))
-            buffers.append(csr.values)
-        else:
-            view = _inputs.kernel_view(side)
-            rows.append(kernels.Rows.of_dense(*view, scaled, nan_for_zero, threads))
-            buffers.append(side)
+        row, buffer = sparse_inputs.rows_of(side, nan_for_zero, threads)
+        rows.append(row)
+        buffers.append(buffer)
     if options.check_finite:
         for side, name, row in zip(checked, names, rows, strict=False):
             if row.found & Found.NOT_FINITE:
@@ -457,7 +504,7 @@ def _prepare(
             if first is not None:
                 raise _inputs.zero_row_error(name, first, axes=axes)
     dtype = _inputs.result_dtype(wide, options)
-    vectors = _is_vector(X), _is_vector(X if same else Y)
+    vectors = is_vector(X), is_vector(X if same else Y)
     return Problem(
         rows[0], rows[-1], same, wide, dtype, threads, (buffers[0], buffers[-1]), vectors
     )
@@ -486,34 +533,11 @@ def _check_out_apart(out: Any, X: Any, Y: Any) -> None:
                     )
 
 
-def _side(argument: Any, name: str) -> Csr | Array:
-    if is_sparse(argument):
-        return sparse_inputs.as_csr(argument, name, 1)
-    array = _inputs.as_array(argument, name)
-    if array.ndim > 2:
-        raise _inputs.axes_error(name, array.shape, "a matrix or a vector beside a sparse matrix")
-    return array
-
-
-def _is_vector(side: Any) -> bool:
-    return bool(side.ndim == 1 if is_sparse(side) else np.ndim(side) == 1)
-
-
-def _is_wide(side: Csr | Array) -> bool:
-    if isinstance(side, Csr):
-        return side.values.dtype == np.float64
-    return _inputs.compute_wide(side, side)
-
-
-def _entries(side: Csr | Array) -> int:
-    return int(side.starts[-1]) if isinstance(side, Csr) else side.size
-
-
 def _raise_not_finite(side: Csr | Array, name: str, axes: Axes) -> None:
     if isinstance(side, Csr):
         sparse_inputs.check_is_finite(side, name, axes)
     else:
-        dense = dispatch.kernels(_is_wide(side))
+        dense = dispatch.kernels(is_wide(side))
         _inputs.check_is_finite(dense, [(name, *_inputs.kernel_view(side))], (), axes)
     raise ValueError(
         f"{name} holds duplicate entries whose sum is not finite; expected finite numbers "

@@ -17,7 +17,7 @@ NUMBERED = 1 << 20
 
 @dataclass
 class Csr:
-    """A matrix whose structure has been checked; `found` as in sparse/csr.pxi."""
+    """A matrix; `found` is what is known of its structure, as in sparse/csr.pxi."""
 
     values: Array
     indices: Array
@@ -36,8 +36,51 @@ def is_sparse(*arguments: Any) -> bool:
     return any(hasattr(argument, "tocsr") for argument in arguments)
 
 
-def as_csr(argument: Any, name: str, threads: int) -> Csr:
-    """`argument` as CSR of float32 or float64: what is CSR of these already is not copied."""
+def read_side(argument: Any, name: str) -> Csr | Array:
+    """A sparse argument as CSR whose structure is checked, another as an array."""
+    if is_sparse(argument):
+        csr = read_csr(argument, name)
+        parts = csr.values, csr.indices, csr.starts
+        csr.found = _structure(*parts, csr.n_features, name, 1)
+        return csr
+    array = _inputs.as_array(argument, name)
+    if array.ndim > 2:
+        raise _inputs.axes_error(name, array.shape, "a matrix or a vector beside a sparse matrix")
+    return array
+
+
+def is_vector(side: Any) -> bool:
+    """Whether an argument has no axis of rows."""
+    return bool(side.ndim == 1 if is_sparse(side) else np.ndim(side) == 1)
+
+
+def is_wide(side: Csr | Array) -> bool:
+    """Whether its results are computed in float64."""
+    if isinstance(side, Csr):
+        return side.values.dtype == np.float64
+    return _inputs.compute_wide(side, side)
+
+
+def entries_of(side: Csr | Array) -> int:
+    """Stored ones."""
+    return int(side.starts[-1]) if isinstance(side, Csr) else side.size
+
+
+def rows_of(side: Csr | Array, nan_for_zero: bool, threads: int) -> tuple[Any, Array]:
+    """What the kernels read, and the array that it holds."""
+    if isinstance(side, Csr):
+        csr = canonical(side, threads)
+        arrays = csr.values, csr.indices, csr.starts, csr.n_features
+        return kernels.Rows.of_csr(*arrays, is_wide(side), nan_for_zero, threads), csr.values
+    view = _inputs.kernel_view(np.atleast_2d(side))
+    return kernels.Rows.of_dense(*view, is_wide(side), nan_for_zero, threads), side
+
+
+def read_csr(argument: Any, name: str) -> Csr:
+    """`argument` as CSR of float32 or float64, its structure not yet checked.
+
+    What is CSR of these already is not copied.
+    """
     if argument.ndim > 2:
         raise ValueError(f"{name} is a sparse {argument.ndim}-D array; expected 1-D or 2-D")
     if argument.dtype.kind not in "buif":
@@ -63,8 +106,7 @@ def as_csr(argument: Any, name: str, threads: int) -> Csr:
             argument = argument.astype(_values_dtype(argument.dtype), copy=False)
             argument = (argument.reshape(1, -1) if argument.ndim == 1 else argument).tocsr()
         values, indices, starts = _arrays(argument, name, rows)
-    found = _structure(values, indices, starts, n_features, name, threads)
-    return Csr(values, indices, starts, n_features, found)
+    return Csr(values, indices, starts, n_features, 0)
 
 
 def _arrays(matrix: Any, name: str, major: int) -> tuple[Array, Array, Array]:
@@ -179,17 +221,19 @@ def renumbered(matrices: list[Csr]) -> list[Csr]:
     n_features = matrices[0].n_features
     if n_features <= NUMBERED or n_features <= sum(int(m.starts[-1]) for m in matrices):
         return matrices
-    occurring = np.unique(np.concatenate([np.unique(m.indices[: m.starts[-1]]) for m in matrices]))
-    return [
-        Csr(
-            m.values,
-            np.searchsorted(occurring, m.indices[: m.starts[-1]]).astype(m.indices.dtype),
-            m.starts,
-            max(1, len(occurring)),
-            m.found,
-        )
-        for m in matrices
-    ]
+    occurring = occurring_in(matrices)
+    return [numbered(m, occurring) for m in matrices]
+
+
+def occurring_in(matrices: list[Csr]) -> Array:
+    """The features that any of them has, ascending."""
+    return np.unique(np.concatenate([np.unique(m.indices[: m.starts[-1]]) for m in matrices]))
+
+
+def numbered(m: Csr, occurring: Array) -> Csr:
+    """The matrix with numbers for the features that occur."""
+    indices = np.searchsorted(occurring, m.indices[: m.starts[-1]]).astype(m.indices.dtype)
+    return Csr(m.values, indices, m.starts, max(1, len(occurring)), m.found)
 
 
 def check_is_finite(csr: Csr, name: str, axes: Axes) -> None:

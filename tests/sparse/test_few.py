@@ -1,0 +1,120 @@
+"""A few rows against many, which are read where they lie: the bits of the other kernels."""
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot._sparse import few
+
+from ..helpers import FLOATS, assert_same_bits
+from .data import INDEX_DTYPES, csr, disordered, everything, random_rows, sparse, top_k
+
+# more features than some are looked up by hashes; disordered rows are sorted by 64 bits
+SHIFTS = {"numbered": 0, "hashed": 1 << 20, "wide": (1 << 40) - 100}
+
+
+def shifted(matrix, shift):
+    """The same rows, their features among more."""
+    n_features = matrix.shape[1] + shift
+    indices = matrix.indices.astype(np.int64) + shift
+    starts = matrix.indptr.astype(np.int64)
+    if n_features < 1 << 31:
+        indices, starts = indices.astype(np.int32), starts.astype(np.int32)
+    result = sparse.csr_array((len(starts) - 1, n_features), dtype=matrix.dtype)
+    result.data, result.indices, result.indptr = matrix.data, indices, starts
+    return result
+
+
+def by_others(monkeypatch, call):
+    """What `call` gives where no rows are few."""
+    with monkeypatch.context() as patch:
+        patch.setattr(few, "MOST", 0)
+        return call()
+
+
+def assert_same_results(a, b):
+    assert len(a) == len(b)
+    for one, other in zip(a, b, strict=True):
+        assert one.dtype == other.dtype
+        assert_same_bits(one, other)
+
+
+@pytest.mark.parametrize("order", ["sorted", "disordered"])
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_bits_of_the_other_kernels(dtype, shift, zero, order, monkeypatch):
+    X = random_rows(5, 160, 0.3, seed=1, dtype=dtype, signed=True)
+    Y = random_rows(700, 160, 0.05, seed=2, dtype=dtype, signed=True)
+    X[1], X[4, :100] = 0, 1
+    Y[:40] = random_rows(40, 160, 0.8, seed=3, dtype=dtype, signed=True)  # long ones
+    Y[50], Y[60], Y[70], Y[80, :2] = X[4], -X[0], 0, 1
+    Y[90:100] *= dtype(2) ** -100
+    make = csr if order == "sorted" else disordered
+    few_rows, many = (shifted(make(A), SHIFTS[shift]) for A in (X, Y))
+    monkeypatch.setattr(few, "PART", 1500)
+    for pair in ((few_rows, many), (many, few_rows), (few_rows, None), (few_rows[:1], many)):
+        ours = everything(*pair, zero=zero)
+        assert_same_results(
+            ours, by_others(monkeypatch, lambda pair=pair: everything(*pair, zero=zero))
+        )
+
+
+@pytest.mark.parametrize("index_dtype", INDEX_DTYPES)
+def test_the_many_are_left_where_they_are(index_dtype, monkeypatch):
+    """No copy of them is put in order, and none of its parts is written to."""
+    many = disordered(random_rows(500, 60, seed=4), index_dtype)
+    parts = many.data, many.indices, many.indptr
+    before = [part.copy() for part in parts]
+    for part in parts:
+        part.flags.writeable = False
+    taken = []
+    canonical = few.sparse_inputs.canonical
+    monkeypatch.setattr(
+        few.sparse_inputs, "canonical", lambda m, t: taken.append(m.shape) or canonical(m, t)
+    )
+    top_k(many[:3], many)
+    assert taken == [(3, 60)]
+    for part, old in zip(parts, before, strict=True):
+        np.testing.assert_array_equal(part, old)
+
+
+def test_dense_queries(monkeypatch):
+    X, Y = random_rows(4, 50, 0.6, signed=True), disordered(random_rows(300, 50, seed=6))
+    for queries in (X, np.asfortranarray(X), X[0]):
+        ours = top_k(queries, Y)
+        assert_same_results(ours, by_others(monkeypatch, lambda queries=queries: top_k(queries, Y)))
+
+
+@pytest.mark.parametrize("k", [1, 7, 300])
+@pytest.mark.parametrize("threshold", [None, -0.1, 0.2])
+def test_top_k_in_parts(threshold, k, monkeypatch):
+    # ties, zeros, negative ones and NaN; heaps go on from part to part
+    X = random_rows(6, 40, 0.2, seed=7, signed=True)
+    Y = np.repeat(random_rows(100, 40, 0.1, seed=8, signed=True), 3, axis=0)
+    monkeypatch.setattr(few, "PART", 250)
+    keywords = {"k": k, "threshold": threshold, "zero": "nan"}
+    ours = top_k(csr(X), csr(Y), **keywords)
+    assert_same_results(ours, by_others(monkeypatch, lambda: top_k(csr(X), csr(Y), **keywords)))
+
+
+def test_duplicates_that_overflow_are_found_in_rows_that_share_nothing():
+    Y = sparse.csr_array((2, 9))
+    Y.data, Y.indices = np.array([1e308, 1e308, 1.0]), np.array([5, 5, 0], np.int32)
+    Y.indptr = np.array([0, 2, 3], np.int32)
+    query = csr(np.eye(1, 9))
+    with pytest.raises(ValueError, match="Y holds duplicate entries whose sum is not finite"):
+        unitdot.cosine_similarity(query, Y)
+    assert np.isnan(unitdot.cosine_similarity(query, Y, check_finite=False)[0, 0])
+
+
+def test_out_survives_an_error():
+    Y = csr(random_rows(50, 9, 0.5))
+    out = np.full((1, 50), 7.0)
+    unitdot.cosine_similarity(Y[:1], Y, out=out)
+    assert_same_bits(out, unitdot.cosine_similarity(Y[:1], Y))
+    Y.data[-1] = np.nan
+    out[:] = 7
+    with pytest.raises(ValueError, match=r"Y holds .*row"):
+        unitdot.cosine_similarity(Y[:1].copy(), Y, out=out)
+    assert (out == 7).all()
