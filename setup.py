@@ -143,7 +143,7 @@ class BuildKernels(build_ext):
         gcc = [GCC_FLAG] if gnu and self.knows(GCC_FLAG) else []
         for extension in self.extensions:
             extension.sources = [self.translated(extension)]
-            extension.include_dirs.append(str(SOURCES / "machine"))
+            extension.include_dirs += [str(SOURCES / "machine"), str(SOURCES / "dense")]
             extension.extra_link_args += DEBUG_FLAGS[DEBUG]
             extension.extra_compile_args += GNU_FLAGS + gcc if gnu else ["/O2"]
             if gnu and extension.name == SHARED:  # a third smaller, and no call is slower
@@ -274,6 +274,7 @@ setup(
         module("api", "api.pyx"),
         module("graph", "graph.pyx"),
         module("sparse", "sparse/sparse.pyx"),
+        module("small", "dense/small.pyx"),
         *(
             kernel_module(isa, flags, precision, macros)
             for isa, flags in isas().items()

@@ -168,6 +168,23 @@ cdef inline Py_ssize_t tasks_of(const Job* job) noexcept nogil:
             * ceil_div(groups_in(&job.PY), job.span))
 
 
+cdef void superblock_alone(Job* job) noexcept nogil:
+    """The same on one thread, without OpenMP, whose regions take longer than small work."""
+    cdef Py_ssize_t tasks = tasks_of(job), t
+    if job.careful and job.first_segment:
+        for t in range(job.PX.count + job.PY.count):
+            find_exponents(job, t)
+    for t in range((0 if job.X_packed else groups_in(&job.PX))
+                   + (0 if job.streamed or job.diagonal else groups_in(&job.PY))):
+        pack_task(job, t, 0)
+    if found(job) & CARE and not job.careful:
+        return
+    if job.patterns != NULL:
+        make_patterns(job)
+    for t in range(tasks):
+        multiply_task(job, t, 0)
+
+
 cdef void superblock(Job* job) noexcept nogil:
     """One segment of one superblock, in one parallel region."""
     cdef Py_ssize_t tasks = tasks_of(job), exponents = 0
@@ -240,7 +257,10 @@ cdef int run_segment(Job* job, Py_ssize_t segment) noexcept nogil:
     job.PX.blocks = job.PY.blocks = at_most(SEGMENT, blocks - segment * SEGMENT)
     job.first_segment = segment == 0
     job.last_segment = segment + 1 == segments_of(job)
-    superblock(job)
+    if job.threads == 1:
+        superblock_alone(job)
+    else:
+        superblock(job)
     return found(job)
 
 

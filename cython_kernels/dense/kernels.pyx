@@ -22,7 +22,8 @@ which data flows through them:
     integers.pxi  the same of 8-bit integers, in integers
     few.pxi     the same for few rows with very many features: lanes are blocks of features
     paired.pxi  row i against row i
-    direct.pxi  the same as C functions, for other compiled packages
+    direct.pxi  the same as C functions on one thread: for small calls, stacks, other packages
+    stack.pxi   the same for every matrix of a stack
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -82,6 +83,20 @@ cdef extern from "vectors.h" nogil:
         CACHE_LINE
     void prefetch_second(const void*)    # into the second-level cache
     void prefetch_write(const void*)
+
+
+cdef extern from "call.h" nogil:
+    ctypedef struct Side:
+        const char* data
+        Py_ssize_t rows, row_stride, feature_stride, itemsize
+        int kind
+    ctypedef struct Call:
+        Side X, Y
+        Py_ssize_t features
+        char* out
+        Py_ssize_t out_row_stride, out_column_stride, out_itemsize
+        int paired, same, distance
+        double zero_inverse
 
 
 cdef extern from "screen.h" nogil:
@@ -191,6 +206,7 @@ include "queries.pxi"
 include "integers.pxi"
 include "few.pxi"
 include "direct.pxi"
+include "stack.pxi"
 
 if cpu.TEAM is not None:
     use_team(PyCapsule_GetPointer(cpu.TEAM, "unitdot.team"))

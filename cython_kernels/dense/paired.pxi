@@ -2,7 +2,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, queries.pxi, integers.pxi,
 #        vectors.h, memory.h, openmp.h
-# gives: Paired, sum_block, next_blocks, run_paired
+# gives: Paired, BATCH, start_paired, place_paired, next_rows, sum_block, next_blocks, run_paired
 #
 # A lane holds one block of features of one row, so that one long pair fills a vector as well as
 # many short ones do; block sums are added in order, which makes the bits those of the full matrix.
@@ -281,27 +281,40 @@ cdef void next_blocks(Paired* job, Py_ssize_t blocks, Py_ssize_t most) noexcept 
     job.block0 += job.blocks
 
 
-cdef int run_paired(Paired* job) except -1:
-    cdef Py_ssize_t n = job.X.rows, blocks = ceil_div(job.X.features, BLOCK)
-    cdef Py_ssize_t rows = at_most(n, at_least(1, BATCH // blocks))
-    cdef bint whole_rows = in_order(&job.X) and in_order(&job.Y) and not job.careful
-    cdef int thread, status = 0
-    cdef Block* held
-    if not job.careful and blocks <= BATCH:
-        job.integers = integers_of(&job.X, &job.Y)
-    job.rows = rows
+cdef size_t start_paired(Paired* job) noexcept nogil:
+    """Choose the largest batch; returns the bytes it needs."""
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK)
+    job.integers = 0 if job.careful or blocks > BATCH else integers_of(&job.X, &job.Y)
+    job.rows = at_most(job.X.rows, at_least(1, BATCH // blocks))
     job.blocks = at_most(blocks, BATCH)
-    held = allocate(plan_paired(job, NULL), FOR_PANELS)
+    return plan_paired(job, NULL)
+
+
+cdef void place_paired(Paired* job, char* memory) noexcept nogil:
+    plan_paired(job, memory)
+    memset(job.status, 0, LINE * sizeof(int) * job.threads)
+    job.row0 = 0
+
+
+cdef void next_rows(Paired* job, Py_ssize_t most) noexcept nogil:
+    """The batch's rows are the next ones, `most` at most."""
+    job.rows = at_most(most, job.X.rows - job.row0)
+    job.whole_rows = job.integers or (job.rows >= LANES and in_order(&job.X) and in_order(&job.Y)
+                                      and not job.careful)
+    if job.whole_rows and not job.integers:
+        job.rows -= job.rows % LANES
+    job.block0 = 0
+
+
+cdef int run_paired(Paired* job) except -1:
+    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK), most
+    cdef int thread, status = 0
+    cdef Block* held = allocate(start_paired(job), FOR_PANELS)
+    most = job.rows
     try:
-        plan_paired(job, held.memory)
-        memset(job.status, 0, LINE * sizeof(int) * job.threads)
-        job.row0 = 0
-        while job.row0 < n:
-            job.rows = at_most(rows, n - job.row0)
-            job.whole_rows = job.integers or (whole_rows and job.rows >= LANES)
-            if job.whole_rows and not job.integers:
-                job.rows -= job.rows % LANES
-            job.block0 = 0
+        place_paired(job, held.memory)
+        while job.row0 < job.X.rows:
+            next_rows(job, most)
             while job.block0 < blocks:
                 with nogil:
                     next_blocks(job, blocks, BATCH)

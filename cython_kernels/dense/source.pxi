@@ -1,7 +1,7 @@
 # Reading the user's matrix: any dtype, strides and byte order, a block of one row at a time.
 #
 # takes: kernels.pyx, vectors.h, sparse/sparse.pyx, sparse.h
-# gives: UINT8, INT8, FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_of, convert
+# gives: UINT8, INT8, FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_at, source_of, convert
 #
 # A matrix arrives as a typed memoryview of bytes (row, feature, byte): the one view that every
 # dtype has, half types and foreign byte orders included. Nothing is ever converted as a whole.
@@ -24,19 +24,26 @@ cdef struct Source:
     bint native                                        # plain rows of `real`: read in place
 
 
-cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
+cdef Source source_at(const char* data, Py_ssize_t rows, Py_ssize_t features,
+                      Py_ssize_t row_stride, Py_ssize_t feature_stride, Py_ssize_t itemsize,
+                      int kind) noexcept nogil:
     cdef Source s
-    s.rows, s.features, s.itemsize = array.shape[0], array.shape[1], array.shape[2]
-    s.row_stride, s.feature_stride = array.strides[0], array.strides[1]
-    s.data = NULL                    # without rows there is no first element
-    if s.rows > 0:
-        s.data = <const char*> &array[0, 0, 0]
+    s.data, s.rows, s.features, s.itemsize = data, rows, features, itemsize
+    s.row_stride, s.feature_stride = row_stride, feature_stride
     s.kind = kind & (SWAPPED - 1)
     s.swapped = kind >= SWAPPED
     s.plain = (not s.swapped and (s.feature_stride == s.itemsize or s.features == 1)
                and <size_t> s.data % <size_t> s.itemsize == 0 and s.row_stride % s.itemsize == 0)
     s.native = s.plain and s.kind == REAL_KIND
     return s
+
+
+cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
+    cdef const char* data = NULL     # without rows there is no first element
+    if array.shape[0] > 0:
+        data = <const char*> &array[0, 0, 0]
+    return source_at(data, array.shape[0], array.shape[1], array.strides[0], array.strides[1],
+                     array.shape[2], kind)
 
 
 cdef inline float float_of_half(uint16_t half) noexcept nogil:

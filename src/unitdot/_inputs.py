@@ -62,14 +62,14 @@ class Options(NamedTuple):
     n_threads: int | None
 
 
-_DEFAULTS = Options(None, "zero", True, None)
+DEFAULTS = Options(None, "zero", True, None)
 
 
 def check_options(keywords: tuple[Any, ...]) -> Options:
     """The keywords (dtype, zero, check_finite, n_threads), checked."""
     dtype, zero, check_finite, n_threads = keywords
-    if dtype is None and n_threads is None and check_finite is True and zero is _DEFAULTS.zero:
-        return _DEFAULTS
+    if dtype is None and n_threads is None and check_finite is True and zero is DEFAULTS.zero:
+        return DEFAULTS
     if dtype is not None:
         try:
             dtype = np.dtype(dtype)

@@ -9,14 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from unitdot import _inputs
-from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, Shape, View
+from unitdot._inputs import DEFAULTS, KINDS, OF_MATRICES, Array, Axes, Input, Options, Shape, View
+from unitdot._kernels import small
 from unitdot._machine import dispatch
-from unitdot._machine.threads import threads_for
+from unitdot._machine.threads import SMALL_WORK, threads_for
 
 Zero = Literal["zero", "nan", "raise"]
 
 # reading and packing an element costs about as much as this many multiply-adds
 READ = 10
+small.learn(np, {dtype: kind for dtype, kind in KINDS.items() if dtype.isnative}, SMALL_WORK, READ)
 
 
 class _Keywords(TypedDict, total=False):
@@ -299,6 +301,10 @@ def _sparse() -> Any:
 
 def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
+    if options is DEFAULTS and out is None and dense_output is True:
+        result = small.cosines(X, Y, False, distance)
+        if result is not None:
+            return result
     dense_output = _inputs.check_flag(dense_output, "dense_output")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
@@ -334,6 +340,10 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
 
 def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     options = _inputs.check_options(keywords)
+    if options is DEFAULTS and type(axis) is int and axis == -1:
+        similarities = small.cosines(X, Y, True, distance)
+        if similarities is not None:
+            return similarities
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         return _sparse().paired(X, Y, axis, distance, options)

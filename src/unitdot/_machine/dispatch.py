@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from unitdot._kernels import cpu
+from unitdot._kernels import cpu, small
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -27,6 +27,7 @@ PRECISIONS = ("float32", "float64")
 class Kernels(Protocol):
     """A compiled module; cython_kernels/dense/kernels.pyx says what each function does."""
 
+    FUNCTIONS: object
     NEEDS_CARE: int
     HAS_ZERO_ROW: int
     NO_MEMORY: int
@@ -56,6 +57,7 @@ def _load(isa: str) -> list[Kernels]:
     modules = [cast(Kernels, import_module(f"{_module_of(isa)}_{p}")) for p in PRECISIONS]
     for module in modules:
         module.use_vnni(isa.endswith("vnni"))
+    small.use(*(module.FUNCTIONS for module in modules))
     return modules
 
 
