@@ -413,15 +413,33 @@ class TestProcess:
     def test_ended_by_a_signal(self, number, folder):
         np.save("big.npy", normal((3000, 3), np.float32))
         before = sorted(os.listdir(folder))
-        process = start('sys.exit(main(["pairs", "big.npy", "--threshold=-1", "-o", "out.csv"]))')
+        process = start(f"""
+import os
+from pathlib import Path
+unlink = Path.unlink
+def impatient(path):
+    os.kill(os.getpid(), {int(number)})  # which must not disturb the leaving
+    unlink(path)
+Path.unlink = impatient
+sys.exit(main(["pairs", "big.npy", "--threshold=-1", "-o", "out.csv"]))
+""")
         while not (found := list(folder.glob(".unitdot-*"))) or not found[0].stat().st_size:
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(number)
-        process.send_signal(number)  # which must not disturb the leaving
         assert process.communicate(timeout=120) == ("", "")
         assert process.returncode == 128 + number
         assert sorted(os.listdir(folder)) == before
+
+    def test_no_file_takes_the_number_of_a_closed_stream(self):
+        """Where what a C library writes to standard error would become part of it."""
+        process = start("""
+import os
+os.close(2)
+main(["pairs", "X.npy", "-o", "out.npz"])
+print(os.path.samestat(os.fstat(2), os.stat(os.devnull)), flush=True)
+""")
+        assert process.communicate(timeout=120)[0] == "True\n"
 
     def test_what_is_ignored_stays_so(self):
         process = start("""

@@ -254,6 +254,18 @@ def test_arrow_that_unpacks_to_more_than_there_is(capsys, monkeypatch):
 
 
 @needs_pyarrow
+def test_arrow_whose_offsets_point_elsewhere(capsys):
+    """Lists of one length, all of them beyond the numbers."""
+    write_arrow("X.arrow")
+    content = Path("X.arrow").read_bytes()
+    offsets = np.array([0, 3, 6, 9], np.int32)
+    assert offsets.tobytes() in content
+    elsewhere = (offsets + (1 << 28)).tobytes()
+    Path("X.arrow").write_bytes(content.replace(offsets.tobytes(), elsewhere))
+    refuses(capsys, Path("X.arrow"), "offset")
+
+
+@needs_pyarrow
 @pytest.mark.parametrize("packed", [False, True])
 def test_text_with_more_rows_than_there_is_memory(packed, capsys, monkeypatch):
     """What is not packed tells by its size, before it is read."""
