@@ -124,5 +124,5 @@ CHECKS = {"cosine_top_k": check_top_k, "cosine_pairs": check_pairs}
 
 def few(name, threshold):
     """Few values of the check's own keyword, where the work is large; as many as threads."""
-    ks, thresholds = (1, 10), (threshold, np.nextafter(threshold, 2))
+    ks, thresholds = (1, 10), (threshold, np.nextafter(threshold, 1))
     return {"cosine_top_k": {"ks": ks}, "cosine_pairs": {"thresholds": thresholds}}[name]

@@ -4,7 +4,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, paired.pxi, full.pxi, vectors.h,
 #        call.h, memory.h
-# gives: direct_call, FUNCTIONS
+# gives: rows_at, direct_call, FUNCTIONS
 
 from cpython.pycapsule cimport PyCapsule_New
 

@@ -2,7 +2,7 @@
 # while they are in registers to a reduction (top_k.pxi, pairs.pxi).
 #
 # takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi, screen.pxi,
-#        sample.pxi, queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
+#        cascade.pxi, near.pxi, sample.pxi, queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
 # gives: find_exponents, finish_panel, found, segments_of, run_segment, run
 #
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
@@ -26,7 +26,9 @@ cdef void pack_task(Job* job, Py_ssize_t group, int thread) noexcept nogil:
     cdef Py_ssize_t of_X = 0 if job.X_packed else groups_in(&job.PX)
     cdef const Pack* pack = &job.PX if group < of_X else &job.PY
     cdef Py_ssize_t own = group if group < of_X else group - of_X
-    if job.screened:
+    if job.headed:
+        job.status[thread * LINE] |= lay_out(job, pack, own)
+    elif job.screened:
         job.status[thread * LINE] |= screen_group(job, pack, own, thread)
     else:
         job.status[thread * LINE] |= pack_group(pack, own, job.first_segment, job.last_segment,
@@ -154,7 +156,10 @@ cdef void multiply_task(Job* job, Py_ssize_t task, int thread) noexcept nogil:
     cdef Py_ssize_t span_stop = at_most(span + job.span, groups)
     if job.pairs != NULL:
         start_run(&job.pairs.found[thread])
-    if job.screened:
+    if job.headed:
+        heads_task(job, first, stop, span, span_stop, thread)
+        span = span_stop
+    elif job.screened:
         screen_task(job, first, stop, span, span_stop, thread)
         span = span_stop
     for g in range(span, span_stop):
@@ -308,6 +313,7 @@ cdef int run(Job* job, object watch) except -1:
                 job.diagonal = job.same and i == j
                 job.PY.first = j
                 turn_screen(job, watch)
+                turn_heads(job, watch)
                 job.PY.count = at_most(screened_rows(job, rows_X, rows_Y), m - j)
                 needed = plan(job, NULL)
                 if held == NULL or needed > held.size:
@@ -315,6 +321,7 @@ cdef int run(Job* job, object watch) except -1:
                     held, job.X_packed = NULL, False
                     held = allocate(needed, FOR_PANELS)
                 plan(job, held.memory)
+                count_headed(job)
                 now = run_superblock(job)
                 status |= now & ~TOO_CLOSE
                 if watch is None:
@@ -357,3 +364,4 @@ cdef int run(Job* job, object watch) except -1:
     finally:
         block_release(held)
         block_release(lists)
+        drop_heads(job)

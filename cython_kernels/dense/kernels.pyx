@@ -17,6 +17,10 @@ which data flows through them:
     pairs.pxi   the pairs above a threshold
     most.pxi    of these the most similar so many
     screen.pxi  7- or 8-bit integers tell both which outputs need not be computed
+    directions.pxi  a few in which the rows' energy lies, and whether heads along them pay
+    heads.pxi   coordinates along these, made once for a call
+    cascade.pxi whether a superblock goes by heads before the screen
+    near.pxi    which heads are near enough
     sample.pxi  limits for the screen to begin with, where there are many neighbours
     queries.pxi the same for a row or two of X: rows of Y are read in place
     integers.pxi  the same of 8-bit integers, in integers
@@ -29,7 +33,7 @@ which data flows through them:
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport parallel, prange
-from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
+from libc.math cimport NAN, ceil, frexp, ldexp, sqrt, sqrtf
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
 from libc.stdlib cimport calloc, free, qsort, realloc
@@ -114,6 +118,11 @@ cdef extern from "screen.h" nogil:
     void store_words(int32_t*, ivec)
     ivec add_dots(ivec, ivec, ivec, ivec, ivec)
     ivec add_vnni_dots(ivec, ivec, ivec, ivec, ivec)
+    ivec add_words(ivec, ivec)
+    ivec min_words(ivec, ivec)
+    unsigned at_least_words(ivec, ivec)
+    int32_t head_dot(const int8_t*, const int8_t*, int, bint)
+    void head_dots(const int8_t**, const int8_t**, int, bint, int32_t*)
     fvec splat_single(float)
     fvec load_singles(const float*)
     fvec load_limits(const real*)
@@ -149,6 +158,7 @@ cdef extern from "memory.h" nogil:
     enum:
         FOR_PANELS                   # the use of a block
         FOR_LISTS
+        FOR_HEADS
         GAP
     void allow_only(char*, size_t, size_t)
     ctypedef struct Block:
@@ -200,6 +210,10 @@ include "most.pxi"
 include "plan.pxi"
 include "paired.pxi"
 include "screen.pxi"
+include "directions.pxi"
+include "heads.pxi"
+include "cascade.pxi"
+include "near.pxi"
 include "sample.pxi"
 include "full.pxi"
 include "queries.pxi"
@@ -262,7 +276,7 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
     memset(&job, 0, sizeof(job))
     job.X, job.Y = source_of(X, kind_X), source_of(Y, kind_Y)
     job.integers = integers_of(&job.X, &job.Y)
-    job.threads, job.process = threads, process_of(threads)
+    job.threads, job.process, job.heads_pay = threads, process_of(threads), -1
     job.zero_inverse = NAN if nan_for_zero else 0
     return job
 
@@ -290,7 +304,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.least, best.columns = <real> threshold, job.Y.rows
     job.best = &best
     job.same = same and job.X.rows <= most_lists(&job)
-    job.screen_from = screen_start(&job)
+    job.screen_from, job.heads_from = screen_start(&job), heads_start(&job)
     if job.screen_from == 0 and can_expect(&job):    # before any row has a limit of its own
         expect_limits(&job, watch)
     return run(&job, watch)
@@ -315,7 +329,7 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     if wanted.found == NULL:
         raise MemoryError("no memory for the lists of pairs")
     job.pairs, job.same = &wanted, same
-    job.screen_from = screen_start(&job)
+    job.screen_from, job.heads_from = screen_start(&job), heads_start(&job)
     try:
         status = run(&job, watch)
         if most:
@@ -419,6 +433,28 @@ def use_vnni(bint on):
     """Whether the screen uses VNNI, if this build can: not while another thread computes."""
     global vnni
     vnni = on and HAS_VNNI
+
+
+def force_heads(int lines, int words, const double[:, ::1] directions=None):
+    """For tests: heads of so many lines wherever the screen may be used, their first `words` in
+    batches, along these directions where rows have as many features; lines 0: as it pays. Not while
+    another thread computes."""
+    cdef Py_ssize_t i, j
+    free(forced.rows)
+    forced.lines, forced.words, forced.rows, forced.headed = lines, words, NULL, 0
+    if directions is not None:
+        forced.features = directions.shape[1]
+        forced.rows = <real*> calloc(directions.shape[0] * forced.features, sizeof(real))
+        if forced.rows == NULL:
+            raise MemoryError("no memory for directions")
+        for i in range(directions.shape[0]):
+            for j in range(forced.features):
+                forced.rows[i * forced.features + j] = <real> directions[i, j]
+
+
+def headed():
+    """For tests: how many superblocks went by heads since `force_heads`."""
+    return forced.headed
 
 
 def peak(Py_ssize_t repeats):

@@ -33,6 +33,9 @@ cdef struct Pack:            # rows [first, first + count) of a source, and what
     int32_t* raised                    # what is added to every sum, since those on the left are
     float* unit                        # the row's scale, divided by its norm
     float* error
+    # for heads, of the first words of their first line (cascade.pxi)
+    int32_t* half                      # the square, of which half is what counts
+    float* widest                      # per group the largest error of these, and of the line
 
 cdef enum:
     PIECES = LANES // PIECE            # of 16 bytes in a vector

@@ -1,8 +1,8 @@
 # What is done at a time: superblocks of outputs whose packed rows stay in bounded memory; their
 # tasks; and where everything lies in that memory.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi,
-#        queries.pxi, integers.pxi, vectors.h, memory.h
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi, heads.pxi,
+#        cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
 # gives: SEGMENT, LONGEST, PATIENCE, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT, panels_in,
 #        groups_in, carve, carve_rows, packed_features, plan, choose_rows, packed_bytes,
 #        patient_outputs, rounded, most_lists
@@ -32,6 +32,10 @@ cdef struct Job:
     int integers                     # the products are made in integers: integers_of
     bint careful                     # pack every row times its own power of two
     bint screened                    # screen.pxi: what is at hand
+    bint headed                      # cascade.pxi: the same, by heads first
+    Py_ssize_t heads_from            # columns that are met before heads are used; -1: never
+    Py_ssize_t heads_pay             # the first row of X of a superblock that they pay for
+    Cascade* cascade                 # the heads, once they are made
     Py_ssize_t screen_from           # columns that are met before the screen is used; -1: never
     real zero_inverse                # 1 / ‖0‖: 0 or NaN
     int threads
@@ -144,7 +148,8 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     X.depth = Y.depth = ceil_div(at_most(features, BLOCK), LANES) * LANES
     panel_bytes = X.blocks * X.depth * PANEL * sizeof(real)
     if job.screened:
-        panel_bytes = words_of(X.source) * PANEL * sizeof(int32_t)
+        panel_bytes = PANEL * sizeof(int32_t) * (job.cascade.words if job.headed
+                                                 else words_of(X.source))
     job.streamed = (not job.diagonal and not job.screened and can_stream(job)
                     and groups >= 2 * (job.threads - 1))
     job.in_place = job.streamed and can_read_in_place(job)
@@ -172,12 +177,16 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     if job.best != NULL and not job.best.shared:
         job.span = groups
     X.integers = Y.integers = NO_INTEGERS if job.screened else job.integers
-    if job.screened:
+    if job.headed:
+        carve_headed(&job.cascade.X, job.cascade.words, X, &memory, True, job.diagonal)
+    elif job.screened:
         carve_words(X, &memory, True, job.diagonal)
     else:
         carve_rows(X, &memory, job.careful, False)
     if job.diagonal:
         Y[0] = X[0]
+    elif job.headed:
+        carve_headed(&job.cascade.Y, job.cascade.words, Y, &memory, False, True)
     elif job.screened:
         carve_words(Y, &memory, False, True)
     else:

@@ -3,9 +3,11 @@
 # the canonical order: the same bits, and nothing is missed.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
-#        plan.pxi, paired.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
-# gives: SCREEN_COLUMNS, TOO_CLOSE, vnni, screen_start, columns_each, screened_rows, turn_screen,
-#        undo_screened, words_of, screen_group, screen_task
+#        plan.pxi, paired.pxi, cascade.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
+# gives: QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE, SCREENED, LET, Waiting,
+#        ROUNDING, vnni, levels, raised, screen_start, columns_each, screened_rows, turn_screen,
+#        undo_screened, words_of, screen_group, screen_task, quick_dot, nearly_cosine, on_diagonal,
+#        settle_waiting
 #
 # A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.
 # By Cauchy and Schwarz |x.y - s t q.r| <= |e| + |f| + |e| |f| for y = t r + f, and the norms of e
@@ -87,6 +89,8 @@ cdef inline Py_ssize_t columns_each(const Job* job) noexcept nogil:
 cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y) noexcept nogil:
     """How many rows of Y a superblock has: rows_Y without the screen."""
     cdef Py_ssize_t row_bytes = words_of(&job.X) * sizeof(int32_t), rows
+    if job.headed:
+        row_bytes = (job.cascade.words + LINE) * sizeof(int32_t)
     if job.screened and not job.same:
         rows = packed_bytes(job) // row_bytes * job.threads - rows_X
         rows = at_most(at_most(rows, LONGEST), patient_outputs(job) // rows_X)
@@ -137,6 +141,12 @@ cdef int undo_screened(Job* job) except -1:
     cdef const Pack* X = &job.PX
     cdef const Pack* Y = &job.PY
     cdef int thread
+    cdef bint headed = job.headed
+    if headed and job.best != NULL:  # the screen is next; later limits may be better
+        job.headed, job.heads_from, job.heads_pay = False, job.PY.first + job.PY.count, -1
+        job.X_packed = False
+    elif headed:
+        drop_heads(job)
     if job.best != NULL:
         for row in prange(X.count, nogil=True, schedule="guided", chunksize=64,
                           num_threads=threads_in(job.process, job.threads)):
@@ -145,15 +155,17 @@ cdef int undo_screened(Job* job) except -1:
             for row in prange(Y.count, nogil=True, schedule="guided", chunksize=64,
                               num_threads=threads_in(job.process, job.threads)):
                 forget(job.best, Y.first - job.best.first + row, X.first, X.first + X.count)
-        job.screen_from = screen_again(job)
+        if not headed:
+            job.screen_from = screen_again(job)
     else:
         for thread in range(job.threads):
             job.pairs.found[thread].matches.used = job.pairs.found[thread].matches_before
             job.pairs.found[thread].runs.used = job.pairs.found[thread].runs_before
-        job.screen_from = -1
+        if not headed:
+            job.screen_from = -1
         if job.pairs.most:
             forget_most(job.pairs, X.first, X.first + X.count, Y.first, Y.first + Y.count)
-            if job.pairs.limit < NEAR_ONE:     # a quarter nearer to 1
+            if not headed and job.pairs.limit < NEAR_ONE:     # a quarter nearer to 1
                 job.pairs.retry = job.pairs.limit + (1 - job.pairs.limit) / 4
     return 0
 

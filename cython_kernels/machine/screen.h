@@ -7,7 +7,8 @@
  *                             pairs of the products are added in 16 bits
  *   HAS_VNNI                  whether there are, for processors that have VNNI, too,
  *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits
- *   reach_bits(a, b)          bit i: a[i] >= b[i]
+ *   reach_bits(a, b)          bit i: a[i] >= b[i]; at_least_words: of words
+ *   head_dot(x, y, more, vnni)  the sum of (x[i] + more) y[i] over 64 bytes; head_dots: of four
  */
 #ifndef UNITDOT_SCREEN_H
 #define UNITDOT_SCREEN_H
@@ -36,6 +37,30 @@ typedef __m512 fvec;
 #define load_singles(p) _mm512_loadu_ps(p)
 #define singles_of(v) _mm512_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ))
+#define add_words(a, b) _mm512_add_epi32(a, b)
+#define min_words(a, b) _mm512_min_epi32(a, b)
+#define at_least_words(a, b) ((unsigned)_mm512_cmpge_epi32_mask(a, b))
+static inline ivec head_products(const int8_t *x, const int8_t *y, int more, int by_vnni) {
+    ivec a = _mm512_add_epi8(load_words(x), _mm512_set1_epi8((char)more)), b = load_words(y);
+    return by_vnni ? add_vnni_dot(_mm512_setzero_si512(), a, b)
+                   : _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1));
+}
+#define head_dot(x, y, more, by_vnni) _mm512_reduce_add_epi32(head_products(x, y, more, by_vnni))
+/* of four pairs */
+static inline void head_dots(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                             int32_t *dots) {
+    ivec p[4], a, b;
+    __m256i half;
+    int i;
+    for (i = 0; i < 4; i++)
+        p[i] = head_products(x[i], y[i], more, by_vnni);
+    a = _mm512_add_epi32(_mm512_unpacklo_epi32(p[0], p[1]), _mm512_unpackhi_epi32(p[0], p[1]));
+    b = _mm512_add_epi32(_mm512_unpacklo_epi32(p[2], p[3]), _mm512_unpackhi_epi32(p[2], p[3]));
+    a = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+    half = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
+    _mm_storeu_si128((__m128i *)dots, _mm_add_epi32(_mm256_castsi256_si128(half),
+                                                    _mm256_extracti128_si256(half, 1)));
+}
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
 enum { SCREEN = 1, WORDS = 8, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
 typedef __m256i ivec;
@@ -51,6 +76,31 @@ typedef __m256 fvec;
 #define load_singles(p) _mm256_loadu_ps(p)
 #define singles_of(v) _mm256_cvtepi32_ps(v)
 #define reach_bits(a, b) ((unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)))
+#define add_words(a, b) _mm256_add_epi32(a, b)
+#define min_words(a, b) _mm256_min_epi32(a, b)
+#define at_least_words(a, b) \
+    (255u & ~(unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(b, a))))
+static inline __m128i head_products(const int8_t *x, const int8_t *y, int raise_by, int by_vnni) {
+    __m256i more = _mm256_set1_epi8((char)raise_by), s;
+    (void)by_vnni;
+    s = add_dots(_mm256_setzero_si256(), _mm256_add_epi8(load_words(x), more), load_words(y),
+                 _mm256_add_epi8(load_words(x + 32), more), load_words(y + 32));
+    return _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+}
+static inline int32_t head_dot(const int8_t *x, const int8_t *y, int more, int by_vnni) {
+    __m128i t = head_products(x, y, more, by_vnni);
+    t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
+}
+static inline void head_dots(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                             int32_t *dots) {
+    __m128i p[4];
+    int i;
+    for (i = 0; i < 4; i++)
+        p[i] = head_products(x[i], y[i], more, by_vnni);
+    _mm_storeu_si128((__m128i *)dots, _mm_hadd_epi32(_mm_hadd_epi32(p[0], p[1]),
+                                                     _mm_hadd_epi32(p[2], p[3])));
+}
 #else
 enum { SCREEN = 0, WORDS = PANEL, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
 typedef int32_t ivec;
@@ -63,6 +113,17 @@ typedef float fvec;
 #define load_singles(p) (*(p))
 #define singles_of(v) ((float)(v))
 #define reach_bits(a, b) ((unsigned)((a) >= (b)))
+#define add_words(a, b) ((a) + (b))
+#define min_words(a, b) ((a) < (b) ? (a) : (b))
+#define at_least_words(a, b) ((unsigned)((a) >= (b)))
+static inline int32_t head_dot(const int8_t *x, const int8_t *y, int more, int by_vnni) {
+    (void)x, (void)y, (void)more, (void)by_vnni;
+    return 0;
+}
+static inline void head_dots(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                             int32_t *dots) {
+    (void)x, (void)y, (void)more, (void)by_vnni, (void)dots;
+}
 #endif
 
 #ifndef add_vnni_dots
@@ -75,6 +136,12 @@ enum { HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS };
 static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
     __attribute__((noinline));
 static void vnni_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
+    __attribute__((noinline));
+static void heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
+                        const int32_t *, const int32_t *, const int32_t *, uint64_t *)
+    __attribute__((noinline));
+static void vnni_heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
+                             const int32_t *, const int32_t *, const int32_t *, uint64_t *)
     __attribute__((noinline));
 #endif
 

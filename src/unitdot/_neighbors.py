@@ -37,7 +37,8 @@ def cosine_top_k(
 
     What a stable descending sort of ``cosine_similarity(X, Y)`` puts first, bit for bit, without
     that matrix. Memory beyond the result is at most 16 MiB a thread while `k` is below some hundred
-    thousand, and then 24 `k` bytes (float32: 12 `k`) a thread and once more.
+    thousand, and then 24 `k` bytes (float32: 12 `k`) a thread and once more. Large work keeps 90 to
+    220 bytes a row besides, to be faster, where a quarter of the available memory holds them.
 
     Parameters
     ----------
@@ -164,7 +165,8 @@ def cosine_pairs(
     """Every pair of a row of `X` and a row of `Y` with similarity at least `threshold`.
 
     The entries of ``cosine_similarity(X, Y)`` that are ``>= threshold``, bit for bit, without that
-    matrix: memory is the pairs, those found last a second time, and at most 16 MiB a thread.
+    matrix: memory is the pairs, those found last a second time, and at most 16 MiB a thread. Large
+    work keeps 90 to 220 bytes a row besides, as in :func:`cosine_top_k`.
 
     Parameters
     ----------
@@ -206,7 +208,9 @@ def cosine_pairs(
 
     Notes
     -----
-    Products are those of :func:`cosine_similarity`, compared with the threshold in registers.
+    Products are those of :func:`cosine_similarity`, compared with the threshold in registers. Most
+    are ruled out before, by distances along the rows' leading directions and by integers of 8 bits:
+    docs/architecture.md has the proof.
     Sparse pairs are found by way of bounds, from the rarest feature on (Bayardo, Ma and Srikant,
     *WWW* 2007; L2AP: Anastasiu and Karypis, *ICDE* 2014), and compared exactly.
 
@@ -328,6 +332,13 @@ class _Watch:
         if self.report is not None and self.done > self.told:
             self.told = self.done
             self.report(self.done, self.total)
+
+    def may_hold(self, size: int) -> bool:
+        """Whether so many bytes may be used to be faster: a quarter of what there is, at most."""
+        if size <= memory.UNCHECKED:
+            return True
+        room = system.available_bytes()
+        return room is None or size <= room // 4
 
     def silent(self) -> _Watch:
         """One that does not report, for a sample of the work."""

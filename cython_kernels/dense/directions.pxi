@@ -1,0 +1,338 @@
+# Directions: a few in which most of the rows' energy lies, from a sample of the rows; and whether
+# heads along them pay (heads.pxi), by what a sample of the work tells.
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
+# gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, Directions, LINE_COST, QUICK_COST, PAYS, forced,
+#        reach_of, batch_cost, limit_of, outputs_of, room_to_find, find_directions
+#
+# Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
+# that is measured. These are leading eigenvectors of the sample's second moments, more or less: a
+# few rounds of orthogonal iteration (Rutishauser 1969), each 16 of them then turned among
+# themselves (Hadamard), so that no coordinate is much larger than others and 8 bits serve all well.
+
+cdef enum:
+    HEAD = 64                    # coordinates in a line of heads
+    HEAD_WORDS = HEAD // QUAD
+    MOST_LINES = 3
+    DIRECTIONS = MOST_LINES * HEAD
+    SAMPLED_ROWS = 256           # a line
+    ROUNDS = 2
+    TURNED = 16                  # directions, among themselves; all of a long batch
+    LONG_BATCH = 2 * HEAD_WORDS
+    JUDGED_X = 64                # rows whose heads are compared, to see what pays
+    JUDGED_Y = 256
+    CHECKS = 9
+
+cdef struct Directions:
+    Py_ssize_t features, lines
+    real* rows                   # [lines * HEAD][features]
+    float unit[MOST_LINES]       # what an integer stands for, in each line
+
+# after so many coordinates shares are taken
+cdef int[CHECKS] CHECKED = [16, 24, 32, 40, 48, 56, 64, 128, 192]
+
+# costs, an output, in words of the batched steps: about 0.02 ns of one thread each
+cdef double BATCH_COST = 10          # a batched step: bars, masks and lists
+cdef double WORD_COST = 0.6          # of heads, which are compared in registers
+cdef double LINE_COST = 200          # one line of a pair
+cdef double QUICK_COST = 12          # a feature of a quick cosine, of rows that are far
+cdef double PROJECTED_COST = 1.2     # a multiply-add of a row's heads
+cdef double ENOUGH = 3               # no more lines to save less than that
+cdef double PAYS = 0.85              # of what the screen costs
+cdef double EXPECTED_ERROR = 0.006   # what rounding leaves of a row's head
+cdef double SCREEN_ERROR = 0.02      # by how much the screen's bound is above a cosine
+
+cdef struct Forced:              # by tests
+    int lines, words             # 0: as it pays
+    real* rows                   # directions to be used, or NULL
+    Py_ssize_t features
+    int64_t headed               # superblocks that went by heads since
+
+cdef Forced forced
+
+
+cdef inline void add_times(real* to, const real* row, real factor,
+                           Py_ssize_t features) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(features):
+        to[k] += factor * row[k]
+
+
+cdef void unit_row(const Source* s, Py_ssize_t row, real* to) noexcept nogil:
+    """The row divided by its norm; zeros where that is out of the ordinary range."""
+    cdef Py_ssize_t b, k
+    cdef real norm2
+    for b in range(ceil_div(s.features, BLOCK)):
+        convert(s, row, b * BLOCK, block_length(s.features, b), to + b * BLOCK)
+    norm2 = quick_dot(to, to, s.features)
+    norm2 = <real> (1 / sqrt(<double> norm2)) if NORM2_LOW <= norm2 <= NORM2_HIGH else 0
+    for k in range(s.features):
+        to[k] = to[k] * norm2 if norm2 != 0 else 0
+
+
+cdef void iterate(const real* sample, Py_ssize_t count, const real* direction, uint32_t seed,
+                  Py_ssize_t features, real* to) noexcept nogil:
+    """to = the sample's second moments times a direction; without one, its rows added or
+    subtracted by turns of chance."""
+    cdef Py_ssize_t s
+    cdef uint32_t chance = seed * <uint32_t> 747796405 + 1
+    memset(to, 0, features * sizeof(real))
+    for s in range(count):
+        if direction == NULL:
+            chance = chance * <uint32_t> 1664525 + <uint32_t> 1013904223
+            add_times(to, sample + s * features, 1 if chance >> 31 else -1, features)
+        else:
+            add_times(to, sample + s * features,
+                      quick_dot(sample + s * features, direction, features), features)
+
+
+cdef void orthonormalize(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
+    """Each less what lies along those before, of norm 1; zeros where nothing is left."""
+    cdef Py_ssize_t i, j, k
+    cdef real before, norm2 = 0
+    cdef int time
+    for i in range(count):
+        before = quick_dot(rows + i * features, rows + i * features, features)
+        for time in range(2):
+            for j in range(i):
+                add_times(rows + i * features, rows + j * features,
+                          -quick_dot(rows + i * features, rows + j * features, features), features)
+        norm2 = quick_dot(rows + i * features, rows + i * features, features)
+        norm2 = 1 / <real> sqrt(<double> norm2) if norm2 > before * <real> 1e-8 else 0
+        for k in range(features):
+            rows[i * features + k] = rows[i * features + k] * norm2 if norm2 != 0 else 0
+
+
+cdef void turn(real* rows, Py_ssize_t features, Py_ssize_t count, Py_ssize_t step) noexcept nogil:
+    # `count` rows times Hadamard's matrix, which is orthogonal; done already below `step`
+    cdef Py_ssize_t i, k
+    cdef real a, b
+    while step < count:
+        for i in range(count):
+            if i & step == 0:
+                for k in range(features):
+                    a, b = rows[i * features + k], rows[(i + step) * features + k]
+                    rows[i * features + k] = (a + b) * <real> 0.7071067811865476
+                    rows[(i + step) * features + k] = (a - b) * <real> 0.7071067811865476
+        step *= 2
+
+
+cdef bint contract(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
+    """Scales directions so that none of their singular values is above 1; False where that cannot
+    be: one is not a number, or too large."""
+    # ‖B‖² is no more than the largest sum of magnitudes in a row of BᵀB; each of these is off by
+    # less than `off` of the norms' product
+    cdef double most, row, dot, off = ((features // (4 * LANES) + 2 * LANES + 8)
+                                       * (1e-15 if IS_DOUBLE else 6e-8))
+    cdef Py_ssize_t i, j, k
+    cdef real factor
+    cdef int time
+    for time in range(4):
+        most = 0
+        for i in range(count):
+            row = 0
+            for j in range(count):
+                dot = quick_dot(rows + i * features, rows + j * features, features)
+                row += dot if dot >= 0 else -dot
+            most = row if not row <= most else most
+        if not most <= <double> REAL_MAX:
+            return False
+        most *= 1 + count * off      # no norm is above the root of `most`
+        if most <= 1:
+            return True
+        factor = <real> ((1 - (1 + time) * 1e-6) / sqrt(most))
+        for k in range(count * features):
+            rows[k] *= factor
+    return False
+
+
+cdef inline float reach_of(double limit) noexcept nogil:
+    """How far apart unit rows may be whose cosine, as computed, is at least `limit`."""
+    cdef double squared = 2 - 2 * (limit - ROUNDING)
+    return <float> (sqrt(squared) * (1 + 1e-6)) if squared > 0 else 0
+
+
+cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* room) noexcept nogil:
+    """Leading directions of Y's rows, evenly spaced ones; False where there are none."""
+    cdef Py_ssize_t count = at_most(lines * SAMPLED_ROWS, job.Y.rows), features = d.features
+    cdef Py_ssize_t wanted = lines * HEAD, i
+    cdef int time, threads = threads_in(job.process, job.threads)
+    d.lines = lines
+    if forced.rows != NULL and forced.features == features:
+        memcpy(d.rows, forced.rows, wanted * features * sizeof(real))
+    else:
+        for i in prange(count, num_threads=threads, schedule="dynamic", chunksize=16):
+            unit_row(&job.Y, i * job.Y.rows // count, sample + i * features)
+        for time in range(1 + ROUNDS):
+            for i in prange(wanted, num_threads=threads, schedule="dynamic"):
+                iterate(sample, count, NULL if time == 0 else d.rows + i * features,
+                        <uint32_t> i, features, room + i * features)
+            memcpy(d.rows, room, wanted * features * sizeof(real))
+            orthonormalize(d.rows, wanted, features)
+        for i in range(wanted // TURNED):
+            turn(d.rows + i * TURNED * features, features, TURNED, 1)
+    return contract(d.rows, wanted, features)
+
+
+cdef inline double batch_cost(Py_ssize_t words) noexcept nogil:
+    return BATCH_COST + WORD_COST * words
+
+
+cdef double cost_of(const double* share, int words, Py_ssize_t lines, double quick) noexcept nogil:
+    """Of an output by heads of so many lines, their first `words` in batches: see the costs above.
+    `share`: what part of the outputs is left after CHECKED coordinates."""
+    cdef double cost = batch_cost(words), left = share[6 + lines - 1]
+    cdef Py_ssize_t line
+    if words < HEAD_WORDS:
+        cost += share[words // 2 - 2] * LINE_COST
+    for line in range(at_least(1, words // HEAD_WORDS), lines):
+        cost += share[6 + line - 1] * LINE_COST
+    return cost + left * quick
+
+
+cdef void take_shares(const Job* job, const Directions* d, const real* X, const real* Y,
+                      const Py_ssize_t* rows_X, const Py_ssize_t* rows_Y, real* heads,
+                      double* share, double* present) noexcept nogil:
+    """What part of the outputs of sampled rows is left after CHECKED coordinates; `present`: what
+    the screen lets through, about."""
+    cdef float reach, own
+    cdef float distance[JUDGED_Y]
+    cdef float reaches[JUDGED_Y]
+    cdef float difference
+    cdef real h, limit, own_limit
+    cdef Py_ssize_t count = d.lines * HEAD, i, j, k
+    cdef int check, passed[CHECKS]
+    cdef int through = 0
+    project_all(job, d, X, Y, heads)
+    memset(passed, 0, sizeof(passed))
+    for i in range(JUDGED_X):
+        limit = limit_of(job, rows_X[i])
+        reach = reach_of(limit) + 2 * <float> EXPECTED_ERROR
+        for j in range(JUDGED_Y):
+            distance[j] = 0
+            own_limit = limit_of(job, rows_Y[j]) if job.same and job.best != NULL else limit
+            own = reach_of(own_limit) + 2 * <float> EXPECTED_ERROR
+            reaches[j] = own if own > reach else reach
+            if job.same and rows_X[i] == rows_Y[j]:
+                reaches[j] = -1
+            reaches[j] = reaches[j] * reaches[j] * (1 if reaches[j] >= 0 else -1)
+            h = quick_dot(X + i * d.features, Y + j * d.features, d.features)
+            through += h + <real> SCREEN_ERROR >= (limit if limit < own_limit else own_limit)
+        check = 0
+        for k in range(count):
+            h = heads[JUDGED_Y * count + i * count + k]
+            for j in range(JUDGED_Y):
+                difference = <float> (heads[k * JUDGED_Y + j] - h)
+                distance[j] += difference * difference
+            if k + 1 == CHECKED[check]:
+                for j in range(JUDGED_Y):
+                    passed[check] += distance[j] <= reaches[j]
+                check += 1
+    for check in range(CHECKS):
+        share[check] = <double> passed[check] / (JUDGED_X * JUDGED_Y)
+    present[0] = <double> through / (JUDGED_X * JUDGED_Y)
+
+
+cdef void project_all(const Job* job, const Directions* d, const real* X, const real* Y,
+                      real* heads) noexcept nogil:
+    """heads[k, j] of Y, then heads[i, k] of X."""
+    cdef Py_ssize_t count = d.lines * HEAD, j
+    for j in prange(JUDGED_Y + JUDGED_X, schedule="dynamic", chunksize=16,
+                    num_threads=threads_in(job.process, job.threads)):
+        project(d, X + (j - JUDGED_Y) * d.features if j >= JUDGED_Y else Y + j * d.features,
+                heads + (JUDGED_Y * count + (j - JUDGED_Y) * count if j >= JUDGED_Y else j),
+                1 if j >= JUDGED_Y else JUDGED_Y)
+
+
+cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
+    """What an integer stands for in each line: so that no head of a sampled row needs more of them
+    than there are. Those of other rows that do are cut off, and have an error as large as that."""
+    cdef Py_ssize_t line, k
+    cdef real largest, h
+    for line in range(d.lines):
+        largest = <real> 1e-3
+        for k in range(line * HEAD * JUDGED_Y, (line + 1) * HEAD * JUDGED_Y):
+            h = heads[k] if heads[k] >= 0 else -heads[k]
+            largest = h if h > largest else largest
+        d.unit[line] = <float> (largest * 1.25 / levels())
+    for line in range(words // HEAD_WORDS):
+        # a batch adds up integers of several lines: what stands for more serves all of these
+        for k in range(words // HEAD_WORDS):
+            d.unit[line] = d.unit[k] if d.unit[k] > d.unit[line] else d.unit[line]
+
+
+cdef inline void project(const Directions* d, const real* row, real* to,
+                         Py_ssize_t stride) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(d.lines * HEAD):
+        to[k * stride] = quick_dot(row, d.rows + k * d.features, d.features)
+
+
+cdef inline real limit_of(const Job* job, Py_ssize_t row) noexcept nogil:
+    if job.best == NULL:
+        return load_acquire(&job.pairs.limit)      # which may rise, where only the best are kept
+    return load_acquire(&job.best.limit[row - job.best.first])
+
+
+cdef double outputs_of(const Job* job) noexcept nogil:
+    return <double> job.X.rows * job.Y.rows / (2 if job.same else 1)
+
+
+cdef size_t room_to_find(const Job* job) noexcept nogil:
+    """Bytes that `find_directions` needs, its result first."""
+    return (2 * DIRECTIONS + MOST_LINES * SAMPLED_ROWS + JUDGED_X + JUDGED_Y + 1) * (
+        job.X.features * sizeof(real)) + (JUDGED_X + JUDGED_Y) * DIRECTIONS * sizeof(real)
+
+
+cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
+    """Directions along which heads pay; returns how many words of them in batches; 0: none."""
+    cdef Py_ssize_t features = job.X.features, chosen = 0, i, lines, most
+    cdef Py_ssize_t rows_X[JUDGED_X]
+    cdef Py_ssize_t rows_Y[JUDGED_Y]
+    cdef real* sample = room + DIRECTIONS * features
+    cdef real* X = sample + MOST_LINES * SAMPLED_ROWS * features
+    cdef real* Y = X + JUDGED_X * features
+    cdef real* heads = Y + JUDGED_Y * features
+    cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
+    cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least, projected
+    cdef int words = 0, w
+    d.features, d.rows = features, room
+    for i in range(JUDGED_X):
+        rows_X[i] = job.PX.first + i * job.PX.count // JUDGED_X
+        unit_row(&job.X, rows_X[i], X + i * features)
+    for i in range(JUDGED_Y):
+        # others than those that the directions come from
+        rows_Y[i] = at_most(i * job.Y.rows // JUDGED_Y + job.Y.rows // JUDGED_Y // 3 + 1,
+                            job.Y.rows - 1)
+        unit_row(&job.Y, rows_Y[i], Y + i * features)
+    most = at_least(1, forced.lines)
+    while most * HEAD <= features or forced.lines > 0:
+        if not lead(job, d, most, sample, spare):
+            return 0
+        take_shares(job, d, X, Y, rows_X, rows_Y, heads, share, &present)
+        if words == 0:
+            least = PAYS * (words_of(&job.X) + present * quick)
+        if forced.lines > 0:
+            words, chosen = forced.words, most
+            break
+        for lines in range(1 if most == 1 else 2, most + 1):
+            projected = (PROJECTED_COST * lines * HEAD * features
+                         * (job.Y.rows + (0 if job.same else job.X.rows)) / outputs_of(job))
+            for w in range(4, LONG_BATCH + 1, 2):
+                if HEAD_WORDS < w < LONG_BATCH or w > lines * HEAD_WORDS:
+                    continue
+                cost = cost_of(share, w, lines, quick) + projected
+                if cost < least:
+                    least, words, chosen = cost, w, lines
+        if most == MOST_LINES or (words > 0 and share[6] * quick < ENOUGH):
+            break
+        most = MOST_LINES
+    if words == 0:
+        return 0
+    if words > HEAD_WORDS:           # one unit for all lines of the batch
+        turn(d.rows, features, words * QUAD, TURNED)
+        d.lines = most
+        project_all(job, d, X, Y, heads)
+    d.lines = chosen
+    set_units(d, heads, words)
+    return words

@@ -1,0 +1,142 @@
+# Heads: the rows' coordinates along a few directions, as 8-bit integers, made once for a call.
+# Where few outputs are wanted, distances between heads rule out most (near.pxi).
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
+#        vectors.h, screen.h, memory.h, openmp.h
+# gives: Heads, Cascade, PREFIX, FAR, carve_all_heads, is_wild, make_heads
+#
+# Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
+# |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
+# r = unit t + f,
+#     u.v >= limit  implies  unit |q - t| <= sqrt(2 - 2 limit) + |e| + |f|,
+# where |q - t|² = |q|² + |t|² - 2 q.t is an integer, without rounding. |e| is known for each row:
+# of any row, in the sample's space or not, and whatever the directions are.
+
+cdef struct Heads:               # of all rows of a source, padded to whole groups
+    int8_t* line                 # [row][line][HEAD]
+    int32_t* square              # [row][line]: |q|² of the line
+    int32_t* raised              # the same, and 2 raised() times the sum of q
+    float* error                 # [row][1 + lines]: |e| of the first PREFIX coordinates, then of
+    real* norm2                  # the first line, two lines, ...
+    real* inverse
+    real* rest
+
+cdef struct Cascade:
+    Directions directions
+    Pack packed                  # the directions as panels
+    Heads X, Y
+    int words                    # of the first line, that are compared in batches
+    Block* held                  # where all of it lies
+
+cdef enum:
+    PREFIX = 32                  # coordinates
+    # the square of a zero row's head, whose cosines are 0, below a limit; what is taken off that of
+    # a wild row
+    FAR = 1 << 28
+    PROJECTED = DIRECTIONS // GROUP + 1      # groups of directions, at most
+
+# what rounding adds to an error: a coordinate's canonical sum and two multiplications are off by
+# less than 5e-6 of 1, the square root of DIRECTIONS of them together
+cdef double HEAD_ROUNDING = 7e-5
+
+
+# a row is wild whose first line has an error of more units than that: it was cut off, and so is not
+# ruled out by that line at all
+cdef float WILD = 3.6
+
+cdef Py_ssize_t padded_rows(const Source* s) noexcept nogil:
+    return ceil_div(s.rows, SCREEN_COLUMNS) * SCREEN_COLUMNS + SCREEN_COLUMNS
+
+
+cdef void carve_all_heads(Heads* h, const Source* s, Py_ssize_t lines,
+                          char** memory) noexcept nogil:
+    cdef Py_ssize_t rows = padded_rows(s)
+    h.line = <int8_t*> carve(memory, rows * lines * HEAD)
+    h.square = <int32_t*> carve(memory, rows * lines * sizeof(int32_t))
+    h.raised = <int32_t*> carve(memory, rows * lines * sizeof(int32_t))
+    h.error = <float*> carve(memory, rows * (1 + lines) * sizeof(float))
+    h.norm2 = <real*> carve(memory, rows * sizeof(real))
+    h.inverse = <real*> carve(memory, rows * sizeof(real))
+    h.rest = <real*> carve(memory, rows * sizeof(real))
+
+
+cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t row,
+                     bint zero) noexcept nogil:
+    """The integers of one row's head, from its dot products with the directions."""
+    cdef real rounded[HEAD]
+    cdef vec t, r, squares, sums, errors
+    cdef vec total = splat(0), factor, most = splat(levels())
+    cdef Py_ssize_t lines = d.lines, line, k
+    cdef int8_t* to
+    cdef double error = 0
+    cdef float* own = h.error + row * (1 + lines)
+    cdef real inverse = 0 if zero else h.inverse[row]
+    for line in range(lines):
+        factor = splat(<real> (inverse / d.unit[line]))
+        squares = sums = errors = splat(0)
+        for k in range(HEAD // LANES):
+            t = load(dots + line * HEAD + k * LANES) * factor
+            r = nearest(vmax(-most, vmin(most, t)))
+            store(rounded + k * LANES, r)
+            squares = madd(r, r, squares)
+            sums = sums + r
+            errors = madd(t - r, t - r, errors)
+            if line == 0 and (k + 1) * LANES == PREFIX:
+                own[0] = <float> (d.unit[0] * sqrt(<double> sum_of_lanes(errors)) * 1.0001
+                                  + HEAD_ROUNDING)
+        to = h.line + (row * lines + line) * HEAD
+        for k in range(HEAD):
+            to[k] = <int8_t> rounded[k]
+        h.square[row * lines + line] = <int32_t> sum_of_lanes(squares)
+        h.raised[row * lines + line] = (h.square[row * lines + line]
+                                        + 2 * raised() * <int32_t> sum_of_lanes(sums))
+        error += d.unit[line] * d.unit[line] * <double> sum_of_lanes(errors)
+        own[1 + line] = <float> (sqrt(error) * 1.0001 + HEAD_ROUNDING)
+    if is_wild(h, d, row):
+        h.raised[row * lines] -= FAR
+
+
+cdef inline bint is_wild(const Heads* h, const Directions* d, Py_ssize_t row) noexcept nogil:
+    return h.error[row * (1 + d.lines) + 1] > WILD * d.unit[0]
+
+
+cdef int head_panel(const Cascade* c, Heads* h, const Source* s, Py_ssize_t row,
+                    real zero_inverse) noexcept nogil:
+    """Norms and heads of PANEL rows."""
+    cdef real panel[PANEL * BLOCK]
+    cdef vec totals[PROJECTED][PANEL * TILE_PANELS * VECS]
+    cdef vec block_sums[TILE_ROWS * TILE_PANELS * VECS]
+    cdef real dots[PROJECTED * GROUP]
+    cdef const Pack* packed = &c.packed
+    cdef Py_ssize_t rows = at_most(PANEL, s.rows - row), directions = packed.count
+    cdef Py_ssize_t groups = ceil_div(directions, GROUP), b, g, sub, i
+    cdef int status = 0
+    for b in range(packed.blocks):
+        status |= pack_panel(s, row, rows, b, NULL, panel, b == 0, h.norm2 + row)
+        for g in range(groups):
+            for sub in range(PANEL // TILE_ROWS):
+                tile(TILE_ROWS, ceil_div(at_most(GROUP, directions - g * GROUP), PANEL),
+                     panel + sub * TILE_ROWS,
+                     <const vec*> panel_of(packed, g * TILE_PANELS, b), packed.depth * VECS,
+                     block_length(s.features, b), b == 0, block_sums,
+                     totals[g] + sub * TILE_ROWS * TILE_PANELS * VECS)
+    for i in range(rows):
+        status |= invert_norm(h.norm2[row + i], False, zero_inverse, h.inverse + row + i,
+                              h.rest + row + i)
+    if status & CARE:
+        return status
+    for i in range(rows):
+        for g in range(groups):
+            memcpy(dots + g * GROUP, totals[g] + i * TILE_PANELS * VECS, GROUP * sizeof(real))
+        round_head(h, &c.directions, dots, row + i, h.norm2[row + i] == 0)
+    return status
+
+
+cdef int make_heads(Job* job, Heads* h, const Source* s) noexcept nogil:
+    """The heads of all rows; returns what was found in these."""
+    cdef Py_ssize_t p
+    cdef int status = 0
+    for p in prange(ceil_div(s.rows, PANEL), schedule="dynamic", chunksize=8,
+                    num_threads=threads_in(job.process, job.threads)):
+        status |= head_panel(job.cascade, h, s, p * PANEL, job.zero_inverse)
+    return status

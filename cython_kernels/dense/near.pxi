@@ -1,0 +1,365 @@
+# Near: which rows' heads are near enough for their cosine to count (heads.pxi). A panel of X meets
+# a few groups of Y by the first words, in batches; who is near enough then is compared pair by
+# pair, line after line. What is left is met by quick sums over all features, and settled, as what
+# the screen lets through.
+#
+# takes: pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi, vectors.h, screen.h,
+#        bits.h, openmp.h
+# gives: heads_task
+
+cdef enum:
+    HEADS_ALLOWED = 1 << 17      # outputs that let too much through, before the cascade is judged
+    ANY = -(1 << 30)             # a bar that everything reaches
+    NEAR_GROUPS = 8              # groups of Y that a panel of X meets in a row
+    ROW_CODE = 512               # no fewer than their columns
+    AT_ONCE = 4                  # pairs whose first lines are compared
+
+
+cdef inline void heads_tile(const int32_t* x, const int32_t* y, Py_ssize_t count,
+                            const int32_t* start, const int32_t* bars, const int32_t* halves,
+                            const int32_t* column_bars, uint64_t* masks, int rows,
+                            bint by_vnni) noexcept nogil:
+    """masks[i]: a bit for each column whose start + dot product reaches the row's bar, or the row's
+    half + the column's bar, where columns have some."""
+    cdef ivec acc[VNNI_ROWS][SCREEN_VECS]
+    cdef ivec a, b, c, d, bar
+    cdef uint64_t bits
+    cdef Py_ssize_t k
+    cdef int i, j
+    for i in range(rows):
+        for j in range(SCREEN_VECS):
+            acc[i][j] = load_words(start + j * WORDS)
+    x += count * PANEL
+    y += count * WORDS
+    k = -count
+    while k < 0:
+        for i in range(rows):
+            a = splat_word(x[k * PANEL + i])
+            b = splat_word(x[(k + 1) * PANEL + i])
+            for j in range(SCREEN_VECS):
+                c = load_words(y + (j * count + k) * WORDS)
+                d = load_words(y + (j * count + k + 1) * WORDS)
+                if by_vnni:
+                    acc[i][j] = add_vnni_dots(acc[i][j], a, c, b, d)
+                else:
+                    acc[i][j] = add_dots(acc[i][j], a, c, b, d)
+        k += SCREEN_STEP // QUAD
+    for i in range(rows):
+        bits = 0
+        bar = splat_word(bars[i])
+        for j in range(SCREEN_VECS):
+            if column_bars != NULL:
+                bar = min_words(splat_word(bars[i]), add_words(
+                    splat_word(halves[i]), load_words(column_bars + j * WORDS)))
+            bits |= <uint64_t> at_least_words(acc[i][j], bar) << (j * WORDS)
+        masks[i] = bits
+
+
+cdef inline void compare_heads(const int32_t* left, const int32_t* right, Py_ssize_t words,
+                               const int32_t* start, const int32_t* bars, const int32_t* halves,
+                               const int32_t* column_bars, uint64_t* masks, int rows,
+                               bint by_vnni) noexcept nogil:
+    cdef Py_ssize_t sub
+    for sub in range(PANEL // rows):
+        if column_bars == NULL:
+            heads_tile(left + sub * rows, right, words, start, bars + sub * rows,
+                       halves + sub * rows, NULL, masks + sub * rows, rows, by_vnni)
+        else:
+            heads_tile(left + sub * rows, right, words, start, bars + sub * rows,
+                       halves + sub * rows, column_bars, masks + sub * rows, rows, by_vnni)
+
+
+cdef void heads_panel "heads_panel" (
+        const int32_t* left, const int32_t* right, Py_ssize_t words, const int32_t* start,
+        const int32_t* bars, const int32_t* halves, const int32_t* column_bars,
+        uint64_t* masks) noexcept nogil:
+    compare_heads(left, right, words, start, bars, halves, column_bars, masks, SCREEN_ROWS, False)
+
+
+cdef void vnni_heads_panel "vnni_heads_panel" (
+        const int32_t* left, const int32_t* right, Py_ssize_t words, const int32_t* start,
+        const int32_t* bars, const int32_t* halves, const int32_t* column_bars,
+        uint64_t* masks) noexcept nogil:
+    compare_heads(left, right, words, start, bars, halves, column_bars, masks, VNNI_ROWS, True)
+
+
+cdef struct Bars:                # of a panel of X and NEAR_GROUPS groups of Y
+    int32_t row[PANEL]           # what start + dot product must reach
+    int32_t half[PANEL]
+    int32_t line[PANEL]          # what |q - t|² of the first line must not exceed
+    float reach[PANEL]           # how far apart rows may be
+    int32_t column[NEAR_GROUPS * SCREEN_COLUMNS]
+    int32_t column_line[NEAR_GROUPS * SCREEN_COLUMNS]
+    float column_reach[NEAR_GROUPS * SCREEN_COLUMNS]
+
+
+cdef struct Widest:              # errors of rows, over the first words and over the first line
+    float first, line
+
+
+cdef inline float reach_in(float limit) noexcept nogil:
+    """`reach_of`, in float; 1e-6 covers its rounding."""
+    cdef float squared = 2 * (<float> (1 + ROUNDING + 1e-6) - limit)
+    return <float> (1 + 1e-6) * sqrtf(squared if squared > 0 else 0)
+
+
+cdef inline float steps_of(float reach, float per_unit) noexcept nogil:
+    """The square of a distance in integers, rounded up."""
+    reach *= per_unit
+    reach = reach if reach < 16384 else 16384          # which is more than any
+    return reach * reach * <float> (1 + 1e-5) + 2
+
+
+cdef inline void set_bars(const float* limits, const float* errors, const Widest* widest,
+                          float line_error, float per_unit, int count, float* reach, int32_t* bar,
+                          int32_t* line) noexcept nogil:
+    # bar = -|q - t|² / 2 that may be; `line` the same for the whole first line, not halved
+    cdef int r
+    for r in range(count):
+        reach[r] = reach_in(limits[r])
+    for r in range(count):
+        bar[r] = -<int32_t> (<float> 0.5 * steps_of(reach[r] + errors[r] + widest.first, per_unit))
+        line[r] = <int32_t> steps_of(reach[r] + max(line_error, errors[r]) + widest.line, per_unit)
+    for r in range(count):           # zero rows have a cosine of 0 with all
+        bar[r] = bar[r] - 2 if limits[r] > 0 else ANY
+
+
+cdef void set_row_bars(const Job* job, Py_ssize_t i, const Widest* widest, float line_error,
+                       Bars* bars) noexcept nogil:
+    cdef const int32_t* half = job.PX.half + i
+    cdef float limits[PANEL]
+    cdef int r, rows = <int> at_most(PANEL, job.PX.count - i)
+    for r in range(PANEL):
+        limits[r] = <float> load_acquire(&job.pairs.limit) if job.best == NULL else 1
+    if job.best != NULL:
+        for r in range(rows):
+            limits[r] = <float> limit_of(job, job.PX.first + i + r)
+    set_bars(limits, job.PX.error + i, widest, line_error, 1 / job.cascade.directions.unit[0],
+             PANEL, bars.reach, bars.row, bars.line)
+    for r in range(PANEL):
+        bars.half[r] = half[r] >> 1
+        bars.row[r] = bars.row[r] + bars.half[r] if limits[r] > 0 else ANY
+
+
+cdef void set_column_bars(const Job* job, Py_ssize_t j, Py_ssize_t columns, const Widest* widest,
+                          float line_error, Bars* bars) noexcept nogil:
+    cdef float limits[NEAR_GROUPS * SCREEN_COLUMNS]
+    cdef int c
+    for c in range(<int> columns):
+        limits[c] = 1
+    for c in range(<int> at_most(columns, job.PY.count - j)):
+        limits[c] = <float> limit_of(job, job.PY.first + j + c)
+    set_bars(limits, job.PY.error + j, widest, line_error, 1 / job.cascade.directions.unit[0],
+             <int> columns, bars.column_reach, bars.column, bars.column_line)
+
+
+cdef inline Widest widest_of(const Pack* p, Py_ssize_t group, Py_ssize_t stop) noexcept nogil:
+    cdef Widest widest
+    cdef Py_ssize_t g
+    widest.first = widest.line = 0
+    for g in range(group, stop):
+        widest.first = p.widest[2 * g] if p.widest[2 * g] > widest.first else widest.first
+        widest.line = p.widest[2 * g + 1] if p.widest[2 * g + 1] > widest.line else widest.line
+    return widest
+
+
+cdef inline Py_ssize_t list_bits(const uint64_t* masks, Py_ssize_t rows, uint16_t column,
+                                 uint16_t* list, Py_ssize_t n) noexcept nogil:
+    """(row, column + place) of every bit, as row * ROW_CODE + that, behind the first n."""
+    cdef Py_ssize_t r, more
+    cdef uint64_t bits, none = <uint64_t> 1 << 63
+    cdef uint16_t code
+    for r in range(rows):
+        bits = masks[r]
+        code = <uint16_t> (r * ROW_CODE + column)
+        # most rows have no more than two: no branch for these
+        list[n] = code + <uint16_t> first_bit(bits | none)
+        n += bits != 0
+        bits &= bits - 1
+        list[n] = code + <uint16_t> first_bit(bits | none)
+        n += bits != 0
+        bits &= bits - 1
+        while bits:
+            list[n] = code + <uint16_t> first_bit(bits)
+            bits &= bits - 1
+            n += 1
+    return n
+
+
+cdef Py_ssize_t keep_near(const Job* job, Py_ssize_t i, Py_ssize_t j, const Bars* bars, bint both,
+                          uint16_t* list, Py_ssize_t n) noexcept nogil:
+    """Those of the list whose first lines are near enough; how many these are."""
+    cdef const Cascade* c = job.cascade
+    cdef Py_ssize_t lines = c.directions.lines, kept = 0, q = 0, last, at
+    cdef const int8_t* left = c.X.line + (job.PX.first + i) * lines * HEAD
+    cdef const int8_t* right = c.Y.line + (job.PY.first + j) * lines * HEAD
+    cdef const int32_t* square = c.X.square + (job.PX.first + i) * lines
+    cdef const int32_t* raised_square = c.Y.raised + (job.PY.first + j) * lines
+    cdef const int8_t* x[AT_ONCE]
+    cdef const int8_t* y[AT_ONCE]
+    cdef int32_t dots[AT_ONCE]
+    cdef int32_t bar
+    cdef int a, r, k
+    while q < n:
+        last = at_most(AT_ONCE, n - q) - 1
+        for a in range(AT_ONCE):
+            at = q + at_most(a, last)
+            x[a] = left + (list[at] // ROW_CODE) * lines * HEAD
+            y[a] = right + (list[at] % ROW_CODE) * lines * HEAD
+        head_dots(x, y, raised(), vnni, dots)
+        for a in range(<int> last + 1):
+            r, k = list[q + a] // ROW_CODE, list[q + a] % ROW_CODE
+            bar = bars.line[r]
+            if both and bars.column_line[k] > bar:
+                bar = bars.column_line[k]
+            list[kept] = list[q + a]
+            kept += square[r * lines] + raised_square[k * lines] - 2 * dots[a] <= bar
+        q += AT_ONCE
+    return kept
+
+
+cdef Py_ssize_t keep_nearer(const Job* job, Py_ssize_t i, Py_ssize_t j, const Bars* bars,
+                            bint both, Py_ssize_t lines, uint16_t* list,
+                            Py_ssize_t n) noexcept nogil:
+    """Those of the list whose heads of so many lines are near enough; how many these are."""
+    cdef const Cascade* c = job.cascade
+    cdef Py_ssize_t all_lines = c.directions.lines, kept = 0, q, row, column, line
+    cdef float distance, reach
+    cdef int r, k
+    for q in range(n):
+        r, k = list[q] // ROW_CODE, list[q] % ROW_CODE
+        row, column = job.PX.first + i + r, job.PY.first + j + k
+        reach = bars.reach[r]
+        if both and bars.column_reach[k] > reach:
+            reach = bars.column_reach[k]
+        distance = 0
+        for line in range(lines):
+            distance += c.directions.unit[line] * c.directions.unit[line] * <float> (
+                c.X.square[row * all_lines + line] + c.Y.raised[column * all_lines + line]
+                - 2 * head_dot(c.X.line + (row * all_lines + line) * HEAD,
+                               c.Y.line + (column * all_lines + line) * HEAD, raised(), vnni))
+        reach += (c.X.error[row * (1 + all_lines) + lines]
+                  + c.Y.error[column * (1 + all_lines) + lines])
+        list[kept] = list[q]
+        kept += distance <= reach * reach * <float> (1 + 1e-5)
+    return kept
+
+
+cdef inline uint64_t bits_from(Py_ssize_t place) noexcept nogil:
+    # those from `place` on
+    return 0 if place >= 64 else ~<uint64_t> 0 << at_least(place, 0)
+
+
+cdef Py_ssize_t list_near(const Job* job, Py_ssize_t p, Py_ssize_t group, Py_ssize_t some,
+                          Bars* bars, bint both, uint16_t* list) noexcept nogil:
+    """Who of a panel by so many groups is near by the first words; how many these are."""
+    cdef const Pack* X = &job.PX
+    cdef const Pack* Y = &job.PY
+    cdef const int32_t* left = X.left + p * PANEL * job.cascade.words
+    cdef const int32_t* right
+    cdef const int32_t* column_bars
+    cdef uint64_t masks[PANEL]
+    cdef Py_ssize_t words = job.cascade.words, n = 0, g, q, r, columns
+    cdef Py_ssize_t rows = at_most(PANEL, X.count - p * PANEL)
+    cdef bint twice
+    for q in range(some):
+        g = group + q
+        columns = at_most(SCREEN_COLUMNS, Y.count - g * SCREEN_COLUMNS)
+        if job.diagonal and p >= (g + 1) * (SCREEN_COLUMNS // PANEL):
+            continue                 # the lower triangle is that of the upper one
+        right = Y.right + g * SCREEN_COLUMNS * words
+        twice = on_diagonal(job, p * PANEL, g * SCREEN_COLUMNS)
+        column_bars = bars.column + q * SCREEN_COLUMNS if both and not twice else NULL
+        if HAS_VNNI and vnni:
+            vnni_heads_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, bars.row,
+                             bars.half, column_bars, masks)
+        else:
+            heads_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, bars.row,
+                        bars.half, column_bars, masks)
+        if columns < SCREEN_COLUMNS:
+            for r in range(rows):
+                masks[r] &= ~bits_from(columns)
+        if job.pairs != NULL and twice:
+            for r in range(rows):
+                masks[r] &= bits_from(p * PANEL + r + 1 - g * SCREEN_COLUMNS)
+        n = list_bits(masks, rows, <uint16_t> (q * SCREEN_COLUMNS), list, n)
+    return n
+
+
+cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
+                     Py_ssize_t group_stop, int thread) noexcept nogil:
+    """The outputs of panels [first, stop) of X by groups of Y."""
+    cdef const Pack* X = &job.PX
+    cdef const Pack* Y = &job.PY
+    cdef const Cascade* cascade = job.cascade
+    cdef int* status = job.status + thread * LINE
+    cdef uint16_t list[PANEL * NEAR_GROUPS * SCREEN_COLUMNS + 2]
+    cdef Bars bars
+    cdef Widest widest, own
+    cdef Waiting waiting
+    cdef Py_ssize_t lines = cascade.directions.lines, g, p, some, i, j, n, line
+    cdef int64_t all_words = words_of(X.source), words = cascade.words, spent = 0, met = 0
+    cdef bint both = job.best != NULL and job.same
+    waiting.count = 0
+    own = widest_of(X, first * PANEL // SCREEN_COLUMNS,
+                    ceil_div(at_most(stop * PANEL, X.count), SCREEN_COLUMNS))
+    g = group
+    while g < group_stop:
+        if status[0] & (TOO_CLOSE | OUT_OF_MEMORY):
+            return
+        some = at_most(NEAR_GROUPS, group_stop - g)
+        j = g * SCREEN_COLUMNS
+        widest = widest_of(Y, g, g + some)
+        if both:
+            set_column_bars(job, j, some * SCREEN_COLUMNS, &own, widest.line, &bars)
+        for p in range(first, stop):
+            if job.diagonal and p >= (g + some) * (SCREEN_COLUMNS // PANEL):
+                break
+            i = p * PANEL
+            set_row_bars(job, i, &widest, own.line, &bars)
+            n = list_near(job, p, g, some, &bars, both, list)
+            met += PANEL * some * SCREEN_COLUMNS
+            if words < HEAD_WORDS:
+                spent += n * <int64_t> LINE_COST
+                n = keep_near(job, i, j, &bars, both, list, n)
+            for line in range(at_least(2, words // HEAD_WORDS + 1), lines + 1):
+                spent += n * <int64_t> LINE_COST
+                n = keep_nearer(job, i, j, &bars, both, line, list, n)
+            spent += meet_quickly(job, i, j, both, list, n, &waiting, thread)
+        status[SCREENED] += <int> (met // all_words)
+        status[LET] += <int> (spent // all_words)
+        met, spent = met % all_words, spent % all_words
+        if (status[LET] > <int64_t> (all_words - batch_cost(words)) * status[SCREENED]
+                + HEADS_ALLOWED):
+            status[0] |= TOO_CLOSE
+        g += some
+    settle_waiting(job, &waiting, thread)
+
+
+cdef int64_t meet_quickly(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, const uint16_t* list,
+                          Py_ssize_t n, Waiting* waiting, int thread) noexcept nogil:
+    """Quick sums of those in the list: who may belong to the result is settled. Returns what those
+    cost that do not."""
+    cdef Py_ssize_t q, row, column
+    cdef int64_t missed = 0
+    for q in range(n):
+        row, column = i + list[q] // ROW_CODE, j + list[q] % ROW_CODE
+        missed += not meet(job, row, column, both and not on_diagonal(job, row, column), waiting,
+                           thread)
+    return missed * <int64_t> (QUICK_COST * job.X.features)
+
+
+cdef inline bint meet(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, Waiting* waiting,
+                      int thread) noexcept nogil:
+    cdef real nearly = nearly_cosine(job, i, j) + <real> ROUNDING
+    cdef bint passes
+    # no NaN, the cosine of a zero row for some users, is at least a limit
+    passes = nearly >= limit_of(job, job.PX.first + i)
+    if both:
+        passes |= nearly >= limit_of(job, job.PY.first + j)
+    waiting.rows[waiting.count] = <int32_t> i
+    waiting.columns[waiting.count] = <int32_t> j
+    waiting.count += passes
+    if waiting.count == AT_A_TIME:
+        settle_waiting(job, waiting, thread)
+    return passes

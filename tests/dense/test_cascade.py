@@ -1,0 +1,201 @@
+"""The cascade (heads.pxi): distances along a few directions rule out most outputs, and never one
+that counts, whatever the directions are.
+
+Shapes are those that the screen takes (test_screen.py); heads are forced, since such small work
+would not be worth their making.
+"""
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot._machine.dispatch import kernels
+
+from ..helpers import assert_same_bits, normal
+from ..neighbors import assert_same_result, check_pairs, check_top_k
+
+both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# lines of 64 coordinates, and how many words of four of them are compared in batches
+steps = pytest.mark.parametrize(
+    ("lines", "words"),
+    [(1, 4), (1, 6), (1, 8), (1, 14), (1, 16), (2, 10), (2, 32), (3, 16), (3, 32)],
+)
+
+
+@contextmanager
+def heads(dtype, lines=1, words=8, directions=None, used=True):
+    """Heads wherever there is a screen; `used`: and they are."""
+    module = kernels(dtype == np.float64)
+    module.force_heads(lines, words, directions)
+    try:
+        yield
+        if module.headed() == 0 and used:
+            pytest.skip("this instruction set has no screen")
+    finally:
+        module.force_heads(0, 0)
+
+
+def low_rank(n, rank, n_features=200, seed=0):
+    """Rows of so few dimensions: heads along them are as far apart as the rows."""
+    return normal((n, rank), seed=seed) @ normal((rank, n_features), seed=1)
+
+
+def check(X, Y=None, *, thresholds=(), ks=(1, 3), **options):
+    check_top_k(X, Y, ks=ks, threads=(1, 2), **options)
+    check_pairs(X, Y, thresholds=thresholds, threads=(1, 2), **options)
+
+
+def values_near(S, *quantiles):
+    """Values of the matrix, and the numbers next to them on both sides."""
+    values = np.quantile(S, quantiles, method="nearest")
+    near = [t for v in values for t in (np.nextafter(v, S.dtype.type(-1)), v, np.nextafter(v, 1))]
+    return [float(t) for t in near]
+
+
+@steps
+@both
+def test_limits_that_are_values_of_the_matrix(lines, words, dtype, isa):
+    X, Y = (low_rank(n, 12, seed=n).astype(dtype) for n in (130, 1500))
+    X[3], Y[7] = Y[8] * 2, -Y[9]
+    with heads(dtype, lines, words):
+        S = unitdot.cosine_similarity(X, Y)
+        check(X, Y, thresholds=values_near(S, 0.5, 0.9, 0.999, 1))
+
+
+@steps
+@both
+def test_self_joins(lines, words, dtype, isa):
+    X = low_rank(1300, 9).astype(dtype)
+    X[5] = X[1200]
+    with heads(dtype, lines, words):
+        S = unitdot.cosine_similarity(X)
+        check(X, thresholds=values_near(S, 0.98, 0.9999))
+
+
+@pytest.mark.parametrize("n_rows", [96, 97, 111, 113, 145])
+@pytest.mark.parametrize("n_columns", [1535, 1536, 1537, 1585])
+@both
+def test_edges_of_tiles(n_rows, n_columns, dtype, isa):
+    X, Y = (low_rank(n, 20, 64, seed=n).astype(dtype) for n in (n_rows, n_columns))
+    X[-1], Y[-1] = Y[-2], X[-2] * 3
+    with heads(dtype, 1, 6):
+        check(X, Y, thresholds=(0.6, 0.99), ks=(1,))
+
+
+@pytest.mark.parametrize("n_features", [64, 65, 127, 129, 384, 1030])
+@both
+def test_features(n_features, dtype, isa):
+    X, Y = (low_rank(n, 30, n_features, seed=n).astype(dtype) for n in (100, 1400))
+    with heads(dtype, 2 if n_features > 128 else 1, 10):
+        check(X, Y, thresholds=(0.3, 0.7))
+
+
+@both
+def test_rows_an_ulp_apart(dtype, isa):
+    X = normal((400, 100), dtype)
+    Y = np.repeat(X, 4, axis=0)
+    Y[1::4] = np.nextafter(Y[1::4], 9)
+    Y[2::4, 17] = np.nextafter(Y[2::4, 17], 9)
+    with heads(dtype):
+        values = np.unique(unitdot.cosine_similarity(X[:40], Y)[:, :160])[-3:]
+        check(X, Y, thresholds=(1, *map(float, values)), ks=(1, 5))
+
+
+def difficult(kind, n, dtype):
+    X = low_rank(n, 40, 130, seed=n)
+    if kind == "one huge element":
+        X[:, 5] = 300
+    elif kind == "few nonzeros":
+        X[np.random.default_rng(n).random(X.shape) > 0.03] = 0
+        X[:, 0] += 1e-3
+    elif kind == "constant":
+        X[:] = np.sign(X[:, :1]) * np.linspace(1, 2, n)[:, None]
+    elif kind == "another space later":
+        X[n // 2 :] = normal((n - n // 2, 130), seed=n + 1)
+        X[: n // 2, 65:], X[n // 2 :, :65] = 0, 0
+    elif kind == "zero rows":
+        X[::3] = 0
+    elif kind == "scales":
+        X *= 2.0 ** np.random.default_rng(n).integers(-20, 20, (n, 1))
+    elif kind == "care":
+        X[n // 2] *= 1e-25
+    return X.astype(dtype)
+
+
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "one huge element",
+        "few nonzeros",
+        "constant",
+        "another space later",
+        "zero rows",
+        "scales",
+        "care",
+    ],
+)
+@both
+def test_difficult_rows(kind, zero, dtype, isa):
+    X, Y = difficult(kind, 120, dtype), difficult(kind, 1400, dtype)
+    with heads(dtype, 1, 8, used=kind != "care"):
+        S = unitdot.cosine_similarity(X, Y, zero=zero)
+        S = S[~np.isnan(S)]
+        check(X, Y, thresholds=[*values_near(S, 0.95, 0.999), 0, -0.1], zero=zero)
+        check(Y, thresholds=[0.9], ks=(2,), zero=zero)
+
+
+def bad(kind, n_features):
+    B = np.linalg.qr(normal((n_features, n_features)))[0][:64]
+    return {
+        "not orthonormal": lambda: B + 1e-3 * normal(B.shape, seed=2),
+        "too long": lambda: B * 7,
+        "equal": lambda: np.repeat(B[:4], 16, axis=0),
+        "nothing": lambda: B * 0,
+        "not numbers": lambda: np.where(np.arange(64)[:, None] == 9, np.nan, B),
+        "infinite": lambda: np.where(np.arange(64)[:, None] == 9, np.inf, B),
+    }[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind", ["not orthonormal", "too long", "equal", "nothing", "not numbers", "infinite"]
+)
+@both
+def test_bad_directions(kind, dtype, isa):
+    X, Y = (normal((n, 70), dtype, seed=n) for n in (110, 1400))
+    X[:50] = Y[:50] + 0.2 * X[:50]
+    with heads(dtype, 1, 8, bad(kind, 70), used=kind not in ("not numbers", "infinite")):
+        S = unitdot.cosine_similarity(X, Y)
+        check(X, Y, thresholds=values_near(S, 0.9, 0.9999))
+
+
+@both
+def test_rows_that_the_sample_has_not_seen(dtype, isa):
+    """Some whose heads are cut off, since those of the sample are far smaller."""
+    X, Y = (low_rank(n, 50, 130, seed=n) for n in (120, 1500))
+    spike = np.linalg.svd(Y, full_matrices=False)[2][0] * 1e4
+    X[[7, 50]] += spike
+    Y[[601, 602, 1203]] += spike
+    X, Y = X.astype(dtype), Y.astype(dtype)
+    with heads(dtype, 1, 6):
+        S = unitdot.cosine_similarity(X, Y)
+        check(X, Y, thresholds=values_near(S, 0.9, 0.9999))
+
+
+@both
+def test_it_chooses_by_itself_and_leaves_no_trace(dtype, isa):
+    X = np.vstack([low_rank(6000, 24, 128, seed=3), low_rank(3000, 24, 128, seed=3) + 1e-3])
+    X = (X + 0.2 * normal(X.shape)).astype(dtype)
+    module = kernels(dtype == np.float64)
+    with heads(dtype, 0, 0):
+        found = unitdot.cosine_pairs(X, threshold=0.98)
+        headed = module.headed()
+        best = unitdot.cosine_top_k(X[:300], X, k=5)
+    with heads(dtype, 1, 16, np.full((64, 128), np.nan), used=False):  # so there are none
+        assert_same_result(unitdot.cosine_pairs(X, threshold=0.98), found)
+        for array, expected in zip(unitdot.cosine_top_k(X[:300], X, k=5), best, strict=True):
+            assert_same_bits(array, expected)
+        assert module.headed() == 0
+    assert headed > 0
