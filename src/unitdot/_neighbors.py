@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from unitdot import _inputs
+from unitdot._calls import examine, react, threads_of, views
 from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
 from unitdot._machine import dispatch, memory, system
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
-from unitdot._similarity import Zero, examine, react, threads_of, views
+from unitdot._similarity import Zero
 
 # pairs between two looks at the memory that is left
 LOOK = 1 << 20

@@ -2,22 +2,19 @@
 
 from __future__ import annotations  # so that help() shows names, not what they stand for
 
-from collections.abc import Iterable
 from typing import Any, Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from unitdot import _inputs
-from unitdot._inputs import DEFAULTS, KINDS, OF_MATRICES, Array, Axes, Input, Options, Shape, View
+from unitdot._calls import READ, full_stack, paired_rows
+from unitdot._inputs import DEFAULTS, KINDS, Array, Input
 from unitdot._kernels import small
-from unitdot._machine import dispatch
-from unitdot._machine.threads import SMALL_WORK, threads_for
+from unitdot._machine.threads import SMALL_WORK
 
 Zero = Literal["zero", "nan", "raise"]
 
-# reading and packing an element costs about as much as this many multiply-adds
-READ = 10
 small.learn(np, {dtype: kind for dtype, kind in KINDS.items() if dtype.isnative}, SMALL_WORK, READ)
 
 
@@ -315,14 +312,6 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     _inputs.check_features(X, Y)
     wide = _inputs.compute_wide(X, Y)
     dtype = _inputs.result_dtype(wide, options)
-    if X.ndim == 2 and Y.ndim == 2:
-        result = _inputs.result_array((X.shape[0], Y.shape[0]), dtype, out, X, Y)
-        keep_out = out is not None or not result.size
-        careful = keep_out and examine(X, Y, same, wide, options)
-        if result.size:
-            to = np.asarray(result)  # `out` may be of a subclass
-            _call("full", X, Y, same, to, distance, wide, options, careful)
-        return result
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
     lead = _inputs.broadcast(stack_X.shape[:-2], stack_Y.shape[:-2], (X, Y), "leading axes")
     rows = stack_X.shape[-2:-1] if X.ndim > 1 else ()
@@ -332,9 +321,8 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     matrices = matrices if X.ndim > 1 else np.expand_dims(matrices, len(lead))
     matrices = matrices if Y.ndim > 1 else matrices[..., None]
     axes = -1, X.ndim, Y.ndim
-    _call_stack(
-        "full", stack_X, stack_Y, same, matrices, distance, wide, options, axes, out is not None
-    )
+    keep_out = out is not None
+    full_stack(stack_X, stack_Y, same, matrices, distance, wide, options, axes, keep_out)
     return result if out is not None or result.ndim else result[()]
 
 
@@ -355,119 +343,5 @@ def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     wide = _inputs.compute_wide(X, Y)
     shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1], given, "axes but for the features'")
     result = _inputs.result_array(shape, _inputs.result_dtype(wide, options), None)
-    matrices = result.reshape(*shape[:-1], 1, *(shape[-1:] or (1,)))
-    stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
-    _call_stack("paired", stack_X, stack_Y, False, matrices, distance, wide, options, axes)
+    paired_rows(X, Y, result, distance, wide, options, axes)
     return result if result.ndim else result[()]
-
-
-def _call_stack(
-    name: str,
-    X: Array,
-    Y: Array,
-    same: bool,
-    out: Array,
-    distance: bool,
-    wide: bool,
-    options: Options,
-    axes: Axes,
-    keep_out: bool = False,
-) -> None:
-    """A call for every matrix of a stack; with `keep_out`, after all have been found good."""
-    if not out.size:  # and nothing is broadcast against nothing: each side by itself
-        nothing = np.empty((0, X.shape[-1]), X.dtype)
-        for i in _indices(X.shape[:-2]):
-            examine(X[i], nothing, False, wide, options, i, axes)
-        for i in () if same else _indices(Y.shape[:-2]):
-            examine(nothing, Y[i], False, wide, options, i, axes)
-        return
-    lead = out.shape[:-2]
-    rows_X, rows_Y = X.shape[-2], Y.shape[-2]
-    if name == "paired":
-        rows_X = rows_Y = out.shape[-1]
-    X = _inputs.stretched(X, (*lead, rows_X, X.shape[-1]))
-    Y = X if same else _inputs.stretched(Y, (*lead, rows_Y, Y.shape[-1]))
-    careful = {}
-    if keep_out:
-        careful = {i: examine(X[i], Y[i], same, wide, options, i, axes) for i in _indices(lead)}
-    for i in _indices(lead):
-        ready = careful.get(i, False)
-        _call(name, X[i], Y[i], same, out[i], distance, wide, options, ready, i, axes)
-
-
-def _indices(lead: Shape) -> Iterable[Shape]:
-    return np.ndindex(lead) if lead else ((),)
-
-
-def _call(
-    name: str,
-    X: Array,
-    Y: Array,
-    same: bool,
-    out: Array,
-    distance: bool,
-    wide: bool,
-    options: Options,
-    careful: bool = False,
-    index: Shape = (),
-    axes: Axes = OF_MATRICES,
-) -> None:
-    """Fill `out`, a matrix, by the kernel of this name."""
-    kernels = dispatch.kernels(wide)
-    run = getattr(kernels, name)
-    x, y = views(X, Y, same)
-    view = _inputs.byte_view(out)
-    threads = threads_of(X, Y, out.size, options)
-    nan = options.zero == "nan"
-    found = run(*x, *y, view, same, distance, nan, careful, threads)
-    if found & kernels.NEEDS_CARE:
-        react(kernels, found, x, y, options, index, axes)
-        found = run(*x, *y, view, same, distance, nan, True, threads)
-    if found:
-        react(kernels, found, x, y, options, index, axes)
-
-
-def examine(
-    X: Array,
-    Y: Array,
-    same: bool,
-    wide: bool,
-    options: Options,
-    index: Shape = (),
-    axes: Axes = OF_MATRICES,
-) -> bool:
-    """Raise what `_call` would, before anything is written; returns whether it must be careful."""
-    kernels = dispatch.kernels(wide)
-    x, y = views(X, Y, same)
-    threads = threads_of(X, Y, 0, options)
-    found = kernels.survey(*x, threads) | (0 if same else kernels.survey(*y, threads))
-    react(kernels, found, x, y, options, index, axes)
-    return bool(found & kernels.NEEDS_CARE)
-
-
-def react(
-    kernels: dispatch.Kernels,
-    found: int,
-    x: View,
-    y: View,
-    options: Options,
-    index: Shape,
-    axes: Axes = OF_MATRICES,
-) -> None:
-    """Raise for what a kernel found, where the options ask for it."""
-    matrices = [("X", *x)] if y is x else [("X", *x), ("Y", *y)]
-    if found & kernels.NEEDS_CARE and options.check_finite:
-        _inputs.check_is_finite(kernels, matrices, index, axes)
-    if options.zero == "raise" and found:
-        _inputs.raise_zero_row(kernels, matrices, index, axes)
-
-
-def views(X: Array, Y: Array, same: bool) -> tuple[View, View]:
-    x = _inputs.kernel_view(X)
-    return x, x if same else _inputs.kernel_view(Y)
-
-
-def threads_of(X: Array, Y: Array, outputs: int, options: Options) -> int:
-    rows_X, features = X.shape
-    work = features * (outputs + READ * (rows_X + len(Y)))
-    return threads_for(options.n_threads, work)
