@@ -42,6 +42,75 @@ static int bounds_reach(float x, const float* w, float y, const float* v, float 
 #endif
 
 #include <stdint.h>
+/* sums[j] = x[0] panel[feature[0]][j] + x[1] panel[feature[1]][j] + ... of the PANEL_ROWS rows j of a
+ * panel (feature, row), a multiplication and then an addition; with `errors`, those of the additions
+ * are summed beside, as `add` of sparse/rows.pxi does it. */
+enum { PANEL_ROWS = 32 };
+#if defined(__GNUC__)
+typedef double lanes __attribute__((vector_size(64), aligned(8), may_alias));
+#define PANEL_DOTS(name, target)                                                                    \
+    target static void name(const double* panel, const int32_t* feature, const double* x,           \
+                            int64_t count, double* sums, double* errors) {                          \
+        int64_t k;                                                                                  \
+        int part;                                                                                   \
+        if (!errors) {                                                                              \
+            lanes a = {0}, b = {0}, c = {0}, d = {0};                                               \
+            for (k = 0; k < count; k++) {                                                           \
+                const lanes* p = (const lanes*)(panel + (int64_t)feature[k] * PANEL_ROWS);          \
+                double v = x[k];                                                                    \
+                a += v * p[0], b += v * p[1], c += v * p[2], d += v * p[3];                         \
+            }                                                                                       \
+            ((lanes*)sums)[0] = a, ((lanes*)sums)[1] = b;                                           \
+            ((lanes*)sums)[2] = c, ((lanes*)sums)[3] = d;                                           \
+        }                                                                                           \
+        for (part = 0; errors && part < PANEL_ROWS; part += 16) {                                   \
+            lanes a = {0}, b = {0}, e = {0}, f = {0}, s, t, u;                                      \
+            for (k = 0; k < count; k++) {                                                           \
+                const lanes* p = (const lanes*)(panel + (int64_t)feature[k] * PANEL_ROWS + part);   \
+                double v = x[k];                                                                    \
+                t = v * p[0], s = a + t, u = s - a, e += (a - (s - u)) + (t - u), a = s;            \
+                t = v * p[1], s = b + t, u = s - b, f += (b - (s - u)) + (t - u), b = s;            \
+            }                                                                                       \
+            ((lanes*)(sums + part))[0] = a, ((lanes*)(sums + part))[1] = b;                         \
+            ((lanes*)(errors + part))[0] = e, ((lanes*)(errors + part))[1] = f;                     \
+        }                                                                                           \
+    }
+PANEL_DOTS(panel_dots_any, )
+#if defined(__x86_64__)
+PANEL_DOTS(panel_dots_avx2, __attribute__((target("avx2"))))
+PANEL_DOTS(panel_dots_avx512, __attribute__((target("avx512f"))))
+#else
+#define panel_dots_avx2 panel_dots_any
+#define panel_dots_avx512 panel_dots_any
+#endif
+#else
+static void panel_dots_any(const double* panel, const int32_t* feature, const double* x, int64_t count,
+                           double* sums, double* errors) {
+    int64_t k;
+    int j;
+    for (j = 0; j < PANEL_ROWS; j++) sums[j] = 0;
+    for (j = 0; errors && j < PANEL_ROWS; j++) errors[j] = 0;
+    for (k = 0; k < count; k++)
+        for (j = 0; j < PANEL_ROWS; j++) {
+            double t = x[k] * panel[(int64_t)feature[k] * PANEL_ROWS + j], s = sums[j] + t;
+            double u = s - sums[j];
+            if (errors) errors[j] += (sums[j] - (s - u)) + (t - u);
+            sums[j] = s;
+        }
+}
+#define panel_dots_avx2 panel_dots_any
+#define panel_dots_avx512 panel_dots_any
+#endif
+static void panel_dots(const double* panel, const int32_t* feature, const double* x, int64_t count,
+                       double* sums, double* errors, int vectors) {
+    if (vectors == 512)
+        panel_dots_avx512(panel, feature, x, count, sums, errors);
+    else if (vectors == 256)
+        panel_dots_avx2(panel, feature, x, count, sums, errors);
+    else
+        panel_dots_any(panel, feature, x, count, sums, errors);
+}
+
 /* The product's entries of 64 sums: of those whose bit is set, sum * (inverse_x * inverse) goes to
  * `values` (float, or double where wide_values), its place + first to `indices` (int32_t, or int64_t
  * where wide_indices); all sums become 0. Returns how many there are; or -1, with nothing done,

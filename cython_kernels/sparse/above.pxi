@@ -38,7 +38,7 @@ def count_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, 
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, 2 * panels_of(lists) * PANEL_ROWS * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] += above_row[double](&X.table, &Y.table, lists, i, index.wide, narrow, same,
@@ -58,7 +58,7 @@ def fill_above(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, b
     cdef int64_t found
     if not columns.shape[0]:
         return
-    begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, 2 * panels_of(lists) * PANEL_ROWS * sizeof(double), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         found = above_row(&X.table, &Y.table, lists, i, index.wide, narrow, same, threshold,

@@ -319,26 +319,33 @@ def take_reaching(const double[:, ::1] part, Py_ssize_t first, Py_ssize_t stop, 
                     position[row] += 1
 
 
-def offer_best(const double[:, ::1] part, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
-               double least, bint narrow, double[:, ::1] similarities, int64_t[:, ::1] indices,
-               int64_t[::1] counts):
-    """The k best of every row of the few so far, a heap, with rows [first, stop) of the many.
+def offer_best(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, Py_ssize_t stop,
+               bint without_itself, double least, bint narrow, double[:, ::1] similarities,
+               int64_t[:, ::1] indices, int64_t[::1] counts, int threads):
+    """The k best of every row so far, a heap, with rows [first, stop) of Y, whose similarities are
+    in `part`; `row` is the first of X.
 
     What is less than `least` does not count; at -2 all counts, and NaN is -2.
     """
+    cdef Py_ssize_t i, k = similarities.shape[1]
+    for i in prange(counts.shape[0], nogil=True, num_threads=threads, schedule="dynamic"):
+        counts[i] = offer_row(&part[i, 0], first, stop, row + i if without_itself else -1, least,
+                              narrow, k, counts[i], &similarities[i, 0], &indices[i, 0])
+
+
+cdef Py_ssize_t offer_row(const double* part, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t itself,
+                          double least, bint narrow, Py_ssize_t k, Py_ssize_t count,
+                          double* similarities, int64_t* indices) noexcept nogil:
     cdef Best best
-    cdef Py_ssize_t i, j
+    cdef Py_ssize_t j
     cdef double s
-    best.k = similarities.shape[1]
-    for i in range(part.shape[0]):
-        best.count, best.similarity, best.index = counts[i], &similarities[i, 0], &indices[i, 0]
-        for j in range(stop - first):
-            s = given(part[i, j], narrow)
-            s = s if s == s else -2
-            if s >= least and not (without_itself and i == first + j):
-                if best.count < best.k or s > best.similarity[0]:
-                    offer(&best, s, first + j)
-        counts[i] = best.count
+    best.k, best.count, best.similarity, best.index = k, count, similarities, indices
+    for j in range(first, stop):
+        s = given(part[j - first], narrow)
+        s = s if s == s else -2
+        if s >= least and (best.count < k or s > best.similarity[0]) and j != itself:
+            offer(&best, s, j)
+    return best.count
 
 
 def sort_offered(double[:, ::1] similarities, int64_t[:, ::1] indices, const int64_t[::1] counts):

@@ -1,7 +1,7 @@
 # A block of rows of Y by feature: for every feature, the rows of the block that have it, ascending.
 #
-# takes: sparse.pyx, rows.pxi
-# gives: HEAVIEST, Lists, Index, raise_top, set_bit, blocks_of
+# takes: sparse.pyx, rows.pxi, sparse.h
+# gives: HEAVIEST, Lists, Index, raise_top, set_bit, panels_of, is_full, blocks_of
 
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
@@ -9,6 +9,11 @@ cdef enum:
     BITMAP_WORDS = 1 << 20           # of bitmaps: 8 MiB, or 4 bytes an entry where that is more
     LONG_LIST = 512                  # rows of a list whose heaviest entries are kept aside,
     HEAVIEST = 64                    # as many of them
+    # full rows: of dense panels as many elements at a time as stay in the second-level cache
+    PANEL_ELEMENTS = 1 << 17
+    LEAST_PANELS = 4
+    MOST_FEATURES = 1 << 13
+    LEAST_ELEMENTS = 1 << 16
 
 cdef struct Lists:
     Py_ssize_t first, rows           # the block
@@ -17,6 +22,9 @@ cdef struct Lists:
     float* single                    # values: those of the rows as they are read, ...
     double* wide
     float* weight                    # ... or of rows of norm 1
+    double* panels                   # ... or, of full rows, each PANEL_ROWS of them by feature
+    Py_ssize_t features
+    int vectors                      # the bits of those that may be used, 0, 256 or 512
     # bitmaps of rows: of those whose results are NaN, and of long lists
     Py_ssize_t words
     uint64_t* nan_rows
@@ -42,6 +50,7 @@ cdef class Index:
         free(lists.single)
         free(lists.wide)
         free(lists.weight)
+        free(lists.panels)
         free(lists.nan_rows)
         free(lists.bitmap_of)
         free(lists.bitmaps)
@@ -49,7 +58,8 @@ cdef class Index:
         free(lists.heavy_row)
         free(lists.heavy_weight)
 
-    def __init__(self, Rows Y, Py_ssize_t first, Py_ssize_t rows, bint weights, bint wide):
+    def __init__(self, Rows Y, Py_ssize_t first, Py_ssize_t rows, bint weights, bint wide,
+                 int vectors=0):
         """`weights`: of rows of norm 1, for bounds; otherwise the values, and bitmaps."""
         cdef Lists* lists = &self.lists
         cdef const Table* t = &Y.table
@@ -57,6 +67,7 @@ cdef class Index:
         self.first, self.stop, self.wide = first, first + rows, wide
         lists.first, lists.rows, lists.words = first, rows, (rows + 63) // 64
         lists.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
+        lists.features, lists.vectors = t.features, vectors
         begin(&team, t.longest, 0, 0, 1)
         try:
             with nogil:
@@ -64,6 +75,9 @@ cdef class Index:
             lists.row = <int32_t*> allocate(lists.start[t.features + 1] * sizeof(int32_t))
             if weights:
                 lists.weight = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
+            elif is_full(Y, vectors):
+                lists.panels = <double*> allocate(
+                    panels_of(lists) * t.features * PANEL_ROWS * sizeof(double))
             elif wide:
                 lists.wide = <double*> allocate(lists.start[t.features + 1] * sizeof(double))
             else:
@@ -168,7 +182,7 @@ cdef void count_features(const Table* t, Lists* lists, Entries* row) noexcept no
 
 
 cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
-    cdef Py_ssize_t i, k, f
+    cdef Py_ssize_t i, k, f, j
     cdef int64_t at, stop = lists.start[t.features + 1]
     for i in range(lists.first, lists.first + lists.rows):
         read_row(t, i, row)
@@ -180,6 +194,10 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
             lists.row[at] = <int32_t> (i - lists.first)
             if lists.weight != NULL:
                 lists.weight[at] = <float> (row.value[k] * t.inverse[i])
+            elif lists.panels != NULL:
+                j = i - lists.first
+                lists.panels[(j // PANEL_ROWS * t.features + row.feature[k]) * PANEL_ROWS
+                             + j % PANEL_ROWS] = row.value[k]
             elif lists.wide != NULL:
                 lists.wide[at] = row.value[k]
             else:
@@ -188,8 +206,23 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
         lists.start[f + 1] = max(lists.start[f], lists.start[f + 1])
 
 
-def blocks_of(Rows Y):
-    """(first, rows) of the blocks that Y is indexed by."""
+cdef inline Py_ssize_t panels_of(const Lists* lists) noexcept nogil:
+    return (lists.rows + PANEL_ROWS - 1) // PANEL_ROWS
+
+
+cpdef bint is_full(Rows Y, int vectors):
+    """Whether dense panels cost less than lists: an element of theirs takes a fraction of the time
+    of a list's entry."""
+    cdef Py_ssize_t least = 10 if vectors else 4, elements = Y.table.rows * Y.table.features
+    return (Y.table.features <= MOST_FEATURES and elements >= LEAST_ELEMENTS
+            and Y.entries * least >= elements)
+
+
+def blocks_of(Rows Y, int vectors=-1):
+    """(first, rows) of the blocks that Y is indexed by; panels, where `vectors` is not negative."""
     cdef Py_ssize_t mean = Y.entries // max(1, Y.table.rows) + 1
     cdef Py_ssize_t rows = max(1, min(<Py_ssize_t> INDEX_ROWS, <Py_ssize_t> INDEX_ENTRIES // mean))
+    if vectors >= 0 and is_full(Y, vectors):
+        rows = max(<Py_ssize_t> LEAST_PANELS,
+                   PANEL_ELEMENTS // (Y.table.features * PANEL_ROWS)) * PANEL_ROWS
     return [(i, min(rows, Y.table.rows - i)) for i in range(0, Y.table.rows, rows)]

@@ -40,10 +40,19 @@ cdef inline void add_long_list(const value_t* value, const int32_t* row, Py_ssiz
 
 cdef double* add_row(const Lists* lists, const Entries* x, double* sums) noexcept nogil:
     """sums[j] += x · Y[j] for the block's rows j; returns NULL or, where x is long, the errors
-    of these sums, which follow them and are to be added where Y[j] is long too."""
+    of these sums, which follow them (`sums` has room for whole panels, twice) and are to be added
+    where Y[j] is long too. Sums are zeros before."""
     cdef Py_ssize_t k
     cdef int64_t start, count
-    cdef double* errors = sums + lists.rows if x.count > CHAIN else NULL
+    cdef Py_ssize_t padded = panels_of(lists) * PANEL_ROWS
+    cdef double* errors = sums + padded if x.count > CHAIN else NULL
+    if lists.panels != NULL:
+        k = 0
+        while k < padded:
+            panel_dots(lists.panels + k * lists.features, x.feature, x.value, x.count, sums + k,
+                       NULL if errors == NULL else errors + k, lists.vectors)
+            k += PANEL_ROWS
+        return errors
     for k in range(x.count):
         start = lists.start[x.feature[k]]
         count = lists.start[x.feature[k] + 1] - start
@@ -201,7 +210,7 @@ cdef void fill_rows(const Table* X, const Table* Y, const Lists* lists, Py_ssize
                     Scratch* s) noexcept nogil:
     cdef double* sums = <double*> s.extra
     cdef double* errors
-    cdef uint64_t* words = <uint64_t*> (sums + 2 * lists.rows)
+    cdef uint64_t* words = <uint64_t*> (sums + 2 * panels_of(lists) * PANEL_ROWS)
     cdef Py_ssize_t i
     for i in range(first, stop):
         read_row(X, i, &s.x)
@@ -226,7 +235,8 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
     bound = <int64_t*> allocate((stop - first + 1) * sizeof(int64_t))
     try:
         begin(&team, X.table.longest, 0,
-              2 * lists.rows * sizeof(double) + lists.words * sizeof(uint64_t), threads)
+              2 * panels_of(lists) * PANEL_ROWS * sizeof(double)
+              + lists.words * sizeof(uint64_t), threads)
         parts = cut(&starts[0], first, stop, lists.words, threads, bound)
         for part in prange(parts, nogil=True, num_threads=threads, schedule="dynamic"):
             fill_rows(&X.table, &Y.table, lists, bound[part], bound[part + 1], index.wide, vectors,
@@ -307,7 +317,7 @@ def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint di
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, 2 * lists.rows * sizeof(double), threads)
+    begin(&team, X.table.longest, 0, 2 * panels_of(lists) * PANEL_ROWS * sizeof(double), threads)
     for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         dense_row(&X.table, &Y.table, lists, first + i, index.wide, same, distance, &out[i, 0],

@@ -41,6 +41,9 @@ cdef extern from "sparse.h":
     bint bounds_reach(float, const float*, float, const float*, float) nogil
     void prefetch_write(const void*) nogil
     Py_ssize_t load_halves(real*, const uint16_t*, Py_ssize_t) nogil     # for source.pxi
+    enum: PANEL_ROWS
+    void panel_dots(const double*, const int32_t*, const double*, int64_t, double*, double*,
+                    int) nogil
     int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
                       bint) nogil
 

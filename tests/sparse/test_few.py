@@ -1,4 +1,4 @@
-"""A few rows against many, which are read where they lie: the bits of the other kernels."""
+"""A few rows against many, read where they lie, and full rows: the bits of the other kernels."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,18 @@ import unitdot
 from unitdot._sparse import few
 
 from ..helpers import FLOATS, assert_same_bits
-from .data import INDEX_DTYPES, csr, disordered, everything, random_rows, sparse, top_k
+from .data import (
+    INDEX_DTYPES,
+    brute_pairs,
+    brute_top_k,
+    csr,
+    disordered,
+    everything,
+    pairs,
+    random_rows,
+    sparse,
+    top_k,
+)
 
 # more features than some are looked up by hashes; disordered rows are sorted by 64 bits
 SHIFTS = {"numbered": 0, "hashed": 1 << 20, "wide": (1 << 40) - 100}
@@ -39,19 +50,28 @@ def assert_same_results(a, b):
         assert_same_bits(one, other)
 
 
-@pytest.mark.parametrize("order", ["sorted", "disordered"])
+def backwards(X):
+    """CSR of X whose rows are unsorted, and nothing else."""
+    matrix = csr(X)
+    for start, stop in zip(matrix.indptr, matrix.indptr[1:], strict=False):
+        for part in (matrix.indices, matrix.data):
+            part[start:stop] = part[start:stop][::-1].copy()
+    return matrix
+
+
+@pytest.mark.parametrize("make", [csr, backwards, disordered])
 @pytest.mark.parametrize("zero", ["zero", "nan"])
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_bits_of_the_other_kernels(dtype, shift, zero, order, monkeypatch):
+def test_bits_of_the_other_kernels(dtype, shift, zero, make, monkeypatch):
     X = random_rows(5, 160, 0.3, seed=1, dtype=dtype, signed=True)
     Y = random_rows(700, 160, 0.05, seed=2, dtype=dtype, signed=True)
     X[1], X[4, :100] = 0, 1
     Y[:40] = random_rows(40, 160, 0.8, seed=3, dtype=dtype, signed=True)  # long ones
     Y[50], Y[60], Y[70], Y[80, :2] = X[4], -X[0], 0, 1
     Y[90:100] *= dtype(2) ** -100
-    make = csr if order == "sorted" else disordered
     few_rows, many = (shifted(make(A), SHIFTS[shift]) for A in (X, Y))
+    many.data *= np.random.default_rng(0).uniform(1, 2, len(many.data)).astype(dtype)
     monkeypatch.setattr(few, "PART", 1500)
     for pair in ((few_rows, many), (many, few_rows), (few_rows, None), (few_rows[:1], many)):
         ours = everything(*pair, zero=zero)
@@ -106,6 +126,27 @@ def test_duplicates_that_overflow_are_found_in_rows_that_share_nothing():
     with pytest.raises(ValueError, match="Y holds duplicate entries whose sum is not finite"):
         unitdot.cosine_similarity(query, Y)
     assert np.isnan(unitdot.cosine_similarity(query, Y, check_finite=False)[0, 0])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_full_rows_have_the_same_bits(dtype, isa):
+    """Dense panels of them, of long and short rows, against the same rows a few at a time."""
+    Y = random_rows(500, 150, 0.3, seed=9, dtype=dtype, signed=True)
+    Y[:200, 80:] = 0
+    X = np.concatenate([Y[390:], random_rows(60, 150, 0.7, seed=10, dtype=dtype, signed=True)])
+    Y *= dtype(np.pi)
+    X, Y = csr(X), disordered(Y)
+    assert few.kernels.is_full(
+        few.kernels.Rows.of_csr(Y.data, Y.indices, Y.indptr, 150, 0, 0, 1), 0
+    )
+    S = unitdot.cosine_similarity(X, Y)
+    for i in range(0, X.shape[0], 30):
+        assert_same_bits(S[i : i + 30], unitdot.cosine_similarity(X[i : i + 30], Y))
+    assert_same_bits(unitdot.cosine_similarity(X, Y, dense_output=False).toarray(), S + dtype(0))
+    assert_same_results(top_k(X, Y, 9), brute_top_k(S, 9, False))
+    assert_same_results(top_k(Y, None, 9), brute_top_k(unitdot.cosine_similarity(Y), 9, True))
+    for threshold in (-0.2, 0.1, 0.6):
+        assert_same_results(pairs(X, Y, threshold), brute_pairs(S, threshold, False))
 
 
 def test_out_survives_an_error():

@@ -108,7 +108,7 @@ def test_sparse_output_is_the_dense_one(
     if long_indices:
         monkeypatch.setattr(sparse_functions, "MOST_FOR_INT32", 0)
     blocks = [(i, min(block, n_rows - i)) for i in range(0, n_rows, block)]
-    monkeypatch.setattr(sparse_functions.kernels, "blocks_of", lambda Y: blocks)
+    monkeypatch.setattr(sparse_functions.kernels, "blocks_of", lambda *_: blocks)
     X = random_rows(70, 42, density, seed=1, dtype=dtype, signed=True)
     Y = random_rows(n_rows, 42, density, seed=2, dtype=dtype, signed=True)
     # two features that few rows have, one of which is alone in its row of X

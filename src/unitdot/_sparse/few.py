@@ -23,6 +23,8 @@ MOST = 32
 NUMBERED = 1 << 12
 # what an entry costs, in multiply-adds
 WORK = 32
+# rows whose similarities are worth a look by several threads
+WORTH = 1 << 14
 # at a time: similarities that are not the result; entries and results, between looks for Ctrl-C
 PART, ENTRIES = 1 << 19, 1 << 25
 
@@ -72,8 +74,8 @@ class Few(NamedTuple):
             if part is None:
                 return False
             kernels.offer_best(
-                part, rows.start, rows.stop, without_itself, least, self.narrow, similarities,
-                indices, counts,
+                part, 0, rows.start, rows.stop, without_itself, least, self.narrow, similarities,
+                indices, counts, threads_now(self.most_threads if len(rows) >= WORTH else 1),
             )  # fmt: skip
         kernels.sort_offered(similarities, indices, counts)
         return True

@@ -24,7 +24,7 @@ Triplet = tuple[Array, Array, Array]
 BRUTE_FORCE = 1e-5
 # results with more entries, rows or columns have indices of 64 bits
 MOST_FOR_INT32 = np.iinfo(np.int32).max
-# bits of the vectors of instruction sets that the kernels of CSR results have code for
+# bits of the vectors of instruction sets that the kernels have code for
 VECTORS = {"avx2": 256, "avx512": 512, "avx512vnni": 512}
 # between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
 FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
@@ -167,6 +167,19 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
     without_itself, least, similarities, indices = how
     counts = np.zeros(len(indices), np.int64)
     shared = problem.X, problem.Y
+    if kernels.is_full(problem.Y, _vectors()):
+        for block, chunk in _blocks_and_chunks(problem, report, weights=False):
+            width = block.stop - block.first
+            for row in range(chunk.start, chunk.stop, MOST_AT_ONCE // width):
+                here = slice(row, min(row + MOST_AT_ONCE // width, chunk.stop))
+                part = np.empty((here.stop - row, width))
+                kernels.fill_dense(*shared, block, row, False, False, part, problem.threads)
+                kernels.offer_best(
+                    part, row, block.first, block.stop, without_itself, least, problem.narrow,
+                    similarities[here], indices[here], counts[here], problem.threads,
+                )  # fmt: skip
+        kernels.sort_offered(similarities, indices, counts)
+        return
     for block, rows in _blocks_and_chunks(problem, report, weights=True):
         kernels.search(
             *shared, block, rows.start, rows.stop, without_itself, least, similarities, indices,
@@ -205,7 +218,7 @@ def pairs(X: Any, Y: Any, threshold: float, most: int, report: Report, options: 
     problem = _prepare(X, Y, options)
     # as NumPy compares an array with a number
     threshold = float(problem.dtype.type(threshold))
-    if threshold > BRUTE_FORCE:
+    if threshold > BRUTE_FORCE and not kernels.is_full(problem.Y, _vectors()):
         return _join(problem, threshold, report, most)
     if most:
         return _most_of_every_pair(problem, threshold, report, _no_pairs(problem), 0, most)
@@ -268,9 +281,9 @@ def _products_are_faster(problem: Problem, threshold: float, row: int, joined: f
 
     Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
     """
-    (first, rows), *_ = kernels.blocks_of(problem.Y)
+    (first, rows), *_ = kernels.blocks_of(problem.Y, _vectors())
     try:
-        index = kernels.Index(problem.Y, first, rows, False, problem.wide)
+        index = kernels.Index(problem.Y, first, rows, False, problem.wide, _vectors())
     except MemoryError:  # joins go on with what they have
         return False
     stop = min(row + TIMED_ROWS, problem.shape[0])
@@ -420,6 +433,11 @@ def _csr(X: Any, Y: Any, options: Options) -> Any:
     return result
 
 
+def _vectors() -> int:
+    """Bits of the vectors that the kernels may use."""
+    return VECTORS.get(dispatch.active_isa(), 0)
+
+
 def _integer(total: int, shape: tuple[int, int]) -> np.dtype[Any]:
     """The dtype of the indices of so many entries."""
     return np.dtype(np.int32 if max(total, *shape) <= MOST_FOR_INT32 else np.int64)
@@ -427,7 +445,7 @@ def _integer(total: int, shape: tuple[int, int]) -> np.dtype[Any]:
 
 def _every_entry(problem: Problem) -> Triplet:
     """(values, indices, starts) of the full matrix: counted, then filled."""
-    vectors = VECTORS.get(dispatch.active_isa(), 0)
+    vectors = _vectors()
     counts = np.zeros(problem.shape[0], np.int64)
     last = None
     for block, rows in _blocks_and_chunks(problem, None, weights=False):
@@ -554,10 +572,11 @@ def _blocks_and_chunks(
     first: int = 0,
 ) -> Iterator[tuple[Any, range]]:
     """Every block of Y, indexed, with every chunk of rows of X from `first` on; pass i of n."""
-    blocks, n_X = kernels.blocks_of(problem.Y), problem.shape[0]
+    vectors = _vectors()
+    blocks, n_X = kernels.blocks_of(problem.Y, -1 if weights else vectors), problem.shape[0]
     for number, (row, rows) in enumerate(blocks):
         if len(blocks) > 1 or reuse is None:
-            reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide)
+            reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide, vectors)
         for chunk in _chunks(n_X, problem.first_rows, first):
             yield reuse, chunk
             if report is not None:
