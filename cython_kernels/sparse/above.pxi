@@ -1,7 +1,7 @@
 # Thresholds that zeros reach, or rows for which bounds do not pay: every pair is computed, a first
 # time to be counted.
 #
-# takes: sparse.pyx, rows.pxi, index.pxi, product.pxi, top_k.pxi, openmp.h
+# takes: sparse.pyx, rows.pxi, index.pxi, product.pxi, top_k.pxi, sparse.h, openmp.h
 # gives: count_above, fill_above
 
 cdef int64_t above_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,

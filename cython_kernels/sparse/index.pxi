@@ -1,7 +1,7 @@
 # A block of rows of Y by feature: for every feature, the rows of the block that have it, ascending.
 #
 # takes: sparse.pyx, rows.pxi, sparse.h
-# gives: HEAVIEST, Lists, Index, raise_top, set_bit, panels_of, is_full, blocks_of
+# gives: HEAVIEST, Lists, Index, raise_top, set_bit, panels_of, blocks_of
 
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
