@@ -19,8 +19,8 @@ cdef Py_ssize_t heads_start(const Job* job) noexcept nogil:
 cdef int turn_heads(Job* job, object watch) except -1:
     """Whether the superblock at hand, which is screened, goes by heads; these are made when they
     are wanted for the first time."""
-    cdef bint headed = job.screened and job.heads_from >= 0 and (
-        job.same or job.PY.first >= job.heads_from)
+    cdef bint headed = (job.screened and job.heads_from >= 0
+                        and job.PY.first >= job.heads_from)     # one that was undone: not again
     if headed and job.cascade == NULL:
         if watch.may_hold(most_memory(job)):
             with nogil:

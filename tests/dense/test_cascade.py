@@ -14,7 +14,7 @@ import unitdot
 from unitdot._machine.dispatch import kernels
 
 from ..helpers import assert_same_bits, normal
-from ..neighbors import assert_same_result, check_pairs, check_top_k
+from ..neighbors import assert_same_result, check_pairs, check_top_k, reaching
 
 both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # lines of 64 coordinates, and how many words of four of them are compared in batches
@@ -182,6 +182,17 @@ def test_rows_that_the_sample_has_not_seen(dtype, isa):
     with heads(dtype, 1, 6):
         S = unitdot.cosine_similarity(X, Y)
         check(X, Y, thresholds=values_near(S, 0.9, 0.9999))
+
+
+@pytest.mark.parametrize("same", [True, False])
+@both
+def test_heads_that_rule_out_too_little(same, dtype, isa):
+    """The superblock is undone and goes by the screen, not by heads again and again."""
+    X = normal((1300, 64), dtype)
+    Y = None if same else normal((1400, 64), dtype, seed=1)
+    best = unitdot.cosine_top_k(X, Y, k=3)
+    with heads(dtype, 1, 4):
+        assert_same_result(unitdot.cosine_top_k(X, Y, k=3, threshold=0.1), reaching(best, 0.1))
 
 
 @both
