@@ -55,6 +55,9 @@ enum {
     STACK = 1 << 20,
 };
 
+#ifndef between_steps
+#define between_steps() /* where others may come in between: tests take their time there */
+#endif
 #define get(p) __atomic_load_n(p, __ATOMIC_SEQ_CST)
 #define set(p, x) __atomic_store_n(p, x, __ATOMIC_SEQ_CST)
 #define add(p, x) __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST)
@@ -150,6 +153,7 @@ static void reset_sleep(void) {
 
 static void announce(Event *e) {
     add(&e->count, 1);
+    between_steps();
     if (get(&e->waiting))
         wake(e, INT_MAX);
 }
@@ -182,8 +186,10 @@ static void wait_until(Condition *holds, const Member *me) {
     add(&e->waiting, 1);
     for (;;) {
         uint32_t count = get(&e->count);
+        between_steps();
         if (holds(me, 0))
             break;
+        between_steps();
         sleep_while(e, count);
     }
     add(&e->waiting, -1);
@@ -302,7 +308,9 @@ static void *help(void *unused) {
         bool rang = spin_until(bell_rang, NULL, count, crowded ? 0 : LINGER);
         add(&pool.spinning, -1);
         if (!rang) {
+            between_steps();
             add(&pool.bell.waiting, 1);
+            between_steps();
             sleep_while(&pool.bell, count);
             add(&pool.bell.waiting, -1);
         }
@@ -338,7 +346,9 @@ static void ask_helpers(Region *r) {
     r->asked = true;
     set(&r->state, (uint32_t)r->places << 16);
     __atomic_fetch_or(&pool.open, bit_of(r), __ATOMIC_SEQ_CST);
+    between_steps();
     add(&pool.bell.count, 1);
+    between_steps();
     int asleep = get(&pool.bell.waiting), wanted = r->places - get(&pool.spinning);
     if (wanted > 0 && asleep > 0)
         wake(&pool.bell, wanted);
@@ -398,6 +408,7 @@ static void close_region(Region *r, const Member *me) {
         uint32_t state = __atomic_fetch_and(&r->state, 0xffff, __ATOMIC_SEQ_CST);
         int64_t closed = nanoseconds();
         __atomic_fetch_and(&pool.open, ~bit_of(r), __ATOMIC_SEQ_CST);
+        between_steps();
         wait_until(helpers_have_left, me);
         learn(r, (int)(state >> 16) == r->places, closed);
     }

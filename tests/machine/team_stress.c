@@ -7,7 +7,9 @@ static int refusing;
 static int create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), void *data) {
     return __atomic_load_n(&refusing, __ATOMIC_SEQ_CST) ? 11 : pthread_create(t, a, f, data);
 }
+static void pause_now_and_then(void);
 #define pthread_create create
+#define between_steps pause_now_and_then
 #include "pool.h"
 #undef pthread_create
 #include <stdio.h>
@@ -23,6 +25,14 @@ static __thread unsigned seed = 1;
 static unsigned draw(unsigned below) {
     seed = seed * 1664525u + 1013904223u;
     return (seed >> 8) % below;
+}
+
+static void pause_now_and_then(void) {
+    static __thread unsigned calls;
+    calls = calls * 1664525u + 1013904223u;
+    if ((calls >> 8) % 16 == 0)
+        for (volatile int i = 0; i < 4000; i++)
+            ;
 }
 
 /* now and then: short, as a chunk is; long enough that others fall asleep; the core given away */
@@ -101,7 +111,7 @@ static void regions(int repeats) {
 
 static void *caller(void *number) {
     seed = (unsigned)(size_t)number;
-    regions(300);
+    regions(100);
     return NULL;
 }
 
