@@ -4,7 +4,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, paired.pxi, full.pxi, vectors.h,
 #        call.h, memory.h
-# gives: rows_at, direct_call, FUNCTIONS
+# gives: rows_at, direct_call, plan_one, run_one, FUNCTIONS
 
 from cpython.pycapsule cimport PyCapsule_New
 
@@ -170,11 +170,40 @@ cdef int direct_call(const Call* call, Block** held) noexcept nogil:
         if call.same and call.distance and found & ZERO_ROW and call.zero_inverse == 0:
             put(&pairs.out, 0, 0, 1, &zero)
         return found
-    memset(&job, 0, sizeof(job))
-    job.X, job.Y = source_for(&call.X, call), source_for(&call.Y, call)
-    job.out, job.zero_inverse = output_for(call), <real> call.zero_inverse
-    job.same, job.threads = call.same, 1
+    start_job(&job, call)
     return direct_superblocks(&job, held)
+
+
+cdef void start_job(Job* job, const Call* call) noexcept nogil:
+    memset(job, 0, sizeof(Job))
+    job.same, job.threads, job.zero_inverse = call.same, 1, <real> call.zero_inverse
+    point_job(job, call)
+
+
+cdef void point_job(Job* job, const Call* call) noexcept nogil:
+    job.X, job.Y = source_for(&call.X, call), source_for(&call.Y, call)
+    job.out = output_for(call)
+
+
+cdef bint plan_one(Job* job, const Call* call, Block** held) noexcept nogil:
+    """Whether the matrix is one superblock of one segment; if so it is planned, for `run_one`."""
+    cdef Py_ssize_t rows_X, rows_Y
+    start_job(job, call)
+    choose_rows(job, &rows_X, &rows_Y)
+    if rows_X < job.X.rows or rows_Y < job.Y.rows or segments_of(job) > 1:
+        return False
+    job.PX.count, job.PY.count, job.diagonal = job.X.rows, job.Y.rows, job.same
+    if not is_room(held, plan(job, NULL)):
+        return False
+    plan(job, held[0].memory)
+    return True
+
+
+cdef int run_one(Job* job, const Call* call) noexcept nogil:
+    """What is planned, for another call of the same shape; what was found, CARE too."""
+    point_job(job, call)
+    job.X_packed, job.status[0] = False, 0
+    return run_segment(job, 0)
 
 
 cdef int direct_small(const Call* call) noexcept nogil:

@@ -12,19 +12,27 @@ cdef int stack_task(const Call* call, const int64_t* at, Py_ssize_t first,
                     Py_ssize_t stop) noexcept nogil:
     """Matrices [first, stop), at[i] bytes (of X, Y, out) after those given; what was found."""
     cdef Block* held = NULL
+    cdef Block* other = NULL         # of a matrix that needs care, or is not planned with the rest
     cdef Call own = call[0]
+    cdef Job job
     cdef Py_ssize_t i
-    cdef int found = 0, now
+    cdef int found = 0, now = CARE
+    cdef bint planned = (not own.paired and own.X.rows * own.Y.rows > 1
+                         and plan_one(&job, &own, &held))
     for i in range(first, stop):
         own.X.data = call.X.data + at[3 * i]
         own.Y.data = call.Y.data + at[3 * i + 1]
         own.out = call.out + at[3 * i + 2]
-        now = direct_call(&own, &held)
+        if planned:
+            now = run_one(&job, &own)
+        if not planned or now & CARE:
+            now = direct_call(&own, &other)
         if now < 0:
             found |= OUT_OF_MEMORY
             break
         found |= now
     block_release(held)
+    block_release(other)
     return found
 
 
