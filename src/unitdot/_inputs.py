@@ -204,6 +204,61 @@ def _plain(argument: Any, name: str) -> Array:
         raise ValueError(f"{name} cannot be read as an array: {error}") from error
 
 
+def check_where(where: Any, n: int) -> Array:
+    """The rows of Y that `where` chooses, ascending, each once."""
+    if isinstance(where, slice):
+        return np.arange(n)[where] if (where.step or 1) > 0 else np.arange(n)[where][::-1]
+    array = _plain(where, "where")
+    if array.dtype == bool:
+        if array.shape != (n,):
+            raise ValueError(
+                f"where is a mask of shape {array.shape}; expected ({n},), as many as rows of Y"
+            )
+        return np.flatnonzero(array)
+    rows = as_integers(array, "where")
+    check_within(rows, n, "where")
+    return np.unique(rows)
+
+
+def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
+    """Labels of `n` rows as a vector, none of them missing."""
+    if hasattr(labels, "to_numpy"):  # pandas, polars; Arrow's needs to be told
+        try:
+            array = np.asarray(labels.to_numpy(zero_copy_only=False))
+        except TypeError:
+            array = np.asarray(labels.to_numpy())
+    elif isinstance(labels, (list, tuple)):
+        # NumPy would make strings of numbers among strings
+        array = np.empty(len(labels), object)
+        array[:] = labels
+    else:
+        array = _plain(labels, name)
+    if array.shape != (n,):
+        raise ValueError(
+            f"{name} has shape {array.shape}; expected ({n},), a label for each row of {side}"
+        )
+    if array.dtype.kind in "biuUS":
+        return array
+    for row, label in enumerate(array.tolist()):
+        if _is_missing(label):
+            raise ValueError(
+                f"{name} holds {label!r} in row {row}; expected labels (a value of its own for "
+                f"each row without one keeps it apart)"
+            )
+        try:
+            hash(label)
+        except TypeError as error:
+            raise TypeError(f"{name} holds {label!r} in row {row}; expected hashables") from error
+    return array
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except (TypeError, ValueError):  # pandas.NA is neither; an array has no truth value
+        return not isinstance(label, np.ndarray)
+
+
 def as_integers(argument: Any, name: str) -> Array:
     """`argument` as a vector of int64, contiguous."""
     array = _plain(argument, name)

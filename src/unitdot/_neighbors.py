@@ -13,6 +13,7 @@ from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
 from unitdot._machine import dispatch, memory, system
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
+from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
 from unitdot._similarity import Zero
 
 # pairs between two looks at the memory that is left
@@ -27,6 +28,8 @@ def cosine_top_k(
     k: int = 10,
     *,
     threshold: float | None = None,
+    where: npt.ArrayLike | slice | None = None,
+    groups: Any = None,
     include_self: bool = False,
     progress: bool | Report = False,
     dtype: npt.DTypeLike | None = None,
@@ -49,7 +52,14 @@ def cosine_top_k(
         The corpus. A memory map is read block by block. Default: `X` itself, where no row is its
         own neighbour (but it is in ``cosine_top_k(X, X)``, as in any other corpus).
     k : int, default=10
-        Neighbours of each row, 1 to the number of candidates; any number beside a `threshold`.
+        Neighbours of each row, 1 to the number of candidates; any number beside a `threshold`,
+        `where` or `groups`, which may leave places over: these hold index -1 and similarity NaN.
+    where : array-like of bool or int, or slice, optional
+        Which rows of `Y` may be found: a mask, row numbers in any order, or a slice. The work is
+        in proportion to them.
+    groups : array-like of shape (n_samples_X,), or a pair of such, optional
+        Labels; only rows with equal ones meet. Beside a `Y`: (labels of `X`, labels of `Y`). A
+        call costs what its groups cost, however many there are.
     threshold : float, optional
         Only neighbours at least so similar, rounded to the dtype of the similarities: the search
         is faster for it. Places that are left over hold index -1 and similarity NaN.
@@ -115,37 +125,48 @@ def cosine_top_k(
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         with reporting(progress, "neighbours") as report:
             include_self = include_self or Y is not None
-            return TopK(*sparse_functions.top_k(X, Y, k, least, include_self, report, options))
-    exclude_self = Y is None and not include_self
+            how = least, include_self, report, options
+            return TopK(*sparse_functions.top_k(X, Y, k, *how, where, groups))
+    alone, exclude_self = Y is None, Y is None and not include_self
     X, Y, same = _matrices(X, Y, options, vector=True)
     candidates = max(0, Y.shape[0] - exclude_self)
-    k = _inputs.check_k(k, candidates if least is None else None)
+    free = not (least is where is groups is None)  # places may be left over
+    k = _inputs.check_k(k, None if free else candidates)
     queries = X[None] if X.ndim == 1 else X
+    full = queries.shape[0], Y.shape[0]
+    selection = Selection(where, groups, full, alone, exclude_self)
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
-    shape = (queries.shape[0], k)
+    shape = (queries.shape[0], k + selection.itself)
     similarities = memory.empty(shape, _inputs.result_dtype(wide, options))
     indices = memory.empty(shape, np.dtype(np.int64))
     _inputs.check_row_numbers(Y)
-    if not queries.shape[0] or not candidates:
+    none = not candidates or not selection.outputs
+    if none or selection.leaves_rows_out:
         examine(queries, Y, same, wide, options, axes=axes)
         similarities[:], indices[:] = np.nan, -1
-    else:
+    if not none:
         kernels = dispatch.kernels(wide)
-        x, y = views(queries, Y, same)
-        threads = threads_of(queries, Y, queries.shape[0] * Y.shape[0], options)
+        rows = selection.of_x(queries)
+        columns = rows if selection.rows_are_columns else selection.of_y(Y)
+        joined = same and (columns is rows or columns is Y)
+        threads = threads_of(rows, columns, selection.outputs, options)
         # at least one row's list, and each thread's room to cut one down (top_k.pxi)
         lists = LIST_BYTES[wide] * k * (1 + threads)
         memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
         with reporting(progress, "neighbours") as report:
-            watch = _Watch(kernels, x, y, options, report, axes=axes)
+            whole = views(queries, Y, same)
+            parts = views(rows, columns, joined) if selection.numbers is not None else whole
+            watch = _Watch(kernels, *whole, options, report, axes=axes)
+            watch.whole = selection.outputs if selection.groups else 0
             # no threshold: NaN counts too
             limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
             kernels.top_k(
-                *x, *y, _inputs.byte_view(similarities), indices, same, exclude_self,
-                limit, options.zero == "nan", threads, watch,
+                *parts[0], *parts[1], _inputs.byte_view(similarities), indices, joined,
+                selection.excludes_itself, limit, options.zero == "nan", threads, watch,
+                *selection.starts,
             )  # fmt: skip
-    full = queries.shape[0], Y.shape[0]
+    similarities, indices = selection.in_order(similarities, indices)
     if X.ndim == 1:
         return TopK(similarities[0], indices[0], full)
     return TopK(similarities, indices, full)
@@ -157,6 +178,7 @@ def cosine_pairs(
     *,
     threshold: float = 0.9,
     max_pairs: int | None = None,
+    groups: Any = None,
     progress: bool | Report = False,
     dtype: npt.DTypeLike | None = None,
     zero: Zero = "zero",
@@ -231,32 +253,44 @@ def cosine_pairs(
     most = 0 if max_pairs is None else _inputs.check_positive(max_pairs, "max_pairs")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
-        return _sparse_pairs(X, Y, limit, most, progress, options)
+        return _sparse_pairs(X, Y, limit, most, groups, progress, options)
     same = Y is None  # a set with itself: row < column
     X, Y, _ = _matrices(X, Y, options, vector=False)
     n, m = X.shape[0], Y.shape[0]
     wide = _inputs.compute_wide(X, Y)
     result_dtype = _inputs.result_dtype(wide, options)
     empty = np.empty(0, result_dtype)
-    if not n or not m:
+    selection = Selection(None, groups, (n, m), same, False)
+    if selection.leaves_rows_out:
         examine(X, Y, same, wide, options)
+    if not selection.outputs:
         none = np.empty(0, np.int64), np.empty(0, np.int64), empty
         return Pairs._of(*none, shape=(n, m), self_join=same)
     kernels = dispatch.kernels(wide)
-    x, y = views(X, Y, same)
-    threads = threads_of(X, Y, n * m // (1 + same), options)
+    whole = views(X, Y, same)
+    outputs = selection.outputs if selection.groups else n * m // (1 + same)
+    threads = threads_of(X, Y, outputs, options)
+    parts = whole
+    if selection.groups:
+        rows = selection.of_x(X)
+        parts = views(rows, rows if same else selection.of_y(Y), same)
     with reporting(progress, "pairs") as report:
-        watch = _Watch(kernels, x, y, options, report, result_dtype)
+        watch = _Watch(kernels, *whole, options, report, result_dtype)
+        watch.whole, watch.most = (selection.outputs if selection.groups else 0), most
+        watch.selection = selection
         kernels.pairs(
-            *x, *y, same, _limit(limit, wide, result_dtype), min(most, n * m),
+            *parts[0], *parts[1], same, _limit(limit, wide, result_dtype), min(most, n * m),
             wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
+            *selection.starts,
         )  # fmt: skip
     found = watch.rows, watch.columns, watch.similarities
+    if selection.groups:
+        found = put_in_order(*found, n, most)
     return Pairs._of(*found, shape=(n, m), self_join=same)
 
 
 def _sparse_pairs(
-    X: Any, Y: Any, limit: float, most: int, progress: bool | Report, options: Options
+    X: Any, Y: Any, limit: float, most: int, groups: Any, progress: bool | Report, options: Options
 ) -> Pairs:
     from unitdot._sparse import functions as sparse_functions
 
@@ -267,7 +301,7 @@ def _sparse_pairs(
         if np.ndim(side) != 2:
             raise _inputs.axes_error(name, np.shape(side), "a matrix")
     with reporting(progress, "pairs") as report:
-        found = sparse_functions.pairs(X, Y, limit, most, report, options)
+        found = sparse_functions.pairs(X, Y, limit, most, report, options, groups)
     n, m = (int(np.shape(side)[0]) for side in sides)
     return Pairs._of(*found, shape=(n, m), self_join=Y is None)
 
@@ -314,6 +348,28 @@ class _Watch:
         self.columns = np.empty(0, np.int64)
         self.similarities = np.empty(0, dtype)
         self.looked_at = 0
+        # where there are groups: all pairs of rows that meet, how many are wanted, and who meets
+        self.whole, self.most = 0, 0
+        self.selection: Selection | None = None
+        self.numbered = 0
+
+    def next_group(self, first_X: int, first_Y: int, threshold: float) -> float:
+        """The group that begins there has been searched; the threshold of the next one."""
+        start, self.numbered = self.numbered, len(self.rows)
+        if start == self.numbered:
+            return threshold
+        assert self.selection is not None
+        assert self.selection.groups is not None
+        _, order_X, _, order_Y = self.selection.groups
+        self.rows[start:] = order_X[self.rows[start:] + first_X]
+        self.columns[start:] = order_Y[self.columns[start:] + first_Y]
+        if self.most and self.numbered > self.most + self.most // 2 + LEAST_CUT:
+            arrays = self.rows, self.columns, self.similarities
+            threshold = keep_most(arrays, self.numbered, self.most)
+            for array in arrays:
+                array.resize(self.most, refcheck=False)
+            self.numbered = self.most
+        return threshold
 
     def found(self, status: int, waiting: int) -> None:
         """Bits of what was found, with so many pairs waiting to be passed on: raise, or go on."""
@@ -323,7 +379,7 @@ class _Watch:
 
     def did(self, count: int, total: int, waiting: int) -> None:
         """So many more pairs of rows, of the total, have been compared."""
-        self.done, self.total = self.done + count, total
+        self.done, self.total = self.done + count, self.whole or total
         pairs = len(self.rows) + waiting
         if pairs > self.looked_at + LOOK:
             self.looked_at = pairs

@@ -40,7 +40,7 @@ def show(done: int, total: int) -> None:
     print(f"{done / total:.0%}")
 
 
-found = unitdot.cosine_top_k(X, embeddings, k=3, threshold=0.1, progress=show)
+found = unitdot.cosine_top_k(X, embeddings, k=3, threshold=0.1, where=slice(100), progress=show)
 assert_type(found, unitdot.TopK)
 assert_type(found.similarities, Floats)
 assert_type(found.indices, Indices)
@@ -51,7 +51,7 @@ assert_type(found.shape, tuple[int, int] | None)
 assert_type(found.to_csr((50, 4952), kind="distance"), csr_array)
 assert_type(unitdot.merge_top_k([found, (best[:50], indices)][:1], k=2), unitdot.TopK)
 
-pairs = unitdot.cosine_pairs(X, threshold=0.5, max_pairs=100)
+pairs = unitdot.cosine_pairs(X, threshold=0.5, max_pairs=100, groups=names[:50])
 assert_type(pairs, unitdot.Pairs)
 rows, columns, values = pairs
 assert_type(rows, Indices)

@@ -13,6 +13,7 @@ from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._machine import dispatch, memory
 from unitdot._machine.threads import threads_for, threads_now
+from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.few import Few, few_of
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
@@ -32,9 +33,8 @@ LONG, SHORT = 0.2, 0.05
 # where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
 # with few, and now and then as many rows of products are timed
 FIRST_JOINED, TIMED_ROWS = 16, 64
-# where not all pairs are wanted: pairs beyond one and a half times as many that are sorted at
-# least, and outputs whose pairs are found at a time
-LEAST_CUT, MOST_AT_ONCE = 1 << 10, 1 << 20
+# outputs whose pairs are found at a time, where not all are wanted
+MOST_AT_ONCE = 1 << 20
 
 
 class Problem(NamedTuple):
@@ -134,8 +134,13 @@ def top_k(
     include_self: bool,
     report: Report,
     options: Options,
+    where: Any = None,
+    groups: Any = None,
+    any_k: bool = False,
 ) -> tuple[Array, Array, tuple[int, int]]:
     """(similarities, indices) of the k rows of Y most similar to each row of X; and both's rows."""
+    if not where is groups is None:
+        return _top_k_of_some(X, Y, k, threshold, include_self, options, where, groups)
     if (Y is None or Y is X) and is_vector(X):
         raise ValueError("X is one vector without Y; expected a matrix")
     if Y is not None and np.ndim(Y) != 2:
@@ -146,7 +151,8 @@ def top_k(
     problem: Few | Problem = few or _prepare(X, Y, options)
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
-    k = _inputs.check_k(k, max(0, n_Y - without_itself) if threshold is None else None)
+    free = any_k or threshold is not None  # places may be left over
+    k = _inputs.check_k(k, None if free else max(0, n_Y - without_itself))
     # -2: all count, NaN too
     least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
     similarities = memory.empty((n_X, k), np.dtype(np.float64))
@@ -192,17 +198,57 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
         )  # fmt: skip
 
 
-def pairs(X: Any, Y: Any, threshold: float, most: int, report: Report, options: Options) -> Triplet:
+def _top_k_of_some(
+    X: Any,
+    Y: Any,
+    k: int,
+    threshold: float | None,
+    include_self: bool,
+    options: Options,
+    where: Any,
+    groups: Any,
+) -> tuple[Array, Array, tuple[int, int]]:
+    """The same where a filter or groups say who meets whom."""
+    problem = _prepare(X, Y, options)
+    k, (n, m), alone = _inputs.check_k(k, None), problem.shape, Y is None
+    selection = Selection(where, groups, (n, m), alone, alone and not include_self)
+    take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
+    shape = n, k + selection.itself
+    similarities = np.full(shape, np.nan, problem.dtype)
+    indices = np.full(shape, -1, np.int64)
+    for block, first, rows, columns in selection.blocks():
+        own = None if selection.rows_are_columns else take_y(columns)
+        how = threshold, include_self or own is not None, None, options
+        found = top_k(take_x(rows), own, shape[1], *how, any_k=True)
+        similarities[block] = found[0]
+        indices[block] = np.where(found[1] < 0, -1, found[1] + first)
+    similarities, indices = selection.in_order(similarities, indices)
+    if problem.vectors[0]:
+        return similarities[0], indices[0], problem.shape
+    return similarities, indices, problem.shape
+
+
+def pairs(
+    X: Any,
+    Y: Any,
+    threshold: float,
+    most: int,
+    report: Report,
+    options: Options,
+    groups: Any = None,
+) -> Triplet:
     """(rows, columns, similarities) of all pairs with similarity >= threshold, sorted.
 
     Where `most` is not 0, of the most similar so many.
     """
+    if groups is not None:
+        return _pairs_in_groups(X, Y, threshold, most, options, groups)
     same = Y is None or Y is X
     few = few_of(X, Y, options)
     found = few.reaching(threshold, same, report) if few is not None else None
     if found is not None:
         if 0 < most < len(found[0]):
-            _keep_most(found, len(found[0]), most, swapped=False)
+            keep_most(found, len(found[0]), most)
             _cut_off(found, most)
         return found
     if not same and is_sparse(X) and not is_sparse(Y) and threshold > BRUTE_FORCE:
@@ -224,6 +270,46 @@ def pairs(X: Any, Y: Any, threshold: float, most: int, report: Report, options: 
         return _most_of_every_pair(problem, threshold, report, _no_pairs(problem), 0, most)
     _check_room_for_all(problem, threshold, options.zero == "nan")
     return _every_pair(problem, threshold, report, _no_pairs(problem))
+
+
+def _pairs_in_groups(
+    X: Any, Y: Any, threshold: float, most: int, options: Options, groups: Any
+) -> Triplet:
+    """The same of rows with equal labels."""
+    problem = _prepare(X, Y, options)
+    alone = Y is None
+    selection = Selection(None, groups, problem.shape, alone, False)
+    take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
+    parts, length = [_no_pairs(problem)], 0
+    for _, _, rows, columns in selection.blocks():
+        own = None if alone else take_y(columns)
+        found = pairs(take_x(rows), own, threshold, most, None, options)
+        parts.append((rows[found[0]], columns[found[1]], found[2]))
+        length += len(found[0])
+        if most and length > most + most // 2 + LEAST_CUT:
+            whole = _joined(parts)
+            threshold, length = keep_most(whole, length, most), most
+            parts = [(whole[0][:most], whole[1][:most], whole[2][:most])]
+    return put_in_order(*_joined(parts), problem.shape[0], most)
+
+
+def _joined(parts: list[Triplet]) -> Triplet:
+    rows, columns, similarities = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return rows, columns, similarities
+
+
+def _taking(side: Any, name: str) -> Callable[[Array], Any]:
+    """A function that takes rows of a checked matrix, by number."""
+    if not is_sparse(side):
+        matrix = np.atleast_2d(_inputs.as_array(side, name))
+        return lambda rows: matrix[rows]
+    from scipy.sparse import csr_array
+
+    csr = sparse_inputs.as_csr(side, name, 1)
+    stored = csr.starts[-1]
+    parts = csr.values[:stored], csr.indices[:stored], csr.starts
+    own = csr_array(parts, shape=csr.shape)
+    return lambda rows: own[rows]
 
 
 def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int], object]:
@@ -253,7 +339,7 @@ def _join(
         index.fetch(done, *(array[length : length + new] for array in found))
         length, row = length + new, row + done
         if most and length >= most + most // 2 + LEAST_CUT:
-            threshold = _keep_most(found, length, most, swapped)
+            threshold = keep_most(found, length, most, swapped)
             index.raise_threshold(threshold)
             length = most
         seconds = perf_counter() - start
@@ -270,7 +356,7 @@ def _join(
                 _cut_off(found, length)
                 return _every_pair(problem, threshold, report, found, row)
     if most and length > most:
-        _keep_most(found, length, most, swapped)
+        keep_most(found, length, most, swapped)
         length = most
     _cut_off(found, length)
     return found
@@ -295,21 +381,6 @@ def _products_are_faster(problem: Problem, threshold: float, row: int, joined: f
     )  # fmt: skip
     product = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
     return 2 * product < (joined / 2 if problem.same else joined)
-
-
-def _keep_most(found: Triplet, length: int, most: int, swapped: bool) -> float:
-    """Of the first `length` pairs the most similar to the front, in their order; the least of them.
-
-    Of equal ones those that are first by (row, column), which are `swapped` where Y is searched.
-    """
-    rows, columns, similarities = (array[:length] for array in found)
-    places = (rows, columns) if swapped else (columns, rows)
-    order = np.lexsort((*places, -similarities))[:most]
-    least = float(similarities[order[-1]])
-    order.sort()
-    for array in found:
-        array[:most] = array[order]
-    return least
 
 
 def _cut_off(found: Triplet, length: int) -> None:
@@ -402,9 +473,9 @@ def _most_of_every_pair(
             kernels.fill_above(*shared, counts, position, *found[1:], problem.threads)
             length = int(ends[-1])
             if length >= most + most // 2 + LEAST_CUT:
-                threshold, length = _keep_most(found, length, most, swapped), most
+                threshold, length = keep_most(found, length, most, swapped), most
     if length > most:
-        _keep_most(found, length, most, swapped)
+        keep_most(found, length, most, swapped)
         length = most
     _cut_off(found, length)
     kernels.sort_pairs(*found, problem.shape[0])

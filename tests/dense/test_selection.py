@@ -1,0 +1,208 @@
+"""`where`, `groups`: what the full matrix holds where rows may meet, in its bits and order."""
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot import Pairs, TopK
+
+from ..helpers import normal
+from ..neighbors import assert_same_result, most_similar, reaching
+
+SIZES = [(30, 40, 5, 4), (50, 60, 16, 40), (700, 900, 64, 2)]
+both = pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
+by_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]} x {size[1]}")
+
+
+def rows(size):
+    n, m, n_features, count = size
+    rng = np.random.default_rng(n)
+    X, Y = (rng.standard_normal((r, n_features)).astype(np.float32).round(1) for r in (n, m))
+    X[3], X[5], Y[2] = X[7], 0, X[9]
+    return X, Y, rng.integers(count, size=n), rng.integers(count + 1, size=m)
+
+
+def given(sparse, *matrices):
+    if not sparse:
+        return matrices
+    return tuple(map(pytest.importorskip("scipy.sparse").csr_array, matrices))
+
+
+def sorted_where(S, k, may_meet):
+    """The k best of every row of S where it may meet a column; places left over after these."""
+    order = np.argsort(np.where(may_meet, -S, np.inf), axis=1, kind="stable")[:, :k]
+    met = np.take_along_axis(may_meet, order, 1)
+    nan = S.dtype.type(np.nan)
+    similarities = np.where(met, np.take_along_axis(S, order, 1), nan)
+    more = (0, 0), (0, max(0, k - S.shape[1]))
+    return TopK(
+        np.pad(similarities, more, constant_values=nan),
+        np.pad(np.where(met, order, -1), more, constant_values=-1),
+    )
+
+
+@both
+@by_size
+def test_neighbours(size, sparse, isa):
+    X, Y, labels, labels_Y = rows(size)
+    n, m = len(X), len(Y)
+    A, B = given(sparse, X, Y)
+    own, all_own = ~np.eye(n, dtype=bool), np.ones((n, n), bool)
+    alike, alike_Y = labels[:, None] == labels, labels[:, None] == labels_Y
+    rng = np.random.default_rng(1)
+    some, some_Y = (rng.random(length) < 0.3 for length in (n, m))
+    shuffled = rng.permutation(np.flatnonzero(some))
+    part, even = (np.isin(np.arange(m), range(*ends, 2)) for ends in ((3, 20), (4, 19)))
+    for Z, options, may_meet in (
+        (None, {"groups": labels}, own & alike),
+        (None, {"groups": labels, "include_self": True}, alike),
+        (None, {"where": some}, own & some),
+        (None, {"where": shuffled, "include_self": True}, all_own & some),
+        (None, {"where": shuffled, "groups": labels}, own & some & alike),
+        (B, {"groups": (labels, labels_Y)}, alike_Y),
+        (B, {"where": some_Y}, np.broadcast_to(some_Y, (n, m))),
+        (B, {"where": slice(3, 20, 2)}, np.broadcast_to(part, (n, m))),
+        (B, {"where": slice(18, 2, -2), "groups": (labels, labels_Y)}, alike_Y & even),
+        (B, {"where": []}, np.zeros((n, m), bool)),
+    ):
+        S = unitdot.cosine_similarity(A, Z)
+        for k in (1, 7, n + 3) if n < 100 else (4,):
+            expected = sorted_where(S, k, may_meet)
+            found = unitdot.cosine_top_k(A, Z, k, n_threads=2, **options)
+            assert_same_result(found, expected)
+            assert found.shape == S.shape
+            found = unitdot.cosine_top_k(A, Z, k, threshold=0.2, **options)
+            assert_same_result(found, reaching(expected, 0.2))
+
+
+@both
+@by_size
+def test_pairs(size, sparse, isa):
+    X, Y, labels, labels_Y = rows(size)
+    A, B = given(sparse, X, Y)
+    for Z, groups, may_meet in (
+        (None, labels, np.triu(labels[:, None] == labels, 1)),
+        (B, (labels, labels_Y), labels[:, None] == labels_Y),
+    ):
+        S = unitdot.cosine_similarity(A, Z)
+        for threshold in (-1, 0.3):
+            places = np.nonzero(may_meet & (S.dtype.type(threshold) <= S))
+            expected = Pairs(*places, S[places], S.shape)
+            found = unitdot.cosine_pairs(A, Z, threshold=threshold, groups=groups, n_threads=2)
+            assert_same_result(found, expected)
+            assert (found.shape, found.self_join) == (S.shape, Z is None)
+            for most in (1, 50, 10**6):
+                options = {"threshold": threshold, "groups": groups, "max_pairs": most}
+                found = unitdot.cosine_pairs(A, Z, **options)
+                assert_same_result(found, most_similar(expected, most))
+
+
+def test_rows_that_need_care_and_zero_rows():
+    """In groups of their own and in others."""
+    X, _, labels, _ = rows(SIZES[0])
+    X[::4] *= np.float32(1e-30)
+    found = unitdot.cosine_top_k(X, k=5, groups=labels, zero="nan")
+    S = unitdot.cosine_similarity(X, zero="nan")
+    for i in range(len(X)):
+        others = np.flatnonzero((labels == labels[i]) & (np.arange(len(X)) != i))
+        expected = others[np.argsort(-S[i, others], kind="stable")][:5]
+        assert found.indices[i, : len(expected)].tolist() == expected.tolist()
+    with pytest.raises(ValueError, match="X has a zero row, row 5"):
+        unitdot.cosine_pairs(X, groups=labels, zero="raise")
+    X[11, 2] = np.nan
+    for groups in (labels, np.arange(len(X))):
+        with pytest.raises(ValueError, match="X holds a NaN or an infinity at row 11, column 2"):
+            unitdot.cosine_top_k(X, groups=groups)
+
+
+def test_a_row_whose_label_is_on_one_side_is_checked():
+    X, Y = normal((4, 3)), normal((5, 3))
+    Y[4, 1] = np.inf
+    for function in (unitdot.cosine_top_k, unitdot.cosine_pairs):
+        with pytest.raises(ValueError, match="Y holds a NaN or an infinity at row 4, column 1"):
+            function(X, Y, groups=([0, 0, 1, 1], [0, 0, 0, 1, 2]))
+
+
+def test_progress_ends_with_all_that_is_to_be_done():
+    X, _, labels, _ = rows(SIZES[0])
+    for function in (unitdot.cosine_top_k, unitdot.cosine_pairs):
+        calls = []
+        function(X, groups=labels, progress=lambda *call, calls=calls: calls.append(call))
+        done, total = zip(*calls, strict=True)
+        assert list(done) == sorted(done)
+        assert done[-1] == total[-1] == total[0]
+
+
+def labels_of_every_kind():
+    texts = ["b", "a", "b", "c", "a", "b"]
+    yield texts
+    yield np.array(texts)
+    yield np.array(texts, "S")
+    yield np.array([texts], object)[0]
+    yield np.array([1.5, -0.5, 1.5, 0, -0.5, 1.5])
+    yield np.array([3, 1, 3, 2, 1, 3], "datetime64[D]")
+    yield [("b", 1), 7, ("b", 1), None.__class__, 7.0, ("b", 1)]
+    pandas = pytest.importorskip("pandas")
+    yield pandas.Series(texts)
+    yield pandas.Series(texts, dtype="category")
+    yield pandas.array([2, 1, 2, 9, 1, 2], dtype="Int64")
+    yield pytest.importorskip("pyarrow").array(texts)
+
+
+def test_labels_of_every_kind():
+    X = normal((6, 3))
+    expected = unitdot.cosine_top_k(X, k=2, groups=[2, 1, 2, 9, 1, 2])
+    assert expected.indices[[1, 3]].tolist() == [[4, -1], [-1, -1]]
+    for labels in labels_of_every_kind():
+        assert_same_result(unitdot.cosine_top_k(X, k=2, groups=labels), expected)
+
+
+NAN, NAT = float("nan"), np.datetime64("NaT")
+BAD = {
+    "length": ({"groups": [0, 1]}, ValueError, r"groups has shape \(2,\); expected \(3,\)"),
+    "NaN": ({"groups": [1.0, NAN, 2.0]}, ValueError, r"groups holds nan in row 1; expected labels"),
+    "None": ({"groups": ["a", "b", None]}, ValueError, "groups holds None in row 2"),
+    "NaT": ({"groups": np.array([NAT, NAT, NAT])}, ValueError, "groups holds None in row 0"),
+    "unhashable": ({"groups": [[1], [2], [3]]}, TypeError, r"\[1\] in row 0; expected hashables"),
+    "mask": ({"where": [True, False]}, ValueError, r"where is a mask of shape \(2,\); expected"),
+    "beyond": ({"where": [0, 3]}, ValueError, "where holds 3 in place 1; expected 0 to 2"),
+    "negative": ({"where": [-1]}, ValueError, "where holds -1 in place 0"),
+    "floats": ({"where": [0.5]}, TypeError, "where has dtype float64"),
+}
+
+
+@both
+@pytest.mark.parametrize("bad", BAD)
+def test_bad_selections(bad, sparse):
+    options, error, message = BAD[bad]
+    (X,) = given(sparse, normal((3, 2)))
+    with pytest.raises(error, match=message):
+        unitdot.cosine_top_k(X, k=1, **options)
+    if "groups" in options:
+        with pytest.raises(error, match=message.replace("groups", r"groups\[1\]")):
+            unitdot.cosine_pairs(X, X, groups=([0, 0, 0], options["groups"]))
+        with pytest.raises(TypeError, match=r"expected \(groups_X, groups_Y\) beside a Y"):
+            unitdot.cosine_top_k(X, X, k=1, groups=np.zeros(3))
+
+
+def test_missing_labels_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    with pytest.raises(ValueError, match="groups holds <NA> in row 1"):
+        unitdot.cosine_pairs(normal((2, 3)), groups=pandas.array(["a", None], dtype="string"))
+
+
+def test_many_groups_are_one_call(monkeypatch):
+    """Not one call of the kernels for each."""
+    from unitdot._machine import dispatch
+
+    calls = []
+    kernels = dispatch.kernels(True)
+
+    class Counting:
+        def __getattr__(self, name):
+            calls.append(name)
+            return getattr(kernels, name)
+
+    monkeypatch.setattr(dispatch, "kernels", lambda wide: Counting())
+    unitdot.cosine_top_k(normal((4000, 3)), k=1, groups=np.arange(4000) // 2)
+    assert calls.count("top_k") == 1
