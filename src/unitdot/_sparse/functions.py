@@ -305,7 +305,7 @@ def _taking(side: Any, name: str) -> Callable[[Array], Any]:
         return lambda rows: matrix[rows]
     from scipy.sparse import csr_array
 
-    csr = sparse_inputs.as_csr(side, name, 1)
+    csr = sparse_inputs.read_csr(side, name)
     stored = csr.starts[-1]
     parts = csr.values[:stored], csr.indices[:stored], csr.starts
     own = csr_array(parts, shape=csr.shape)
