@@ -42,7 +42,7 @@ def cosine_top_k(
     What a stable descending sort of ``cosine_similarity(X, Y)`` puts first, bit for bit, without
     that matrix. Memory beyond the result is at most 16 MiB a thread while `k` is below some hundred
     thousand, and then 24 `k` bytes (float32: 12 `k`) a thread and once more. Large work keeps 90 to
-    220 bytes a row besides, to be faster, where a quarter of the available memory holds them.
+    260 bytes a row besides, to be faster, where a quarter of the available memory holds them.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def cosine_pairs(
 
     The entries of ``cosine_similarity(X, Y)`` that are ``>= threshold``, bit for bit, without that
     matrix: memory is the pairs, those found last a second time, and at most 16 MiB a thread. Large
-    work keeps 90 to 220 bytes a row besides, as in :func:`cosine_top_k`.
+    work keeps 90 to 260 bytes a row besides, as in :func:`cosine_top_k`.
 
     Parameters
     ----------
