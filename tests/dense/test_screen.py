@@ -82,7 +82,6 @@ def test_self_join_of_several_superblocks(dtype, isa):
     check(X, thresholds=(0.8, 0.95), ks=(1, 4))
 
 
-@pytest.mark.costly
 @both
 def test_self_join_that_is_undone(dtype, isa):
     # rows of the second superblock that are too like those of the third
