@@ -103,6 +103,17 @@ def test_rows_an_ulp_apart(dtype, isa):
         check(X, Y, thresholds=(1, *map(float, values)), ks=(1, 5))
 
 
+@pytest.mark.parametrize("words", [12, 16])
+@both
+def test_heads_a_step_apart(words, dtype, isa):
+    """Most coordinates round up together between rows that are all but equal: without what
+    rounding left of each, their heads would be too far apart."""
+    shift = np.linspace(0, 0.003, 1500)[:, None]
+    X = (np.ones((1500, 64)) / 8 + np.repeat([1, -3], [48, 16]) * shift).astype(dtype)
+    with heads(dtype, 1, words, np.eye(64)):
+        check(X[:700:3], X, thresholds=(1 - 1e-6, 1 - 4e-7), ks=(1,))
+
+
 def difficult(kind, n, dtype):
     X = low_rank(n, 40, 130, seed=n)
     if kind == "one huge element":
