@@ -124,8 +124,8 @@ cdef inline void set_bars(const float* limits, const float* errors, const Widest
         bar[r] = bar[r] - 2 if limits[r] > 0 else ANY
 
 
-cdef void set_row_bars(const Job* job, Py_ssize_t i, const Widest* widest, float line_error,
-                       Bars* bars) noexcept nogil:
+cdef void set_row_bars(const Job* job, Py_ssize_t i, Py_ssize_t j, const Widest* widest,
+                       float line_error, Bars* bars) noexcept nogil:
     cdef const int32_t* half = job.PX.half + i
     cdef float limits[PANEL]
     cdef int r, rows = <int> at_most(PANEL, job.PX.count - i)
@@ -139,6 +139,9 @@ cdef void set_row_bars(const Job* job, Py_ssize_t i, const Widest* widest, float
     for r in range(PANEL):
         bars.half[r] = half[r] >> 1
         bars.row[r] = bars.row[r] + bars.half[r] if limits[r] > 0 else ANY
+    for r in range(rows if job.best != NULL else 0):
+        if is_done(job, i + r, j):   # of a zero row: none of its zeros from column j on
+            bars.row[r] = -ANY
 
 
 cdef void set_column_bars(const Job* job, Py_ssize_t j, Py_ssize_t columns, const Widest* widest,
@@ -316,7 +319,7 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
             if job.diagonal and p >= (g + some) * (SCREEN_COLUMNS // PANEL):
                 break
             i = p * PANEL
-            set_row_bars(job, i, &widest, own.line, &bars)
+            set_row_bars(job, i, j, &widest, own.line, &bars)
             n = list_near(job, p, g, some, &bars, both, list)
             met += PANEL * some * SCREEN_COLUMNS
             if words < HEAD_WORDS:
