@@ -27,6 +27,13 @@ COMPUTING_METHODS = """
     prod round searchsorted sort std sum trace var
 """
 ALLOWED = {
+    "_calls.py": "where the matrices of a stack lie: shapes, strides and offsets",
+    "_frames/common.py: check_lengths": "finds the first row of another length, for the error",
+    "_frames/common.py: check_no_null": "finds the first null, for the error",
+    "_frames/of_arrow.py: _lengths": "lengths of rows, nulls among them",
+    "_frames/of_pandas.py: _check_no_nan": "counts missing values of columns, for the error",
+    "_frames/of_pandas.py: _conversions": "whether a column's text is numbers, for the error",
+    "_frames/rows.py: not_numbers": "whether elements are numbers, for the error",
     "_cli/demo.py": "the demonstration looks at results, and compares them with scikit-learn's",
     "_cli/commands.py: _named": "finds places that are left over",
     "_cli/commands.py: run_dedup": "how many rows are kept, how many clusters there are",
@@ -56,7 +63,8 @@ ALLOWED = {
     "_sparse/inputs.py: _of_coo": "row starts from coordinates",
     "_sparse/inputs.py: _raise_structure": "finds a bad index, for the error",
     "_sparse/inputs.py: check_is_finite": "finds a NaN or an infinity, for the error",
-    "_sparse/inputs.py: renumbered": "numbers the features that occur",
+    "_sparse/inputs.py: numbered": "numbers of the features that occur",
+    "_sparse/inputs.py: occurring_in": "the features that occur",
     "neighbors.py: _graph": "1 - similarity, an entry each, and the order of entries",
     "datasets.py: load_stdlib_docs": "unpacks the shipped embeddings, stored in 8 bits",
 }
