@@ -54,15 +54,15 @@ def cosine_top_k(
     k : int, default=10
         Neighbours of each row, 1 to the number of candidates; any number beside a `threshold`,
         `where` or `groups`, which may leave places over: these hold index -1 and similarity NaN.
+    threshold : float, optional
+        Only neighbours at least so similar, rounded to the dtype of the similarities: the search
+        is faster for it. Places that are left over hold index -1 and similarity NaN.
     where : array-like of bool or int, or slice, optional
         Which rows of `Y` may be found: a mask, row numbers in any order, or a slice. The work is
         in proportion to them.
     groups : array-like of shape (n_samples_X,), or a pair of such, optional
         Labels; only rows with equal ones meet. Beside a `Y`: (labels of `X`, labels of `Y`). A
         call costs what its groups cost, however many there are.
-    threshold : float, optional
-        Only neighbours at least so similar, rounded to the dtype of the similarities: the search
-        is faster for it. Places that are left over hold index -1 and similarity NaN.
     include_self : bool, default=False
         Let a row be its own neighbour; for `X` without `Y`.
     progress : bool or callable, default=False
@@ -204,6 +204,8 @@ def cosine_pairs(
     max_pairs : int, optional
         Only the most similar so many of them; of equal ones those with the smaller (row, column).
         No more are kept while the work goes on than some 100 bytes each a thread.
+    groups : array-like of shape (n_samples_X,), or a pair of such, optional
+        Labels; only rows with equal ones meet, as in :func:`cosine_top_k`.
     progress : bool or callable, default=False
         True shows a tqdm bar on long work (extra ``progress``); a callable is called with
         (done, total), in pairs of rows (of sparse input: in rows of `X`).

@@ -131,7 +131,7 @@ class CosineKNeighborsTransformer(_Transformer):
         The rows that were fitted.
     n_features_in_ : int
         Their features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of these, where they are of a data frame whose names are all strings.
 
     Examples
@@ -204,7 +204,7 @@ class CosineRadiusNeighborsTransformer(_Transformer):
         The rows that were fitted.
     n_features_in_ : int
         Their features.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of these, where they are of a data frame whose names are all strings.
 
     Examples

@@ -118,8 +118,8 @@ def failing_allocator(tmp_path_factory):
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
-        # some can do without: sparse joins that take long try the product, and go on where it has no
-        # memory; matrices of a stack are planned one by one
+        # some can do without: sparse joins that take long try the product, and go on where it has
+        # no memory; matrices of a stack are planned one by one
         (
             b"unitdot/_kernels/",
             '["MemoryError", *[expected] * ("threshold=0.1" in call or "normal(3," in arrays)]',
