@@ -22,6 +22,7 @@ from .work import (
     SCIPY,
     SIMSIMD,
     SKLEARN,
+    SPARSE_TEXTS,
     SYRK,
     TOPN,
     TORCH,
@@ -306,6 +307,52 @@ def _texts() -> list[Case]:
             cases.append(pairs.contest(name, title, {TOPN: target}))
     title = "top-10 of 10 dense queries in 20,000 lines by words, sparse"
     cases.append(TEXTS_TOP_10.contest("sparse-top-10-queries", title, {SKLEARN: None}))
+    return [*cases, *_few_texts(), *_full_rows()]
+
+
+def _few_texts() -> list[Case]:
+    """A few lines against many, both sparse, as vectorisers leave them; a few with themselves."""
+    unsorted, ordered, hashed = SPARSE_TEXTS
+    query = Work((1,), (20_000,), "float64", data=unsorted)
+    what = "one of 20,000 lines by words, sparse"
+    top_10 = replace(query, function="cosine_top_k", options={"k": 10})
+    cases = [
+        query.contest("sparse-query", what, {SKLEARN: 0.6}),
+        replace(query, data=ordered).contest(
+            "sparse-query-sorted", f"{what}, sorted", {SKLEARN: 0.5}
+        ),
+        replace(query, data=hashed).contest(
+            "sparse-query-hashed", "one of 20,000 lines, 2^20 features", {SKLEARN: 0.6}
+        ),
+        top_10.contest("sparse-top-10-query", f"top-10 of {what}", {SKLEARN: 0.5}),
+        replace(top_10, X=(10,)).contest(
+            "sparse-top-10-few", "top-10 of 10 of 20,000 lines by words, sparse", {SKLEARN: 0.5}
+        ),
+    ]
+    five = Work((5,), None, "float64", data=hashed)
+    for name, work in (
+        ("similarity", five),
+        ("top-3", replace(five, function="cosine_top_k", options={"k": 3})),
+        ("pairs", replace(five, function="cosine_pairs", options={"threshold": 0.5})),
+    ):
+        title = f"5 lines with themselves, 2^20 features, {name}"
+        target = 0.5 if name == "similarity" else 1.0
+        cases.append(work.contest(f"sparse-five-{name}", title, {SKLEARN: target}))
+    return cases
+
+
+def _full_rows() -> list[Case]:
+    """Sparse rows a third and a tenth full."""
+    cases = []
+    for shape, data in (((4000, 100), "30 % full"), ((3000, 1500), "10 % full")):
+        product = Work(shape, None, "float64", data=data)
+        for name, work in (
+            ("product", product),
+            ("top-15", replace(product, function="cosine_top_k", options={"k": 15})),
+            ("pairs", replace(product, function="cosine_pairs", options={"threshold": 0.5})),
+        ):
+            title = f"{name} of {shape[0]:,} x {shape[1]:,} sparse rows, {data}"
+            cases.append(work.contest(f"full-{shape[1]}-{name}", title, {SKLEARN: None}))
     return cases
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .work import TEXTS
+from .work import FULL, SPARSE_TEXTS, TEXTS
 
 SEED = 20_240_229
 # read where it is: a contender's process is not to import unitdot, nor another build's data
@@ -95,11 +95,33 @@ def inputs(X, Y, dtype, data):
             return tfidf(n_lines, TEXTS[data], dtype), None
         rows = tfidf(n_lines + Y[0], TEXTS[data], dtype)
         return rows[:n_lines].toarray(), rows[n_lines:]
+    if data in SPARSE_TEXTS:
+        return _sparse_texts(X[0], 0 if Y is None else Y[0], dtype, data)
     rng = np.random.default_rng(SEED)
+    if data in FULL:
+        return [None if shape is None else _full(shape, dtype, FULL[data], rng) for shape in (X, Y)]
     drawn = np.float64 if dtype == "float64" else np.float32
     make = DATA[data]
     arrays = [None if shape is None else make(tuple(shape), drawn, rng) for shape in (X, Y)]
     return [None if A is None else _stored(A, dtype) for A in arrays]
+
+
+def _sparse_texts(n_lines, n_more, dtype, data):
+    """Sparse rows of `n_lines` lines, and of `n_more` others or None."""
+    from .texts import hashed, tfidf
+
+    n_all = n_lines + n_more
+    rows = hashed(n_all) if data.startswith("hashed") else tfidf(n_all, "word", dtype)
+    if data.startswith("sorted"):
+        rows.sort_indices()
+    return rows[:n_lines], rows[n_lines:] if n_more else None
+
+
+def _full(shape, dtype, density, rng):
+    """Sparse rows, positive, of such a part of the elements."""
+    from scipy import sparse
+
+    return sparse.csr_matrix(rng.random(shape).astype(dtype) * (rng.random(shape) < density))
 
 
 def _stored(A, dtype):

@@ -31,6 +31,13 @@ def lines() -> tuple[str, ...]:
     return tuple(kept)
 
 
+def hashed(n_lines: int):
+    """Words of the first `n_lines` lines by scikit-learn's HashingVectorizer: 2^20 features."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    return HashingVectorizer().transform(lines()[:n_lines])
+
+
 def tfidf(n_lines: int, analyzer: str, dtype: str = "float64"):
     """TF-IDF of the first `n_lines` lines, as scikit-learn makes it, CSR, rows not normalised.
 

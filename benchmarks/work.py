@@ -32,6 +32,9 @@ READ = "read X and Y once"
 PEAK = "multiply-add peak"
 
 TEXTS = {"words": "word", "character 3-grams": "char"}  # as scikit-learn calls the analyzers
+# sparse on both sides: lines as vectorisers leave them, and sorted; a part of the elements
+SPARSE_TEXTS = "words of both sides", "sorted words of both sides", "hashed words of both sides"
+FULL = {"30 % full": 0.3, "10 % full": 0.1}
 
 # A table's rows: contenders (and yardsticks) with their targets.
 Targets = dict[str, float | None]
@@ -102,8 +105,9 @@ class Work:
     """One call: a function's name, its inputs' shapes (Y None: X with itself) and their dtype.
 
     `options` are the function's own keywords, such as `k` or `threshold`; `data` is a name of
-    ``benchmarks.data.DATA``, or one of `TEXTS`, whose rows are the TF-IDF of lines of text: then
-    X and Y hold the number of lines alone, and X is dense beside Y.
+    ``benchmarks.data.DATA``, or of `FULL`, or one of `TEXTS` and `SPARSE_TEXTS`, whose rows are the
+    TF-IDF of lines of text: then X and Y hold the number of lines alone, and X of `TEXTS` is dense
+    beside Y.
     """
 
     X: tuple[int, ...]
@@ -122,7 +126,7 @@ class Work:
         self, name: str, title: str, others: Targets, threads: int | None = None, **fields: Any
     ) -> Case:
         """The case in which unitdot and the others do this work; `fields` are the case's."""
-        if self.data not in TEXTS and not self.function.startswith("paired"):
+        if self.data not in (*TEXTS, *SPARSE_TEXTS) and not self.function.startswith("paired"):
             fields = {"work": self.gflop(), "work_unit": "GFLOP"} | fields
         runs = tuple(
             self.run(label, "seconds", target, threads)

@@ -283,40 +283,52 @@ cdef void add_products(const Image* m, const feature_t* feature, const Entries* 
                 sums[m.row[q]] += m.value[q] * y.value[k]
 
 
-def count_reaching(const double[:, ::1] part, Py_ssize_t first, Py_ssize_t stop, double threshold,
-                   bint narrow, bint same, int64_t[::1] counts, bint by_few):
-    """counts[i] += what `take_reaching` takes of row i of the few, or first + i of the many."""
-    cdef Py_ssize_t i, j
-    for i in range(part.shape[0]):
-        for j in range(stop - first):
-            counts[i if by_few else j] += reaches(
-                given(part[i, j], narrow), threshold, not same or i < first + j)
+def count_reaching(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, Py_ssize_t stop,
+                   double threshold, bint narrow, bint same, int64_t[::1] counts, bint across,
+                   int threads):
+    """counts[i] += what `take_reaching` takes of row i, counted from the first."""
+    cdef Py_ssize_t i
+    for i in prange(part.shape[0], nogil=True, num_threads=threads if across else 1,
+                    schedule="dynamic"):
+        reach_row[double](&part[i, 0], i, row + i if same else -1, first, stop, threshold, narrow,
+                          across, &counts[0], NULL, 0, NULL, NULL)
 
 
-cdef inline bint reaches(double s, double threshold, bint counts) noexcept nogil:
-    # NaN as a threshold: all but zeros, as a sparse matrix has them
-    return counts and (s >= threshold if threshold == threshold else s != 0)
-
-
-def take_reaching(const double[:, ::1] part, Py_ssize_t first, Py_ssize_t stop, double threshold,
-                  bint narrow, bint same, int64_t[::1] position, bint by_few,
-                  index_t[::1] columns, value_t[::1] similarities):
+def take_reaching(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, Py_ssize_t stop,
+                  double threshold, bint narrow, bint same, int64_t[::1] position, bint across,
+                  int64_t[::1] columns, value_t[::1] similarities, int threads):
     """The pairs at or above the threshold, a row's from its position on, which moves.
 
-    `part` has the similarities of the few and rows [first, stop) of the many; rows are the few's
-    (`by_few`) or the many's. `same`: only pairs with row < column.
+    `part` has the similarities of rows from `row` on and of rows [first, stop); the pairs' rows are
+    those (`across`) or these. `same`: only pairs with row < column. A threshold that is NaN: all
+    but zeros, as a sparse matrix has them.
     """
-    cdef Py_ssize_t i, j, row
+    cdef Py_ssize_t i
+    if not columns.shape[0]:
+        return
+    for i in prange(part.shape[0], nogil=True, num_threads=threads if across else 1,
+                    schedule="dynamic"):
+        reach_row(&part[i, 0], i, row + i if same else -1, first, stop, threshold, narrow, across,
+                  NULL, &position[0], columns.shape[0], &columns[0], &similarities[0])
+
+
+cdef void reach_row(const double* part, Py_ssize_t i, Py_ssize_t after, Py_ssize_t first,
+                    Py_ssize_t stop, double threshold, bint narrow, bint across, int64_t* counts,
+                    int64_t* position, int64_t room, int64_t* columns,
+                    value_t* similarities) noexcept nogil:
+    cdef Py_ssize_t j, at
     cdef double s
-    for i in range(part.shape[0]):
-        for j in range(stop - first):
-            s = given(part[i, j], narrow)
-            if reaches(s, threshold, not same or i < first + j):
-                row = i if by_few else j
-                if position[row] < columns.shape[0]:
-                    columns[position[row]] = <index_t> (first + j if by_few else i)
-                    similarities[position[row]] = <value_t> s
-                    position[row] += 1
+    for j in range(max(first, after + 1), stop):
+        s = given(part[j - first], narrow)
+        if not (s >= threshold if threshold == threshold else s != 0):
+            continue
+        at = i if across else j - first
+        if counts != NULL:
+            counts[at] += 1
+        elif position[at] < room:
+            columns[position[at]] = j if across else i
+            similarities[position[at]] = <value_t> s
+            position[at] += 1
 
 
 def offer_best(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, Py_ssize_t stop,

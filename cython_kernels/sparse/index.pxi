@@ -213,7 +213,7 @@ cdef inline Py_ssize_t panels_of(const Lists* lists) noexcept nogil:
 cpdef bint is_full(Rows Y, int vectors):
     """Whether dense panels cost less than lists: an element of theirs takes a fraction of the time
     of a list's entry."""
-    cdef Py_ssize_t least = 10 if vectors else 4, elements = Y.table.rows * Y.table.features
+    cdef Py_ssize_t least = 12 if vectors else 4, elements = Y.table.rows * Y.table.features
     return (Y.table.features <= MOST_FEATURES and elements >= LEAST_ELEMENTS
             and Y.entries * least >= elements)
 

@@ -101,6 +101,8 @@ def cosine_top_k(
     Without `Y` half of the products is enough, unless the lists of all rows need too much memory.
     Sparse rows are searched from their rarest feature on, and left when the norm of the rest cannot
     change the answer (as Turtle and Flood, *Inf. Process. Manag.* 31, 1995, with other bounds).
+    That takes a block of `Y` by feature beside, and a copy of what is not sorted CSR of float32 or
+    float64; 32 rows of `X` and fewer meet those of `Y` where they lie, with neither.
 
     Examples
     --------
@@ -237,7 +239,9 @@ def cosine_pairs(
     are ruled out before, by distances along the rows' leading directions and by integers of 8 bits:
     docs/architecture.md has the proof.
     Sparse pairs are found by way of bounds, from the rarest feature on (Bayardo, Ma and Srikant,
-    *WWW* 2007; L2AP: Anastasiu and Karypis, *ICDE* 2014), and compared exactly.
+    *WWW* 2007; L2AP: Anastasiu and Karypis, *ICDE* 2014), and compared exactly. That takes up to
+    16 bytes an entry of `Y` and 64 a row beside, and a copy of what is not sorted CSR of float32 or
+    float64; where one side has 32 rows or fewer, neither.
 
     Examples
     --------

@@ -105,6 +105,8 @@ def cosine_similarity(
     Softw.* 41, 2015); ``1 / (‖x‖ ‖y‖)`` is kept in double-word arithmetic (Dekker, *Numer. Math.*
     18, 1971) and rounded once. With sparse input dot products are accumulated in double over the
     shared features in ascending order, row by row (Gustavson, *ACM Trans. Math. Softw.* 4, 1978).
+    Beyond 16 MiB a thread that takes a block of `Y` by feature, and a copy of what is not sorted
+    CSR of float32 or float64; of 32 rows and fewer against many, neither.
 
     Examples
     --------

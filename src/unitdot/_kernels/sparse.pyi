@@ -89,25 +89,29 @@ class Few:
 
 def count_reaching(
     part: _Floats,
+    row: int,
     first: int,
     stop: int,
     threshold: float,
     narrow: bool,
     same: bool,
     counts: _Integers,
-    by_few: bool,
+    across: bool,
+    threads: int,
 ) -> None: ...
 def take_reaching(
     part: _Floats,
+    row: int,
     first: int,
     stop: int,
     threshold: float,
     narrow: bool,
     same: bool,
     position: _Integers,
-    by_few: bool,
+    across: bool,
     columns: _Integers,
     similarities: _Array,
+    threads: int,
 ) -> None: ...
 def offer_best(
     part: _Floats,

@@ -29,6 +29,45 @@ WORTH = 1 << 14
 PART, ENTRIES = 1 << 19, 1 << 25
 
 
+class Reaching:
+    """Pairs that reach a threshold, from similarities a part at a time."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype, self.length = dtype, 0
+        self.parts: list[Triplet] = []
+
+    def take(
+        self, part: Array, row: int, others: range, threshold: float, narrow: bool, same: bool,
+        across: bool, threads: int,
+    ) -> None:  # fmt: skip
+        """Rows from `row` on with `others`, which are the columns (`across`) or the rows."""
+        numbers = range(row, row + len(part)) if across else others
+        counts = np.zeros(len(numbers), np.int64)
+        where = part, row, others.start, others.stop, threshold, narrow, same
+        kernels.count_reaching(*where, counts, across, threads)
+        ends = np.cumsum(counts)
+        length = int(ends[-1])
+        self.length += length
+        size = self.length * (16 + self.dtype.itemsize)
+        memory.check(size, f"a result of {self.length} pairs or more")
+        # zeros: should another thread write to the input meanwhile, not all may be filled
+        columns, similarities = np.zeros(length, np.int64), np.zeros(length, self.dtype)
+        kernels.take_reaching(*where, ends - counts, across, columns, similarities, threads)
+        rows = np.repeat(np.arange(numbers.start, numbers.stop), counts)
+        self.parts.append((rows, columns, similarities))
+
+    def all(self, n_rows: int, sort: bool) -> Triplet:
+        """All of them, sorted, if that is to be done where they are of several parts."""
+        if len(self.parts) == 1:
+            return self.parts[0]
+        if not self.parts:
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, self.dtype)
+        rows, columns, similarities = map(np.concatenate, zip(*self.parts, strict=True))
+        if sort:
+            kernels.sort_pairs(rows, columns, similarities, n_rows)
+        return rows, columns, similarities
+
+
 class Few(NamedTuple):
     """Few rows as the kernels hold them, many as they are, and what follows from the options."""
 
@@ -85,32 +124,13 @@ class Few(NamedTuple):
 
         `same`: those with row < column. None where an input is not valid.
         """
-        found: list[Triplet] = []
+        found = Reaching(self.dtype)
         how = float(self.dtype.type(threshold)), self.narrow, same
         for rows, part in self._similarities(report):
             if part is None:
                 return None
-            numbers = range(self.shape[0]) if self.by_few else rows
-            counts = np.zeros(len(numbers), np.int64)
-            kernels.count_reaching(part, rows.start, rows.stop, *how, counts, self.by_few)
-            ends = np.cumsum(counts)
-            length = int(ends[-1])
-            taken = sum(len(columns) for _, columns, _ in found) + length
-            memory.check(taken * (16 + self.dtype.itemsize), f"a result of {taken} pairs or more")
-            # zeros: should another thread write to the input meanwhile, not all may be filled
-            columns, similarities = np.zeros(length, np.int64), np.zeros(length, self.dtype)
-            kernels.take_reaching(
-                part, rows.start, rows.stop, *how, ends - counts, self.by_few, columns,
-                similarities,
-            )  # fmt: skip
-            found.append((np.repeat(np.arange(numbers.start, numbers.stop), counts), columns,
-                          similarities))  # fmt: skip
-        if len(found) == 1:
-            return found[0]
-        rows_of, columns, similarities = map(np.concatenate, zip(*found, strict=True))
-        if self.by_few:
-            kernels.sort_pairs(rows_of, columns, similarities, self.shape[0])
-        return rows_of, columns, similarities
+            found.take(part, 0, rows, *how, self.by_few, threads_now(self.most_threads))
+        return found.all(self.shape[0], sort=self.by_few)
 
     def _similarities(self, report: Report) -> Iterator[tuple[range, Array | None]]:
         n_X, n_Y = self.shape

@@ -15,7 +15,7 @@ from unitdot._machine import dispatch, memory
 from unitdot._machine.threads import threads_for, threads_now
 from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
 from unitdot._sparse import inputs as sparse_inputs
-from unitdot._sparse.few import Few, few_of
+from unitdot._sparse.few import Few, Reaching, few_of
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
 
 Report = Callable[[int, int], object] | None
@@ -174,16 +174,13 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
     counts = np.zeros(len(indices), np.int64)
     shared = problem.X, problem.Y
     if kernels.is_full(problem.Y, _vectors()):
-        for block, chunk in _blocks_and_chunks(problem, report, weights=False):
-            width = block.stop - block.first
-            for row in range(chunk.start, chunk.stop, MOST_AT_ONCE // width):
-                here = slice(row, min(row + MOST_AT_ONCE // width, chunk.stop))
-                part = np.empty((here.stop - row, width))
-                kernels.fill_dense(*shared, block, row, False, False, part, problem.threads)
-                kernels.offer_best(
-                    part, row, block.first, block.stop, without_itself, least, problem.narrow,
-                    similarities[here], indices[here], counts[here], problem.threads,
-                )  # fmt: skip
+        for block, others, row, part in _products(problem, report):
+            here = slice(row, row + len(part))
+            kernels.fill_dense(*shared, block, row, False, False, part, problem.threads)
+            kernels.offer_best(
+                part, row, others.start, others.stop, without_itself, least, problem.narrow,
+                similarities[here], indices[here], counts[here], problem.threads,
+            )  # fmt: skip
         kernels.sort_offered(similarities, indices, counts)
         return
     for block, rows in _blocks_and_chunks(problem, report, weights=True):
@@ -264,11 +261,14 @@ def pairs(
     problem = _prepare(X, Y, options)
     # as NumPy compares an array with a number
     threshold = float(problem.dtype.type(threshold))
-    if threshold > BRUTE_FORCE and not kernels.is_full(problem.Y, _vectors()):
+    full = kernels.is_full(problem.Y, _vectors())
+    if threshold > BRUTE_FORCE and not full:
         return _join(problem, threshold, report, most)
     if most:
         return _most_of_every_pair(problem, threshold, report, _no_pairs(problem), 0, most)
     _check_room_for_all(problem, threshold, options.zero == "nan")
+    if full:
+        return _pairs_of_full_rows(problem, threshold, report)
     return _every_pair(problem, threshold, report, _no_pairs(problem))
 
 
@@ -310,6 +310,31 @@ def _taking(side: Any, name: str) -> Callable[[Array], Any]:
     parts = csr.values[:stored], csr.indices[:stored], csr.starts
     own = csr_array(parts, shape=csr.shape)
     return lambda rows: own[rows]
+
+
+def _pairs_of_full_rows(problem: Problem, threshold: float, report: Report) -> Triplet:
+    """Where products cost little: each is computed once."""
+    found = Reaching(problem.dtype)
+    how = threshold, problem.narrow, problem.same, True
+    for block, others, row, part in _products(problem, report, problem.same):
+        kernels.fill_dense(problem.X, problem.Y, block, row, False, False, part, problem.threads)
+        found.take(part, row, others, *how, problem.threads)
+    return found.all(problem.shape[0], sort=True)
+
+
+def _products(
+    problem: Problem, report: Report, above: bool = False
+) -> Iterator[tuple[Any, range, int, Array]]:
+    """Every block of Y, its rows, the first row of X, and room for products of some.
+
+    `above`: without rows of X that are below all of the block.
+    """
+    for block, chunk in _blocks_and_chunks(problem, report, weights=False):
+        others = range(block.first, block.stop)
+        end = min(chunk.stop, others.stop - 1) if above else chunk.stop
+        for row in range(chunk.start, end, MOST_AT_ONCE // len(others)):
+            stop = min(row + MOST_AT_ONCE // len(others), end)
+            yield block, others, row, np.empty((stop - row, len(others)))
 
 
 def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int], object]:
