@@ -214,6 +214,8 @@ cpdef bint is_full(Rows Y, int vectors):
     """Whether dense panels cost less than lists: an element of theirs takes a fraction of the time
     of a list's entry."""
     cdef Py_ssize_t least = 12 if vectors else 4, elements = Y.table.rows * Y.table.features
+    if Y.entries > Y.table.rows * CHAIN:
+        least //= 2                  # the errors of long rows are summed beside, by more operations
     return (Y.table.features <= MOST_FEATURES and elements >= LEAST_ELEMENTS
             and Y.entries * least >= elements)
 
