@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._sparse import few
+from unitdot._sparse import few, functions
 
 from ..helpers import FLOATS, assert_same_bits
 from .data import (
@@ -133,6 +133,7 @@ def test_full_rows_have_the_same_bits(dtype, isa, monkeypatch):
     """Dense panels of them, of long and short rows, against the same rows a few at a time."""
     blocks = [(i, min(130, 500 - i)) for i in range(0, 500, 130)]
     monkeypatch.setattr(few.kernels, "blocks_of", lambda *_: blocks)
+    monkeypatch.setattr(functions, "MOST_AT_ONCE", 130 * 40)
     Y = random_rows(500, 150, 0.3, seed=9, dtype=dtype, signed=True)
     Y[:200, 80:] = 0
     X = np.concatenate([Y[390:], random_rows(60, 150, 0.7, seed=10, dtype=dtype, signed=True)])
