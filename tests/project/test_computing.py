@@ -53,7 +53,7 @@ ALLOWED = {
     "_sklearn/functions.py: linkage_tree": "zero rows are scikit-learn's to refuse",
     "_sklearn/functions.py: paired_distances": "finds zero rows, which are left to scikit-learn",
     "_sparse/functions.py: _csr": "row starts from the number of entries of each row",
-    "_sparse/few.py: Reaching": "as _every_pair; all parts in one",
+    "_sparse/few.py: take": "as _every_pair; all parts in one",
     "_sparse/functions.py: _every_entry": "as _csr",
     "_sparse/functions.py: _every_pair": "row numbers from the number of pairs of each row",
     "_sparse/functions.py: _top_k_of_some": "numbers of rows, from those in a group",
