@@ -106,8 +106,7 @@ def test_rows_an_ulp_apart(dtype, isa):
 @pytest.mark.parametrize("words", [12, 16])
 @both
 def test_heads_a_step_apart(words, dtype, isa):
-    """Most coordinates round up together between rows that are all but equal: without what
-    rounding left of each, their heads would be too far apart."""
+    """Most coordinates round up together between rows that are all but equal."""
     shift = np.linspace(0, 0.003, 1500)[:, None]
     X = (np.ones((1500, 64)) / 8 + np.repeat([1, -3], [48, 16]) * shift).astype(dtype)
     with heads(dtype, 1, words, np.eye(64)):
