@@ -86,10 +86,22 @@ def test_a_tiny_element_anywhere_in_rows_read_in_place(n_features, dtype, isa):
         A, B = X.copy(), Y.copy()
         A[i, k], B[i, k] = (tiny, small) if turn % 2 else (small, tiny)
         matrix = function("cosine_similarity")(A[:, ::-1][:, ::-1], B)
-        assert 0 < matrix[i, i] == pytest.approx(tiny / rest * (small / rest))
+        assert 0 < matrix[i, i] == pytest.approx(tiny / rest * (small / rest), abs=0)
         assert_same_bits(function("paired_cosine_similarity")(A, B), np.diagonal(matrix))
         assert_same_bits(function("cosine_similarity")(A[i : i + 1], B), matrix[i : i + 1])
         assert_same_bits(function("cosine_similarity")(A, B[i : i + 1]), matrix[:, i : i + 1])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_tiny_element_of_few_rows_with_many_features(side, dtype, isa):
+    tiny, small, rest = np.ldexp(dtype(1.2345), TINY_SMALL_REST[dtype])
+    for i, k in ((0, 2), (2, 12_345), (4, 19_999)):
+        rows = np.zeros((2, 5, 20_000), dtype)
+        rows[[0, 1], :, [0, 1]] = rest
+        rows[:, i, k] = (tiny, small) if side == 0 else (small, tiny)
+        matrix = function("cosine_similarity")(*rows)
+        assert 0 < matrix[i, i] == pytest.approx(tiny / rest * (small / rest), abs=0)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -256,6 +256,15 @@ def test_limits_that_are_expected(kind, dtype, isa):
         check_top_k(X, Y, ks=(200,), dtype=other)
 
 
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_a_row_that_is_short_of_what_was_expected(missing, isa):
+    # the sample's 41st is the limit of 200; so many rows of the others reach it
+    k, step, limit = 200, 13, 41
+    X, Y = normal((100, 400), np.float32) + 3, normal((COLUMNS, 400), np.float32)
+    Y[: step * limit : step] = Y[1 : step * (k - limit - missing) : step] = 1
+    check_top_k(X, Y, ks=(k,))
+
+
 def test_few_limits_are_too_high(monkeypatch, isa):
     redone = []
     monkeypatch.setattr(_neighbors._Watch, "again", lambda watch, count: redone.append(count))
