@@ -409,6 +409,21 @@ cpdef int paired(const unsigned char[:, :, :] X, int kind_X,
     return run_paired(&job)
 
 
+cdef int measure_panel(const Source* source, Py_ssize_t row, real* norm2, real* inverse,
+                       real* rest) noexcept nogil:
+    """The norms of up to PANEL rows, where they lie in arrays of all."""
+    cdef real panel[PANEL * BLOCK]
+    cdef real own[PANEL]
+    cdef Py_ssize_t rows = at_most(PANEL, source.rows - row), b, i
+    cdef int status = 0
+    for b in range(ceil_div(source.features, BLOCK)):
+        status |= pack_panel(source, row, rows, b, NULL, panel, b == 0, own)
+    for i in range(rows):
+        norm2[row + i] = own[i]
+        status |= invert_norm(own[i], False, 0, inverse + row + i, rest + row + i)
+    return status
+
+
 cdef int survey_panel(const Source* source, Py_ssize_t row) noexcept nogil:
     cdef real panel[PANEL * BLOCK]
     cdef real norm2[PANEL]
@@ -436,6 +451,18 @@ def survey(const unsigned char[:, :, :] X, int kind, int threads):
             status |= survey_panel(&source, p * PANEL)
         first = stop
         PyErr_CheckSignals()
+    return status
+
+
+def measure(const unsigned char[:, :, :] X, int kind, real[::1] norm2, real[::1] inverse,
+            real[::1] rest, int threads):
+    """The norms of all rows of X as the kernels use them; returns what was found in these."""
+    cdef Source source = source_of(X, kind)
+    cdef Py_ssize_t p
+    cdef int status = 0, process = process_of(threads)
+    for p in prange(ceil_div(source.rows, PANEL), nogil=True, schedule="dynamic", chunksize=8,
+                    num_threads=threads_in(process, threads)):
+        status |= measure_panel(&source, p * PANEL, &norm2[0], &inverse[0], &rest[0])
     return status
 
 

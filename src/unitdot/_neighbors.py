@@ -11,6 +11,7 @@ from unitdot import _inputs
 from unitdot._calls import examine, react, threads_of, views
 from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
 from unitdot._machine import dispatch, memory, system
+from unitdot._prepared import Prepared
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
 from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
@@ -115,7 +116,16 @@ def cosine_top_k(
     >>> unitdot.cosine_top_k(corpus, k=1, threshold=0.7).indices.ravel()
     array([-1,  2,  1, -1])
     """
-    options = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    return top_k_of(X, Y, k, threshold, where, groups, include_self, progress, how)
+
+
+def top_k_of(
+    X: Input, Y: Input | None, k: int, threshold: float | None, where: Any, groups: Any,
+    include_self: bool, progress: bool | Report, options: Options,
+    prepared: Prepared | None = None,
+) -> TopK:  # fmt: skip
+    """:func:`cosine_top_k`; `prepared`: what is known of the rows of Y, an array, already."""
     check_progress(progress)
     least = None if threshold is None else _inputs.check_threshold(threshold)
     include_self = _inputs.check_flag(include_self, "include_self")
@@ -253,7 +263,15 @@ def cosine_pairs(
     >>> unitdot.cosine_pairs(X, threshold=0.6, max_pairs=2).similarities
     array([1. , 0.8])
     """
-    options = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    return pairs_of(X, Y, threshold, max_pairs, groups, progress, how)
+
+
+def pairs_of(
+    X: Input, Y: Input | None, threshold: float, max_pairs: int | None, groups: Any,
+    progress: bool | Report, options: Options, prepared: Prepared | None = None,
+) -> Pairs:  # fmt: skip
+    """:func:`cosine_pairs`; `prepared`: what is known of the rows of Y, or of X without one."""
     check_progress(progress)
     limit = _inputs.check_threshold(threshold)
     most = 0 if max_pairs is None else _inputs.check_positive(max_pairs, "max_pairs")
