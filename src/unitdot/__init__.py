@@ -21,6 +21,7 @@ from unitdot._sklearn.switch import patch_sklearn, sklearn_backend, unpatch_skle
 from unitdot._version import __version__
 
 if TYPE_CHECKING:
+    from unitdot import dask as dask
     from unitdot import datasets as datasets
     from unitdot import neighbors as neighbors
 else:
@@ -35,7 +36,7 @@ else:
 
 
 # imported when they are first asked for, so that nobody else pays for them
-LATER = ["datasets", "neighbors"]
+LATER = ["dask", "datasets", "neighbors"]
 
 __all__ = [
     "Pairs",

@@ -28,6 +28,7 @@ COMPUTING_METHODS = """
 """
 ALLOWED = {
     "_calls.py": "where the matrices of a stack lie: shapes, strides and offsets",
+    "_dask/tasks.py": "numbers of rows, of a block and of the whole; the order of pairs",
     "_frames/common.py: check_lengths": "finds the first row of another length, for the error",
     "_frames/common.py: check_no_null": "finds the first null, for the error",
     "_frames/of_arrow.py: _lengths": "lengths of rows, nulls among them",

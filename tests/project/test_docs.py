@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import datasets, neighbors
+from unitdot import dask, datasets, neighbors
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
@@ -64,7 +64,7 @@ PAGES = sorted(
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path, monkeypatch):
-    for library in ("scipy", "sklearn", "pandas", "polars", "pyarrow"):
+    for library in ("scipy", "sklearn", "pandas", "polars", "pyarrow", "distributed"):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     names, printed = dict(README_NAMES) if page.name == "README.md" else {}, ""
@@ -86,7 +86,7 @@ def test_pages_with_code_are_found():
 
 def public():
     """Every public function and class, by its full name."""
-    for module in (unitdot, datasets, neighbors):
+    for module in (unitdot, datasets, neighbors, dask):
         for name in module.__all__:
             if callable(getattr(module, name)):
                 yield f"{module.__name__}.{name}", getattr(module, name)

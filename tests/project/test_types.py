@@ -7,17 +7,22 @@ from pathlib import Path
 import pytest
 
 import unitdot
-from unitdot import datasets, neighbors
+from unitdot import dask, datasets, neighbors
 
 SCRIPT = Path(__file__).with_name("typed_script.py")
 
 
-def test_typed_script_uses_every_public_name():
-    used = set(re.findall(r"\b(?:unitdot|datasets|neighbors)\.(\w+)", SCRIPT.read_text("utf-8")))
-    assert used == {*unitdot.__all__, *datasets.__all__, *neighbors.__all__}
+@pytest.mark.parametrize(
+    ("alias", "module"),
+    [("unitdot", unitdot), ("datasets", datasets), ("neighbors", neighbors), ("lazily", dask)],
+)
+def test_typed_script_uses_every_public_name(alias, module):
+    used = set(re.findall(rf"\b{alias}\.(\w+)", SCRIPT.read_text("utf-8")))
+    assert used == {*module.__all__}
 
 
 def test_typed_script_runs(capsys):
-    pytest.importorskip("sklearn")
+    for library in ("sklearn", "dask"):
+        pytest.importorskip(library)
     runpy.run_path(str(SCRIPT))
     assert unitdot.__version__ in capsys.readouterr().out

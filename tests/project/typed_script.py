@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 import unitdot
+from unitdot import dask as lazily
 from unitdot import datasets, neighbors
 
 Floats = npt.NDArray[Any]
@@ -68,6 +69,12 @@ print(pairs.to_csr(symmetric=True).shape, unitdot.cosine_pairs(counts, counts).r
 graph = neighbors.CosineKNeighborsTransformer(n_neighbors=3, mode="distance").fit_transform(X)
 near = neighbors.CosineRadiusNeighborsTransformer(radius=0.5, n_threads=1).fit(X)
 print(graph.nnz, near.transform(X).nnz)
+
+lazy = lazily.cosine_top_k(X, embeddings, k=2, threshold=0.1, dtype="f8", n_threads=2)
+assert_type(lazy, unitdot.TopK)
+print(lazily.cosine_similarity(counts, dense_output=False), lazily.cosine_distances(X).compute())
+print(lazily.paired_cosine_similarity(X, X), lazily.paired_cosine_distances(X, X, zero="nan"))
+print(lazily.cosine_pairs(X, threshold=0.5, max_pairs=100, check_finite=False).compute())
 
 assert_type(unitdot.__version__, str)
 assert_type(unitdot.show_config(mode="dicts"), dict[str, Any])

@@ -1,0 +1,168 @@
+"""Graphs: which blocks meet in which task, and whose results are put together."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask._task_spec import Task, TaskRef
+from dask.base import tokenize
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+from unitdot._dask import tasks
+from unitdot._dask.inputs import Side
+from unitdot._dask.tasks import How, Meeting
+from unitdot._results import TopK
+
+# results that are put together at a time
+FAN = 16
+# multiply-adds in a second of one thread, about (AVX-512, 384 features: benchmarks of the blocks)
+RATES = {"cosine_pairs": 5e11}
+RATE = 5e10
+# seconds that a task should take, and how many shorter ones are worth a word
+LEAST, MANY = 0.05, 100
+
+Layer = dict[Any, Task]
+
+
+class Work:
+    """Two sides and what is wanted of them. Without a Y, only half of the blocks meet."""
+
+    def __init__(self, X: Side, Y: Side | None, how: How) -> None:
+        self.X, self.Y, self.how = X, X if Y is None else Y, how
+        self.alone = Y is None
+        arrays = self.X.array, self.Y.array
+        self.dependencies = list({array.name: array for array in arrays}.values())
+        self.token = tokenize(*(array.name for array in arrays), self.alone, how)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows of X, rows of Y)."""
+        return self.X.shape[0], self.Y.shape[0]
+
+    def meetings(self) -> Iterator[tuple[int, int, Meeting]]:
+        """The blocks that meet, of X and of Y; of X alone none that met the other way round."""
+        for i, first_x in enumerate(self.X.starts):
+            for j, first_y in enumerate(self.Y.starts[i * self.alone :], i * self.alone):
+                same = self.alone and i == j
+                yield i, j, Meeting(first_x, first_y, self.alone, same)
+
+    def task(self, key: Any, function: Callable[..., Any], i: int, j: int, place: Meeting) -> Task:
+        """What is done with block i of X and block j of Y."""
+        return Task(key, function, self.X.block(i), self.Y.block(j), place, self.how)
+
+    def graph(self, name: str, layer: Layer) -> HighLevelGraph:
+        """The layer on top of those of the arguments."""
+        return HighLevelGraph.from_collections(name, layer, dependencies=self.dependencies)
+
+    def advise(self, stacklevel: int) -> None:
+        """Warn of chunks that are so small that tasks cost more than what they do."""
+        sides = {"X": self.X} if self.alone else {"X": self.X, "Y": self.Y}
+        count = len(self.X.sizes) * len(self.Y.sizes)
+        rate = RATES.get(self.how.name, RATE) / self.X.shape[1]
+        seconds = math.prod(self.shape) / count / rate
+        if count < MANY or seconds >= LEAST or self.X.sparse or self.Y.sparse:
+            return
+        rows = math.ceil(math.sqrt(4 * LEAST * rate) / 1000) * 1000
+        small = [
+            name for name, side in sides.items() if max(side.sizes) < rows and len(side.sizes) > 1
+        ]
+        remedy = "; ".join(f"{name} = {name}.rechunk(({rows}, -1))" for name in small)
+        chunks = " and ".join(f"{name} of {max(sides[name].sizes)} rows" for name in small)
+        longest = math.ceil(1000 * seconds)
+        warnings.warn(
+            f"chunks of {chunks} make {count} tasks of some {longest} ms or less, and a task costs "
+            f"Dask a few; larger chunks make less work: {remedy}",
+            stacklevel=stacklevel,
+        )
+
+
+def matrix(work: Work, meta: Any) -> Any:
+    """Every row against every row, as a Dask array."""
+    name = f"{work.how.name}-{work.token}"
+    layer: Layer = {}
+    for i, j, place in work.meetings():
+        layer[name, i, j] = work.task((name, i, j), tasks.matrix, i, j, place)
+        if work.alone and i != j:
+            half = TaskRef((name, i, j))
+            layer[name, j, i] = Task((name, j, i), tasks.transposed, half)
+    return da.Array(work.graph(name, layer), name, (work.X.sizes, work.Y.sizes), meta=meta)
+
+
+def paired(work: Work, dtype: np.dtype[Any]) -> Any:
+    """Row i against row i, in the chunks of X."""
+    name = f"{work.how.name}-{work.token}"
+    layer: Layer = {}
+    for i, first in enumerate(work.X.starts):
+        place = Meeting(first, first, alone=False)
+        layer[name, i] = work.task((name, i), tasks.matrix, i, i, place)
+    return da.Array(work.graph(name, layer), name, (work.X.sizes,), dtype=dtype)
+
+
+def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
+    """The nearest rows of each, as a pair of Dask arrays in the chunks of X."""
+    name, k = f"cosine_top_k-{work.token}", work.how.k
+    layer: Layer = {}
+    parts: list[list[tuple[Any, int | None]]] = [[] for _ in work.X.sizes]
+    best = []
+    for i, j, place in work.meetings():
+        key = name + "-part", i, j
+        both = work.alone and i != j
+        layer[key] = work.task(key, tasks.top_k_both if both else tasks.top_k, i, j, place)
+        parts[i].append((key, 0 if both else None))
+        if both:
+            parts[j].append((key, 1))
+    for i, part in enumerate(parts):
+        level = 0
+        while level == 0 or len(part) > 1:
+            merged: list[tuple[Any, int | None]] = []
+            for first in range(0, len(part), FAN):
+                keys, sides = zip(*part[first : first + FAN], strict=True)
+                to = f"{name}-merge", i, level, first
+                layer[to] = Task(to, tasks.best_of, k, sides, *map(TaskRef, keys))
+                merged.append((to, None))
+            part, level = merged, level + 1
+        best.append(TaskRef(part[0][0]))
+    graph = work.graph(name, layer)
+    arrays = []
+    for field, kind in enumerate((dtype, np.dtype(np.int64))):
+        own = f"{name}-{TopK._fields[field]}"
+        taken: Layer = {}
+        for i, found in enumerate(best):
+            taken[own, i, 0] = Task((own, i, 0), tasks.take, found, field)
+        whole = HighLevelGraph({**graph.layers, own: taken}, {**graph.dependencies, own: {name}})
+        arrays.append(da.Array(whole, own, (work.X.sizes, (k,)), dtype=kind))
+    return TopK(arrays[0], arrays[1], work.shape)
+
+
+def pairs(work: Work, dtype: np.dtype[Any]) -> Any:
+    """The pairs, as a Dask data frame with a partition for each block of X."""
+    import dask.dataframe as dd
+
+    name, most = f"cosine_pairs-{work.token}", work.how.max_pairs
+    layer: Layer = {}
+    parts: list[list[Any]] = [[] for _ in work.X.sizes]
+    for i, j, place in work.meetings():
+        key = f"{name}-part", i, j
+        layer[key] = work.task(key, tasks.pairs, i, j, place)
+        parts[i].append(TaskRef(key))
+    last = []
+    for i, (first, n_rows) in enumerate(zip(work.X.starts, work.X.sizes, strict=True)):
+        key = f"{name}-rows", i, 0
+        arguments = (first, n_rows) if most is None else (most,)
+        function = tasks.gather if most is None else tasks.gather_most
+        layer[key] = Task(key, function, *arguments, *parts[i])
+        last.append(TaskRef(key))
+    if most is not None:
+        key = f"{name}-most", 0, 0
+        layer[key] = Task(key, tasks.gather_most, most, *last)
+        last = [TaskRef(key)]
+    for i, found in enumerate(last):
+        layer[name, i] = Task((name, i), tasks.frame, found)
+    graph = work.graph(name, layer)
+    nothing = tasks.frame((np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, dtype)))
+    partitions = [Delayed((name, i), graph, layer=name) for i in range(len(last))]
+    return dd.from_delayed(partitions, meta=nothing, prefix="cosine_pairs", verify_meta=False)

@@ -1,0 +1,202 @@
+"""What the tasks do: the plain functions on two blocks, and results put together.
+
+A block's bits do not depend on its neighbours, so neither do those of the whole on the blocks.
+"""
+
+import re
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from unitdot import _neighbors, _similarity
+from unitdot._inputs import Array, Options
+from unitdot._machine.threads import available_threads
+from unitdot._results import TopK, merge_top_k
+from unitdot._selection import keep_most, put_in_order
+
+Triplet = tuple[Array, Array, Array]
+
+
+class How(NamedTuple):
+    """What all tasks of a call are told; `options` with the dtype of the whole result."""
+
+    options: Options
+    name: str = ""
+    dense_output: bool = True
+    k: int = 1
+    threshold: Any = None
+    include_self: bool = False
+    max_pairs: int | None = None
+
+    def keywords(self, threads: int) -> dict[str, Any]:
+        """Those that every plain function has."""
+        limit = self.options.n_threads
+        return self.options._asdict() | {"n_threads": min(threads, limit or threads)}
+
+
+class Meeting(NamedTuple):
+    """Two blocks: their first rows; whether they are of X alone, and then one and the same."""
+
+    first_x: int
+    first_y: int
+    alone: bool
+    same: bool = False
+
+
+class Share:
+    """The threads of a worker, dealt out to the tasks that compute there at the same time."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.tasks = self.taken = 0
+
+    @contextmanager
+    def of(self, total: int) -> Iterator[int]:
+        """As many threads as this task may use: never more than `total` are in use by all."""
+        with self.changed:
+            self.tasks += 1
+            # only the first of several tasks can have taken all
+            self.changed.wait_for(lambda: self.taken < total)
+            mine = max(1, min(total - self.taken, total // self.tasks))
+            self.taken += mine
+        try:
+            yield mine
+        finally:
+            with self.changed:
+                self.tasks -= 1
+                self.taken -= mine
+                self.changed.notify_all()
+
+
+_shares: defaultdict[str, Share] = defaultdict(Share)  # by worker: a process may have several
+
+
+def threads_here() -> tuple[str, int]:
+    """The worker that runs this task, and its threads."""
+    distributed = sys.modules.get("distributed")
+    if distributed is not None:
+        try:
+            worker = distributed.get_worker()
+        except ValueError:
+            pass
+        else:
+            return worker.address, worker.state.nthreads
+    # of Dask's pool of processes each has a processor
+    return "", 1 if parent_process() else available_threads()
+
+
+@contextmanager
+def meeting(place: Meeting) -> Iterator[int]:
+    """Threads for two blocks; what is raised names rows of the whole."""
+    worker, total = threads_here()
+    with _shares[worker].of(total) as threads:
+        try:
+            yield threads
+        except ValueError as error:
+            found = re.match(r"([XY])\b(.*?\brow )(\d+)", str(error), re.DOTALL)
+            if found is None:
+                raise
+            side, words, row = found.groups()
+            first = place.first_x if side == "X" else place.first_y
+            name = "X" if place.alone else side
+            rest = str(error)[found.end() :]
+            raise ValueError(f"{name}{words}{int(row) + first}{rest}") from None
+
+
+def matrix(x: Any, y: Any, place: Meeting, how: How) -> Any:
+    """A block of the full matrix, or of paired rows, by the function of this name."""
+    function: Callable[..., Any] = getattr(_similarity, how.name)
+    more = {} if how.dense_output else {"dense_output": False}
+    with meeting(place) as threads:
+        return function(x, None if place.same else y, **more, **how.keywords(threads))
+
+
+def transposed(block: Any) -> Any:
+    """The block on the other side of the diagonal."""
+    return block.T if isinstance(block, np.ndarray) else block.T.tocsr()
+
+
+def top_k(x: Any, y: Any, place: Meeting, how: How) -> TopK:
+    """The neighbours in `y` of the rows of `x`, numbered as in the whole."""
+    with meeting(place) as threads:
+        return _top_k(x, y, place, how, threads)
+
+
+def top_k_both(x: Any, y: Any, place: Meeting, how: How) -> tuple[TopK, TopK]:
+    """The neighbours in `y` of the rows of `x`, and the other way round."""
+    back = Meeting(place.first_y, place.first_x, place.alone)
+    with meeting(place) as threads:
+        first = _top_k(x, y, place, how, threads)
+    with meeting(back) as threads:
+        return first, _top_k(y, x, back, how, threads)
+
+
+def _top_k(x: Any, y: Any, place: Meeting, how: How, threads: int) -> TopK:
+    candidates = max(0, y.shape[0] - (place.same and not how.include_self))
+    # where there are none, the rows are looked at all the same
+    k, threshold = (min(how.k, candidates), how.threshold) if candidates else (1, 1.0)
+    found = _neighbors.cosine_top_k(
+        x, None if place.same else y, k, threshold=threshold,
+        include_self=place.same and how.include_self, **how.keywords(threads),
+    )  # fmt: skip
+    found.indices[found.indices >= 0] += place.first_y
+    return TopK(*found)
+
+
+def best_of(k: int, sides: tuple[int | None, ...], *parts: Any) -> TopK:
+    """The best k of several parts; a side is None where a part is not of two."""
+    chosen = [part if side is None else part[side] for side, part in zip(sides, parts, strict=True)]
+    return merge_top_k(chosen, k)
+
+
+def take(found: TopK, field: int) -> Array:
+    """One of the two arrays."""
+    return found[field]
+
+
+def pairs(x: Any, y: Any, place: Meeting, how: How) -> Triplet:
+    """The pairs of two blocks, numbered as in the whole."""
+    with meeting(place) as threads:
+        rows, columns, similarities = _neighbors.cosine_pairs(
+            x, None if place.same else y, threshold=how.threshold, max_pairs=how.max_pairs,
+            **how.keywords(threads),
+        )  # fmt: skip
+    rows += place.first_x
+    columns += place.first_y
+    return rows, columns, similarities
+
+
+def gather(first: int, n_rows: int, *parts: Triplet) -> Triplet:
+    """All pairs of so many rows from the first on, sorted by (row, column)."""
+    rows, columns, similarities = _joined(parts)
+    rows -= first
+    put_in_order(rows, columns, similarities, n_rows, 0)
+    rows += first
+    return rows, columns, similarities
+
+
+def gather_most(most: int, *parts: Triplet) -> Triplet:
+    """Of the pairs of all parts the most similar so many, sorted by (row, column)."""
+    found = _joined(parts)
+    if len(found[0]) > most:
+        keep_most(found, len(found[0]), most)
+    order = np.lexsort((found[1][:most], found[0][:most]))
+    return found[0][order], found[1][order], found[2][order]
+
+
+def _joined(parts: tuple[Triplet, ...]) -> Triplet:
+    rows, columns, similarities = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return rows, columns, similarities
+
+
+def frame(found: Triplet) -> Any:
+    """Pairs as a data frame."""
+    import pandas as pd
+
+    return pd.DataFrame(dict(zip(("rows", "columns", "similarities"), found, strict=True)))
