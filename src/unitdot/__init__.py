@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from unitdot._config import show_config
+from unitdot._index import CosineIndex
 from unitdot._neighbors import cosine_pairs, cosine_top_k
 from unitdot._results import Pairs, TopK, merge_top_k
 from unitdot._similarity import (
@@ -39,6 +40,7 @@ else:
 LATER = ["dask", "datasets", "neighbors"]
 
 __all__ = [
+    "CosineIndex",
     "Pairs",
     "TopK",
     "__version__",

@@ -204,20 +204,96 @@ def _plain(argument: Any, name: str) -> Array:
         raise ValueError(f"{name} cannot be read as an array: {error}") from error
 
 
-def check_where(where: Any, n: int) -> Array:
+def check_where(where: Any, n: int, name: str = "where") -> Array:
     """The rows of Y that `where` chooses, ascending, each once."""
     if isinstance(where, slice):
         return np.arange(n)[where] if (where.step or 1) > 0 else np.arange(n)[where][::-1]
-    array = _plain(where, "where")
+    array = _plain(where, name)
     if array.dtype == bool:
         if array.shape != (n,):
             raise ValueError(
-                f"where is a mask of shape {array.shape}; expected ({n},), as many as rows of Y"
+                f"{name} is a mask of shape {array.shape}; expected ({n},), as many as rows of Y"
             )
         return np.flatnonzero(array)
-    rows = as_integers(array, "where")
-    check_within(rows, n, "where")
+    rows = as_integers(array, name)
+    check_within(rows, n, name)
     return np.unique(rows)
+
+
+def check_rows(rows: Any, n: int, name: str) -> Array:
+    """The rows that `rows` means to NumPy: a number, numbers from either end, a mask, a slice."""
+    if isinstance(rows, slice):
+        return np.arange(n)[rows]
+    array = np.atleast_1d(_plain(rows, name))
+    if array.dtype == bool:
+        return check_where(array, n, name)
+    chosen = as_integers(array, name)
+    if chosen.size and not -n <= chosen.min() <= chosen.max() < n:
+        place = int(np.argmax((chosen < -n) | (chosen >= n)))
+        raise ValueError(f"{name} holds {chosen[place]} in place {place}; expected -{n} to {n - 1}")
+    return np.arange(n)[chosen]
+
+
+def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
+    """Ids of `n` rows, no two the same: integers as int64, or strings as objects."""
+    array = as_labels(ids, name, n, side)
+    expected = "expected integers of 64 bits, or strings"
+    if array.dtype.kind == "U":
+        array = array.astype(object)
+    elif array.dtype.kind == "O":
+        values = array.tolist()
+        strings = bool(values) and isinstance(values[0], str)
+        for row, value in enumerate(values):
+            integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not (isinstance(value, str) if strings else integer):
+                raise TypeError(f"{name} holds {value!r} in row {row}; {expected}, not both")
+        if not strings:
+            try:
+                array = np.array(values, np.int64)
+            except OverflowError as error:
+                raise ValueError(f"{name} holds too large an integer; {expected}") from error
+    elif array.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {array.dtype}; {expected}")
+    if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
+        raise ValueError(f"{name} holds {array.max()}; {expected}")
+    if array.dtype.kind != "O":
+        array = np.array(array, np.int64)
+    check_unique(array, name)
+    return array
+
+
+def check_unique(ids: Array, name: str) -> None:
+    """Raise for the first id that is there twice."""
+    if ids.dtype.kind != "O" and len(np.unique(ids)) == len(ids):
+        return
+    first: dict[Any, int] = {}
+    for row, value in enumerate(ids.tolist()):
+        other = first.setdefault(value, row)
+        if other != row:
+            raise ValueError(
+                f"{name} holds {value!r} in rows {other} and {row}; expected ids that differ"
+            )
+
+
+def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) -> None:
+    """Raise for rows that an index of others cannot take in with all their bits."""
+    features = Z.shape[-1]
+    if features != n_features:
+        raise ValueError(
+            f"Z has {counted(features)} (shape {Z.shape}) where the index has {n_features}; "
+            f"expected the same number"
+        )
+    if is_sparse != hasattr(Z, "tocsr"):
+        held, remedy = ("sparse", "scipy.sparse.csr_array(Z)") if is_sparse else (
+            "dense", "Z.toarray()"
+        )  # fmt: skip
+        raise TypeError(f"Z is not {held} as the index's rows are; try {remedy}")
+    if Z.dtype != dtype and not np.can_cast(Z.dtype, dtype):
+        name = dtype.names[0] if dtype.names else dtype.name
+        raise TypeError(
+            f"Z has dtype {Z.dtype} where the index has {name}, which cannot hold it; "
+            f"try np.asarray(Z).astype({name!r})"
+        )
 
 
 def as_labels(labels: Any, name: str, n: int, side: str) -> Array:

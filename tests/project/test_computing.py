@@ -13,7 +13,7 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 NOT_COMPUTING = """
     arange array asarray ascontiguousarray atleast_2d bool_ broadcast_shapes broadcast_to
     column_stack concatenate dtype empty errstate exceptions expand_dims finfo float16 float32
-    float64 floating iinfo int32 int64 intp lib load loadtxt ma may_share_memory moveaxis nan
+    float64 floating frombuffer iinfo int32 int64 integer intp lib load loadtxt ma may_share_memory moveaxis nan
     ndarray ndim ndindex ones pad require result_type shape shares_memory split str_ uint8 zeros
     __version__
 """
@@ -42,6 +42,14 @@ ALLOWED = {
     "_cli/tables.py: _check_values": "finds columns that count, as ids do",
     "_cli/tables.py: _first_null": "finds a null, for the error",
     "_cli/tables.py: _parsed": "finds text that is no list, for the error",
+    "_index.py: pairs": "numbers of rows, from those that a filter chooses",
+    "_index.py: remove": "numbers of the rows that are left",
+    "_index_parts.py: _decoded": "where strings end",
+    "_index_parts.py: arrays": "as _decoded",
+    "_index_parts.py: extended": "row starts: those that are added follow",
+    "_inputs.py: as_ids": "the largest of ids",
+    "_inputs.py: check_rows": "numbers of rows, from either end",
+    "_inputs.py: check_unique": "ids that are there twice",
     "_inputs.py: check_within": "finds a number of a row that is out of range, for the error",
     "_inputs.py: check_where": "numbers of rows, from a mask, a slice or numbers",
     "_neighbors.py: _limit": "one number: the threshold",

@@ -1,10 +1,9 @@
 """Results, printed or written: an output file is there as a whole or not at all."""
 
 import os
-import secrets
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from unitdot._cli.choose import Array, InputError, errors_name, import_pyarrow
 from unitdot._cli.sources import format_of
-from unitdot._machine import memory
+from unitdot._machine import disk, memory
 
 FORMATS = (".npz", ".parquet", ".csv")
 LINES = 1 << 13  # turned to text at a time
@@ -72,21 +71,17 @@ def check(
     for other in inputs:
         if path.exists() and other.exists() and path.samefile(other):
             raise InputError(f"{path}: is an input; expected another name for the output")
-    _check_new(path, force)
-
-
-def _check_new(path: Path, force: bool) -> None:
     if not force and os.path.lexists(path):
-        raise InputError(f"{path}: exists; --force replaces it")
+        raise _exists(path)
+
+
+def _exists(path: Path) -> InputError:
+    return InputError(f"{path}: exists; --force replaces it")
 
 
 @contextmanager
 def writing(path: Path, force: bool) -> Iterator[IO[bytes]]:
     """Write a file that is there as a whole or not at all.
-
-    It is written beside `path` under another name, brought to the disk, and renamed. So a
-    symbolic link is replaced and not followed, and whatever stops the work (a full disk,
-    Ctrl-C) leaves at `path` what was there.
 
     Parameters
     ----------
@@ -95,50 +90,17 @@ def writing(path: Path, force: bool) -> Iterator[IO[bytes]]:
     force : bool
         Whether an existing file is replaced.
     """
-    # not named after `path`, whose name may be as long as names can be
-    beside = path.parent / f".unitdot-{secrets.token_hex(8)}.tmp"
     try:
-        with beside.open("xb") as file:
+        with disk.writing(path, force) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(beside, path, force)
-    except BaseException as error:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-        if isinstance(error, OSError):
-            error.filename = str(path)
-        raise
-    _sync_folder(path.parent)
+    except FileExistsError as error:
+        raise _exists(path) from error
 
 
 def write(path: Path, table: Table, force: bool) -> None:
     """Write a result in the format of its file's suffix; arguments as for `writing`."""
     with writing(path, force) as file:
         _WRITERS[path.suffix.lower()](file, table)
-
-
-def _publish(beside: Path, path: Path, force: bool) -> None:
-    """Give the file its name; without `force` never in place of another, made just now or not."""
-    if not force:
-        try:
-            os.link(beside, path)  # which unlike a renaming refuses a name that exists
-        except (OSError, NotImplementedError):  # it exists, or there are no hard links here
-            _check_new(path, force)
-        else:
-            beside.unlink()
-            return
-    os.replace(beside, path)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring the new name to the disk too, where the system lets folders be opened."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def lines(columns: list[Array], separator: str) -> Iterator[str]:

@@ -39,14 +39,17 @@ def is_sparse(*arguments: Any) -> bool:
 def read_side(argument: Any, name: str) -> Csr | Array:
     """A sparse argument as CSR whose structure is checked, another as an array."""
     if is_sparse(argument):
-        csr = read_csr(argument, name)
-        parts = csr.values, csr.indices, csr.starts
-        csr.found = _structure(*parts, csr.n_features, name, 1)
-        return csr
+        return _checked(argument, name)
     array = _inputs.as_array(argument, name)
     if array.ndim > 2:
         raise _inputs.axes_error(name, array.shape, "a matrix or a vector beside a sparse matrix")
     return array
+
+
+def _checked(argument: Any, name: str) -> Csr:
+    csr = read_csr(argument, name)
+    csr.found = _structure(csr.values, csr.indices, csr.starts, csr.n_features, name, 1)
+    return csr
 
 
 def is_vector(side: Any) -> bool:
@@ -214,6 +217,23 @@ def canonical(csr: Csr, threads: int) -> Csr:
     starts = starts.copy()
     left = kernels.canonicalise(values, indices, starts, threads)
     return Csr(values[:left], indices[:left], starts, csr.n_features, 0)
+
+
+def in_order(argument: Any, name: str) -> Csr:
+    """A sparse argument as canonical CSR, its structure checked; not copied where it is that."""
+    return canonical(_checked(argument, name), 1)
+
+
+def as_scipy(parts: tuple[Array, ...], shape: tuple[int, int], name: str) -> Any:
+    """(values, indices, starts), whose structure is checked, as an array of SciPy's: no copy."""
+    values, indices, starts = parts
+    _structure(values, indices, starts, shape[1], name, 1)
+    from scipy.sparse import csr_array
+
+    # what SciPy makes of arrays of a file, which are small parts of it, would be copies
+    matrix = csr_array(shape, dtype=values.dtype)
+    matrix.data, matrix.indices, matrix.indptr = parts
+    return matrix
 
 
 def renumbered(matrices: list[Csr]) -> list[Csr]:
