@@ -14,20 +14,38 @@ from unitdot import _index_file, _inputs
 from unitdot._index_parts import Arrays, DenseRows, Ids, SparseRows, fixed, known
 from unitdot._inputs import Array, Input
 from unitdot._machine import disk
-from unitdot._neighbors import cosine_pairs, cosine_top_k
+from unitdot._neighbors import pairs_of, top_k_of
+from unitdot._prepared import Prepared
 from unitdot._progress import Report
 from unitdot._results import Pairs, TopK
 from unitdot._similarity import Zero, cosine_similarity
 
 ROWS: dict[str, Any] = {"dense": DenseRows, "sparse": SparseRows}
+PREPARED = "prepared."  # in front of the names of its arrays
 
 
 class _State(NamedTuple):
-    """All that a search needs; it never changes. `origin`: the file that holds just this."""
+    """All that a search needs; it never changes.
+
+    `looked_at`: how many rows there were when they were prepared all at once. `origin`: the file
+    that holds just this.
+    """
 
     rows: DenseRows | SparseRows
+    prepared: Prepared | None
+    looked_at: int
     ids: Ids | None
     origin: tuple[Path, int] | None = None
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return self.rows.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Of all of it."""
+        return sum(part.nbytes for part in (self.rows, self.prepared, self.ids) if part is not None)
 
 
 class CosineIndex:
@@ -90,8 +108,9 @@ class CosineIndex:
         copy = _inputs.check_flag(copy, "copy")
         kind: Any = SparseRows if hasattr(Y, "tocsr") else DenseRows
         rows = kind.of(Y, copy)
-        given = None if ids is None else Ids(fixed(_inputs.as_ids(ids, "ids", rows.shape[0], "Y")))
-        self._set(_State(rows, given))
+        n = rows.shape[0]
+        given = None if ids is None else Ids(fixed(_inputs.as_ids(ids, "ids", n, "Y")))
+        self._set(_State(rows, _prepared(rows), n, given))
 
     def _set(self, state: _State) -> None:
         self._state = state
@@ -130,8 +149,7 @@ class CosineIndex:
     @property
     def nbytes(self) -> int:
         """Bytes of what is kept, in memory or in the file."""
-        state = self._state
-        return state.rows.nbytes + (0 if state.ids is None else state.ids.nbytes)
+        return self._state.nbytes
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -210,15 +228,15 @@ class CosineIndex:
         >>> index.top_k(k=1).indices.ravel()
         array([2, 2, 1])
         """
-        rows = self._state.rows.argument
+        how = _inputs.check_options((dtype, zero, check_finite, n_threads))
         if X is not None and include_self:
             raise ValueError("include_self is True beside an X; expected False, or no X")
+        state = self._state
+        rows = state.rows.argument
         X, Y = (rows, None) if X is None else (X, rows)
-        return cosine_top_k(
-            X, Y, k, threshold=threshold, where=where, groups=groups, include_self=include_self,
-            progress=progress, dtype=dtype, zero=zero, check_finite=check_finite,
-            n_threads=n_threads,
-        )  # fmt: skip
+        return top_k_of(
+            X, Y, k, threshold, where, groups, include_self, progress, how, state.prepared
+        )
 
     def pairs(
         self,
@@ -281,24 +299,22 @@ class CosineIndex:
         >>> index.pairs([[2.0, 0.0]]).columns
         array([0, 3])
         """
-        state = self._state
-        numbers = None
-        rows = state.rows
+        how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+        state, numbers = self._state, None
+        rows, prepared = state.rows, state.prepared
         if where is not None:
-            numbers = _inputs.check_where(where, rows.shape[0])
-            groups = _of_some(groups, numbers, X is None, rows.shape[0])
+            numbers = _inputs.check_where(where, state.n)
+            groups = _of_some(groups, numbers, X is None, state.n)
             rows = rows.kept(numbers)
-        sides = (rows.argument, None) if X is None else (X, rows.argument)
-        found = cosine_pairs(
-            *sides, threshold=threshold, max_pairs=max_pairs, groups=groups, progress=progress,
-            dtype=dtype, zero=zero, check_finite=check_finite, n_threads=n_threads,
-        )  # fmt: skip
+            prepared = None if prepared is None else prepared.kept(numbers)
+        X, Y = (rows.argument, None) if X is None else (X, rows.argument)
+        found = pairs_of(X, Y, threshold, max_pairs, groups, progress, how, prepared)
         if numbers is None:
             return found
-        n = state.rows.shape[0]
-        places = numbers[found.rows] if X is None else found.rows, numbers[found.columns]
-        shape = (n if X is None else found.shape[0]), n
-        return Pairs._of(*places, found.similarities, shape=shape, self_join=X is None)
+        alone = Y is None
+        places = numbers[found.rows] if alone else found.rows, numbers[found.columns]
+        shape = (state.n if alone else found.shape[0]), state.n
+        return Pairs._of(*places, found.similarities, shape=shape, self_join=alone)
 
     @overload
     def similarity(
@@ -395,16 +411,20 @@ class CosineIndex:
         """
         with self._writing:
             state = self._state
-            rows = state.rows.extended(Z)
-            new = None
-            if state.ids is not None:
-                if ids is None:
-                    raise ValueError("ids is None; expected ids of the rows, as the index has")
-                added = rows.shape[0] - state.rows.shape[0]
-                new = state.ids.extended(state.ids.new(ids, added))
-            elif ids is not None:
+            if state.ids is None and ids is not None:
                 raise ValueError("ids is given where the index has none; expected None")
-            self._state = _State(rows, new)
+            if state.ids is not None and ids is None:
+                raise ValueError("ids is None; expected ids of the rows, as the index has")
+            rows, new = state.rows.extended(Z), None
+            n = rows.shape[0]
+            if state.ids is not None:
+                new = state.ids.extended(state.ids.new(ids, n - state.n))
+            prepared, looked_at = state.prepared, state.looked_at
+            if n > 2 * looked_at:
+                prepared, looked_at = _prepared(rows), n
+            elif prepared is not None:
+                prepared = prepared.extended(rows.argument)
+            self._state = _State(rows, prepared, looked_at, new)
 
     def remove(self, rows: Any = None, ids: Any = None) -> None:
         """Remove rows; those behind them move up.
@@ -436,18 +456,18 @@ class CosineIndex:
             raise ValueError(f"rows and ids are both {both}; expected one of them")
         with self._writing:
             state = self._state
-            n = state.rows.shape[0]
             if rows is not None:
-                gone = _inputs.check_rows(rows, n, "rows")
+                gone = _inputs.check_rows(rows, state.n, "rows")
             elif state.ids is None:
                 raise ValueError("ids is given where the index has none; expected rows")
             else:
                 gone = state.ids.rows_of(ids)
-            keep = np.ones(n, np.bool_)
+            keep = np.ones(state.n, np.bool_)
             keep[gone] = False
-            numbers = np.arange(n)[keep]
+            numbers = np.arange(state.n)[keep]
+            prepared = None if state.prepared is None else state.prepared.kept(numbers)
             kept = None if state.ids is None else state.ids.kept(numbers)
-            self._state = _State(state.rows.kept(numbers), kept)
+            self._state = _State(state.rows.kept(numbers), prepared, state.looked_at, kept)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the index to a file, which :meth:`open` opens.
@@ -578,29 +598,47 @@ def _of_some(groups: Any, numbers: Array, alone: bool, n: int) -> Any:
     return groups[0], _inputs.as_labels(groups[1], "groups[1]", n, "Y")[numbers]
 
 
+def _prepared(rows: DenseRows | SparseRows) -> Prepared | None:
+    """What is known of the rows beforehand; of sparse ones nothing yet."""
+    return None if isinstance(rows, SparseRows) else Prepared.of(rows.matrix)
+
+
 def _parts(state: _State) -> tuple[dict[str, Any], Arrays]:
     """All of an index as facts, which JSON can hold, and arrays."""
     facts = {
         "rows": "sparse" if state.rows.is_sparse else "dense",
         "shape": [*map(int, state.rows.shape)],
+        "looked_at": state.looked_at,
         "ids": None if state.ids is None else state.ids.kind,
     }
-    return facts, state.rows.arrays() | ({} if state.ids is None else state.ids.arrays())
+    arrays = state.rows.arrays()
+    if state.prepared is not None:
+        arrays |= {PREPARED + name: array for name, array in state.prepared.arrays().items()}
+    return facts, arrays | ({} if state.ids is None else state.ids.arrays())
 
 
 def _state_of(facts: dict[str, Any], arrays: Arrays, name: str) -> _State:
     """The inverse of `_parts`; a ValueError for what cannot be. `name`: where the rows are."""
     kind, shape, ids = (facts.get(key) for key in ("rows", "shape", "ids"))
-    if kind not in ROWS or ids not in (None, "int", "str"):
+    looked_at: Any = facts.get("looked_at")
+    if kind not in ("dense", "sparse") or ids not in (None, "int", "str"):
         raise ValueError(f"holds rows {kind!r} with ids {ids!r}; expected those of a CosineIndex")
-    if not isinstance(shape, list) or [*map(type, shape)] != [int, int] or min(shape) < 0:
+    if not isinstance(shape, list) or [*map(type, (*shape, looked_at))] != [int, int, int]:
         raise ValueError(f"holds rows of shape {shape!r}; expected two integers")
     n, n_features = shape
-    if not n_features or n >= 1 << 32:
+    if not n_features > 0 or not 0 <= n < 1 << 32:
         raise ValueError(f"holds rows of shape {shape}; expected features, fewer than 2**32 rows")
     try:
         rows = ROWS[kind].of_arrays(arrays, (n, n_features), name)
         found = None if ids is None else Ids.of_arrays(arrays, n, ids)
     except KeyError as error:
         raise ValueError(f"has no array {error}") from error
-    return _State(rows, found)
+    prepared = None
+    if kind == "dense":
+        parts = {
+            key.removeprefix(PREPARED): np.asarray(array)
+            for key, array in arrays.items()
+            if key.startswith(PREPARED)
+        }
+        prepared = Prepared.from_arrays(parts, n, n_features, rows.dtype)
+    return _State(rows, prepared, looked_at, found)

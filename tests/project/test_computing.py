@@ -11,15 +11,15 @@ FILES = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.r
 
 # what NumPy may be asked for: memory, shapes, dtypes, files, numbers of rows
 NOT_COMPUTING = """
-    arange array asarray ascontiguousarray atleast_2d bool_ broadcast_shapes broadcast_to
+    arange array asarray ascontiguousarray atleast_2d bool_ broadcast_shapes broadcast_to can_cast
     column_stack concatenate dtype empty errstate exceptions expand_dims finfo float16 float32
-    float64 floating frombuffer iinfo int32 int64 integer intp lib load loadtxt ma may_share_memory moveaxis nan
-    ndarray ndim ndindex ones pad require result_type shape shares_memory split str_ uint8 zeros
-    __version__
+    float64 floating frombuffer iinfo int32 int64 integer intp lib load loadtxt ma may_share_memory
+    moveaxis nan ndarray ndim ndindex ones pad require result_type shape shares_memory split str_
+    uint8 zeros __version__
 """
 # what of NumPy's does not return an array
 NO_ARRAYS = """
-    broadcast_shapes dtype errstate finfo float16 float32 float64 iinfo int32 int64 lib
+    broadcast_shapes can_cast dtype errstate finfo float16 float32 float64 iinfo int32 int64 lib
     may_share_memory ndim ndindex result_type shape shares_memory
 """
 COMPUTING_METHODS = """
@@ -42,11 +42,7 @@ ALLOWED = {
     "_cli/tables.py: _check_values": "finds columns that count, as ids do",
     "_cli/tables.py: _first_null": "finds a null, for the error",
     "_cli/tables.py: _parsed": "finds text that is no list, for the error",
-    "_index.py: pairs": "numbers of rows, from those that a filter chooses",
-    "_index.py: remove": "numbers of the rows that are left",
-    "_index_parts.py: _decoded": "where strings end",
-    "_index_parts.py: arrays": "as _decoded",
-    "_index_parts.py: extended": "row starts: those that are added follow",
+    "_index_parts.py: arrays": "where strings end",
     "_inputs.py: as_ids": "the largest of ids",
     "_inputs.py: check_rows": "numbers of rows, from either end",
     "_inputs.py: check_unique": "ids that are there twice",
