@@ -330,7 +330,7 @@ cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssi
 
 def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
            double least, double[:, ::1] similarities, int64_t[:, ::1] indices,
-           int64_t[::1] counts, bint narrow, int threads):
+           int64_t[::1] counts, bint wide, bint narrow, int threads):
     """Heaps of rows [first, stop), counts[i] each, updated with what is above 0 in the block, and
     at least `least`."""
     cdef const Lists* lists = &index.lists
@@ -342,7 +342,7 @@ def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint 
           sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 4 * (X.table.longest + 1)), threads)
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
-        counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, index.wide, narrow,
+        counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, wide, narrow,
                                    mean, k, least, counts[i], &similarities[i, 0], &indices[i, 0],
                                    team.of + omp_get_thread_num())
     end(&team)

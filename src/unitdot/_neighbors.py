@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
 from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
 from unitdot._similarity import Zero
+
+if TYPE_CHECKING:
+    from unitdot._sparse.prepared import Prepared as SparsePrepared
 
 # pairs between two looks at the memory that is left
 LOOK = 1 << 20
@@ -123,9 +126,9 @@ def cosine_top_k(
 def top_k_of(
     X: Input, Y: Input | None, k: int, threshold: float | None, where: Any, groups: Any,
     include_self: bool, progress: bool | Report, options: Options,
-    prepared: Prepared | None = None,
+    prepared: Prepared | SparsePrepared | None = None,
 ) -> TopK:  # fmt: skip
-    """:func:`cosine_top_k`; `prepared`: what is known of the rows of Y, an array, already."""
+    """:func:`cosine_top_k`; `prepared`: what is known of the rows of Y already."""
     check_progress(progress)
     least = None if threshold is None else _inputs.check_threshold(threshold)
     include_self = _inputs.check_flag(include_self, "include_self")
@@ -138,7 +141,8 @@ def top_k_of(
         with reporting(progress, "neighbours") as report:
             include_self = include_self or Y is not None
             how = least, include_self, report, options
-            return TopK(*sparse_functions.top_k(X, Y, k, *how, where, groups))
+            known: Any = prepared if hasattr(X if Y is None else Y, "tocsr") else None
+            return TopK(*sparse_functions.top_k(X, Y, k, *how, where, groups, prepared=known))
     alone, exclude_self = Y is None, Y is None and not include_self
     X, Y, same = _matrices(X, Y, options, vector=True)
     candidates = max(0, Y.shape[0] - exclude_self)

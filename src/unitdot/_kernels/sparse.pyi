@@ -179,6 +179,7 @@ def search(
     similarities: _Floats,
     indices: _Integers,
     counts: _Integers,
+    wide: bool,
     narrow: bool,
     threads: int,
 ) -> None: ...

@@ -17,6 +17,7 @@ from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.few import Few, Reaching, few_of
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
+from unitdot._sparse.prepared import Prepared
 
 Report = Callable[[int, int], object] | None
 Triplet = tuple[Array, Array, Array]
@@ -48,6 +49,7 @@ class Problem(NamedTuple):
     most_threads: int
     buffers: tuple[Array, Array]
     vectors: tuple[bool, bool]
+    prepared: Prepared | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -137,18 +139,22 @@ def top_k(
     where: Any = None,
     groups: Any = None,
     any_k: bool = False,
+    prepared: Prepared | None = None,
 ) -> tuple[Array, Array, tuple[int, int]]:
-    """(similarities, indices) of the k rows of Y most similar to each row of X; and both's rows."""
+    """(similarities, indices) of the k rows of Y most similar to each row of X; and both's rows.
+
+    `prepared`: what is known of Y.
+    """
     if not where is groups is None:
         return _top_k_of_some(X, Y, k, threshold, include_self, options, where, groups)
     if (Y is None or Y is X) and is_vector(X):
         raise ValueError("X is one vector without Y; expected a matrix")
     if Y is not None and np.ndim(Y) != 2:
         raise _inputs.axes_error("Y", np.shape(Y), "a matrix")
-    few = few_of(X, Y, options)
+    few = None if prepared is not None else few_of(X, Y, options)
     if few is not None and not few.by_few:
         few = None
-    problem: Few | Problem = few or _prepare(X, Y, options)
+    problem: Few | Problem = few or _prepare(X, Y, options, prepared=prepared)
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
     free = any_k or threshold is not None  # places may be left over
@@ -186,7 +192,7 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
     for block, rows in _blocks_and_chunks(problem, report, weights=True):
         kernels.search(
             *shared, block, rows.start, rows.stop, without_itself, least, similarities, indices,
-            counts, problem.narrow, problem.threads,
+            counts, problem.wide, problem.narrow, problem.threads,
         )  # fmt: skip
     for rows in _chunks(len(indices), problem.first_rows):
         kernels.complete(
@@ -577,13 +583,17 @@ def _prepare(
     options: Options,
     self_join: bool = True,
     names: tuple[str, str] = ("X", "Y"),
+    prepared: Prepared | None = None,
 ) -> Problem:
-    """Both sides checked, in the form that the kernels read."""
+    """Both sides checked, in the form that the kernels read; `prepared`: the second is."""
     same = self_join and (Y is None or Y is X)
     sides = [X] if same else [X, Y]
+    fresh = sides if prepared is None else sides[:-1]
     checked = [
-        sparse_inputs.read_side(side, name) for side, name in zip(sides, names, strict=False)
+        sparse_inputs.read_side(side, name) for side, name in zip(fresh, names, strict=False)
     ]
+    if prepared is not None:
+        checked.append(prepared.csr)
     given = [g if is_sparse(g) else array for g, array in zip(sides, checked, strict=True)]
     _inputs.check_features(given[0], given[-1])
     checked = [np.atleast_2d(s) if isinstance(s, np.ndarray) else s for s in checked]
@@ -605,7 +615,10 @@ def _prepare(
     nan_for_zero = options.zero == "nan"
     rows, buffers = [], []
     for side in numbered:
-        row, buffer = sparse_inputs.rows_of(side, nan_for_zero, threads)
+        if prepared is not None and side is prepared.csr:
+            row, buffer = prepared.rows(nan_for_zero), side.values
+        else:
+            row, buffer = sparse_inputs.rows_of(side, nan_for_zero, threads)
         rows.append(row)
         buffers.append(buffer)
     if options.check_finite:
@@ -620,7 +633,7 @@ def _prepare(
     dtype = _inputs.result_dtype(wide, options)
     vectors = is_vector(X), is_vector(X if same else Y)
     return Problem(
-        rows[0], rows[-1], same, wide, dtype, threads, (buffers[0], buffers[-1]), vectors
+        rows[0], rows[-1], same, wide, dtype, threads, (buffers[0], buffers[-1]), vectors, prepared
     )
 
 
@@ -670,8 +683,11 @@ def _blocks_and_chunks(
     """Every block of Y, indexed, with every chunk of rows of X from `first` on; pass i of n."""
     vectors = _vectors()
     blocks, n_X = kernels.blocks_of(problem.Y, -1 if weights else vectors), problem.shape[0]
+    known = problem.prepared.blocks() if problem.prepared is not None and weights else None
     for number, (row, rows) in enumerate(blocks):
-        if len(blocks) > 1 or reuse is None:
+        if known is not None:
+            reuse = known[number]
+        elif len(blocks) > 1 or reuse is None:
             reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide, vectors)
         for chunk in _chunks(n_X, problem.first_rows, first):
             yield reuse, chunk
