@@ -42,6 +42,7 @@ cdef class Index:
     cdef Lists lists
     cdef readonly bint wide
     cdef readonly Py_ssize_t first, stop
+    cdef readonly Py_ssize_t nbytes      # of lists of weights
 
     def __dealloc__(self):
         cdef Lists* lists = &self.lists
@@ -68,6 +69,7 @@ cdef class Index:
         lists.first, lists.rows, lists.words = first, rows, (rows + 63) // 64
         lists.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
         lists.features, lists.vectors = t.features, vectors
+        self.nbytes = (t.features + 2) * sizeof(int64_t)
         begin(&team, t.longest, 0, 0, 1)
         try:
             with nogil:
@@ -85,6 +87,7 @@ cdef class Index:
             with nogil:
                 fill_lists(t, lists, &team.of[0].x)
             if weights:
+                self.nbytes += 8 * lists.start[t.features]
                 self.add_heaviest(t.features)
             else:
                 self.add_bitmaps(t)

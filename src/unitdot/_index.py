@@ -234,9 +234,8 @@ class CosineIndex:
         state = self._state
         rows = state.rows.argument
         X, Y = (rows, None) if X is None else (X, rows)
-        return top_k_of(
-            X, Y, k, threshold, where, groups, include_self, progress, how, state.prepared
-        )
+        known = state.rows.by_feature if isinstance(state.rows, SparseRows) else state.prepared
+        return top_k_of(X, Y, k, threshold, where, groups, include_self, progress, how, known)
 
     def pairs(
         self,
@@ -599,7 +598,7 @@ def _of_some(groups: Any, numbers: Array, alone: bool, n: int) -> Any:
 
 
 def _prepared(rows: DenseRows | SparseRows) -> Prepared | None:
-    """What is known of the rows beforehand; of sparse ones nothing yet."""
+    """What is known of dense rows beforehand; sparse ones are looked at by the first search."""
     return None if isinstance(rows, SparseRows) else Prepared.of(rows.matrix)
 
 

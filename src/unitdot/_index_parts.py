@@ -147,6 +147,7 @@ class SparseRows:
     ) -> None:
         self._parts: tuple[Array, ...] = tuple(map(fixed, parts))
         self._n_features, self._rooms, self._name = n_features, rooms, name
+        self._before: Any = None
 
     @classmethod
     def of(cls, Y: Any, copy: bool) -> SparseRows:
@@ -190,8 +191,9 @@ class SparseRows:
 
     @property
     def nbytes(self) -> int:
-        """Of values, indices and starts."""
-        return sum(part.nbytes for part in self._parts)
+        """Of values, indices and starts, and of what searches have made of them."""
+        known = self.__dict__.get("by_feature")
+        return sum(part.nbytes for part in self._parts) + (0 if known is None else known.nbytes)
 
     @cached_property
     def argument(self) -> Any:
@@ -199,6 +201,14 @@ class SparseRows:
         from unitdot._sparse import inputs as sparse_inputs
 
         return sparse_inputs.as_scipy(self._parts, self.shape, self._name)
+
+    @cached_property
+    def by_feature(self) -> Any:
+        """What is kept for searches, once there was one; None where there are too many features."""
+        from unitdot._sparse.prepared import Prepared
+
+        known, self._before = Prepared.of(self.argument, self._before), None
+        return known
 
     def extended(self, Z: Any) -> SparseRows:
         """Those of `Z` below these."""
@@ -218,7 +228,9 @@ class SparseRows:
         below = new[0], new[1], new[2][1:].astype(np.int64) + len(self._parts[0])
         grown = [extended(*three) for three in zip(parts, rooms, below, strict=True)]
         parts, rooms = zip(*grown, strict=True)
-        return SparseRows(parts, self._n_features, rooms)
+        longer = SparseRows(parts, self._n_features, rooms)
+        longer._before = self.__dict__.get("by_feature", self._before)
+        return longer
 
     def kept(self, numbers: Array) -> SparseRows:
         """Only these, in this order."""

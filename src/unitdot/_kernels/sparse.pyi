@@ -44,6 +44,7 @@ class Index:
     first: int
     stop: int
     wide: bool
+    nbytes: int
     def __init__(
         self, Y: Rows, first: int, rows: int, weights: bool, wide: bool, vectors: int = 0
     ) -> None: ...

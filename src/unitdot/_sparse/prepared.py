@@ -55,3 +55,8 @@ class Prepared:
             ]
             self._blocks, self._before = blocks, None
         return blocks
+
+    @property
+    def nbytes(self) -> int:
+        """Of the blocks, if they are made."""
+        return sum(block.nbytes for block in self._blocks or ())
