@@ -23,8 +23,7 @@ cdef int turn_heads(Job* job, object watch) except -1:
                         and job.PY.first >= job.heads_from)     # one that was undone: not again
     if headed and job.cascade == NULL:
         if watch.may_hold(most_memory(job)):
-            with nogil:
-                prepare_heads(job)
+            prepare_heads(job)
         headed = job.cascade != NULL
         if not headed:
             job.heads_from = -1 if job.same or job.best == NULL else LATER * job.PY.first + 1
@@ -40,7 +39,8 @@ cdef int turn_heads(Job* job, object watch) except -1:
 
 
 cdef void count_headed(const Job* job) noexcept:
-    forced.headed += job.headed
+    if job.headed:                   # some may go uncounted where several callers count
+        store_relaxed(&forced.headed, load_relaxed(&forced.headed) + 1)
 
 
 cdef bint pay_now(const Job* job) noexcept nogil:
@@ -59,9 +59,9 @@ cdef bint pay_now(const Job* job) noexcept nogil:
         row = job.PX.first + i * job.PX.count // PROBES
         for j in range(2 * PROBES):
             column = at_most(job.PY.first + j * rows_left(job) // (2 * PROBES), job.Y.rows - 1)
-            reach = reach_of(limit_of(job, row))
+            reach = reach_of(<float> limit_of(job, row))
             if job.same:
-                reach = max(reach, reach_of(limit_of(job, column)))
+                reach = max(reach, reach_of(<float> limit_of(job, column)))
             x, y = c.X.line + row * lines * HEAD, c.Y.line + column * lines * HEAD
             distance = 0
             for line in range(lines):
@@ -93,7 +93,7 @@ cdef inline bint heads_near(const Cascade* c, Py_ssize_t row, Py_ssize_t column,
     return distance <= reach * reach
 
 
-cdef void prepare_heads(Job* job) noexcept nogil:
+cdef int prepare_heads(Job* job) except -1:
     """Directions and heads, where they pay and there is memory; job.cascade is NULL otherwise."""
     cdef Block* room = block_new(room_to_find(job), FOR_HEADS)
     cdef Block* held
@@ -101,20 +101,25 @@ cdef void prepare_heads(Job* job) noexcept nogil:
     cdef Cascade* c
     cdef int words
     if room == NULL:
-        return
-    words = find_directions(job, &found, <real*> room.memory)
-    if words > 0:
-        held = block_new(carve_cascade(job, &found, NULL), FOR_HEADS)
-        if held != NULL:
-            c = <Cascade*> held.memory
-            carve_cascade(job, &found, held.memory)
-            c.words, c.held = words, held
-            job.cascade = c
-            pack_directions(job)
-            if (make_heads(job, &c.X, &job.X)
-                    | (0 if job.same else make_heads(job, &c.Y, &job.Y))) & CARE:
-                drop_heads(job)      # the screen ends when it meets such a row
-    block_release(room)
+        return 0
+    try:
+        with nogil:
+            words = find_directions(job, &found, <real*> room.memory)
+        PyErr_CheckSignals()
+        held = block_new(carve_cascade(job, &found, NULL), FOR_HEADS) if words > 0 else NULL
+        if held == NULL:
+            return 0
+        c = <Cascade*> held.memory
+        carve_cascade(job, &found, held.memory)
+        c.words, c.held = words, held
+        job.cascade = c              # which `run` drops, whatever happens
+        pack_directions(job)
+        if (make_heads(job, &c.X, &job.X)
+                | (0 if job.same else make_heads(job, &c.Y, &job.Y))) & CARE:
+            drop_heads(job)          # the screen ends when it meets such a row
+    finally:
+        block_release(room)
+    return 0
 
 
 cdef size_t most_memory(const Job* job) noexcept:
@@ -217,9 +222,7 @@ cdef int lay_out(Job* job, const Pack* p, Py_ssize_t group) noexcept nogil:
         p.half[own] = square
         p.raised[own] = -(square >> 1) - raised() * sum
         p.error[own] = h.error[row * (1 + lines) + last]
-        if own < p.count and is_wild(h, &c.directions, row):
-            p.raised[own], p.error[own] = FAR, FAR
-        elif own < p.count:
+        if own < p.count:
             p.widest[2 * group] = max(p.widest[2 * group], p.error[own])
             p.widest[2 * group + 1] = max(p.widest[2 * group + 1], h.error[row * (1 + lines) + 1])
     return found

@@ -46,7 +46,7 @@ cdef struct Forced:              # by tests
     int lines, words             # 0: as it pays
     real* rows                   # directions to be used, or NULL
     Py_ssize_t features
-    int64_t headed               # superblocks that went by heads since
+    uint32_t headed              # superblocks that went by heads since; by any thread
 
 cdef Forced forced
 
@@ -146,10 +146,12 @@ cdef bint contract(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept n
     return False
 
 
-cdef inline float reach_of(double limit) noexcept nogil:
+cdef inline float reach_of(float limit) noexcept nogil:
     """How far apart unit rows may be whose cosine, as computed, is at least `limit`."""
-    cdef double squared = 2 - 2 * (limit - ROUNDING)
-    return <float> (sqrt(squared) * (1 + 1e-6)) if squared > 0 else 0
+    # a cosine's own error is less than 8e-6: what is left of ROUNDING is more than all that floats
+    # lose from here to where distances are compared, ten roundings of 2^-24 of less than 2²
+    cdef float squared = 2 * (<float> (1 + ROUNDING) - limit)
+    return sqrtf(squared if squared > 0 else 0)
 
 
 cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* room) noexcept nogil:
@@ -207,11 +209,11 @@ cdef void take_shares(const Job* job, const Directions* d, const real* X, const 
     memset(passed, 0, sizeof(passed))
     for i in range(JUDGED_X):
         limit = limit_of(job, rows_X[i])
-        reach = reach_of(limit) + 2 * <float> EXPECTED_ERROR
+        reach = reach_of(<float> limit) + 2 * <float> EXPECTED_ERROR
         for j in range(JUDGED_Y):
             distance[j] = 0
             own_limit = limit_of(job, rows_Y[j]) if job.same and job.best != NULL else limit
-            own = reach_of(own_limit) + 2 * <float> EXPECTED_ERROR
+            own = reach_of(<float> own_limit) + 2 * <float> EXPECTED_ERROR
             reaches[j] = own if own > reach else reach
             if job.same and rows_X[i] == rows_Y[j]:
                 reaches[j] = -1

@@ -3,14 +3,15 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
 #        vectors.h, screen.h, memory.h, openmp.h
-# gives: Heads, Cascade, PREFIX, FAR, carve_all_heads, is_wild, make_heads
+# gives: Heads, Cascade, PREFIX, FAR, carve_all_heads, make_heads
 #
 # Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
 # |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
 # r = unit t + f,
 #     u.v >= limit  implies  unit |q - t| <= sqrt(2 - 2 limit) + |e| + |f|,
 # where |q - t|² = |q|² + |t|² - 2 q.t is an integer, without rounding. |e| is known for each row:
-# of any row, in the sample's space or not, and whatever the directions are.
+# of any row, in the sample's space or not, and whatever the directions are. Coordinates that need
+# larger integers are cut off before, which brings no two rows further apart.
 
 cdef struct Heads:               # of all rows of a source, padded to whole groups
     int8_t* line                 # [row][line][HEAD]
@@ -30,19 +31,15 @@ cdef struct Cascade:
 
 cdef enum:
     PREFIX = 32                  # coordinates
-    # the square of a zero row's head, whose cosines are 0, below a limit; what is taken off that of
-    # a wild row
-    FAR = 1 << 28
+    FAR = 1 << 28                # the square of a zero row's head, whose cosines are 0
     PROJECTED = DIRECTIONS // GROUP + 1      # groups of directions, at most
 
 # what rounding adds to an error: a coordinate's canonical sum and two multiplications are off by
-# less than 5e-6 of 1, the square root of DIRECTIONS of them together
+# less than 5e-6 of 1, the square root of DIRECTIONS of them together. No test can tell: in float64
+# there is no such error, and in float32 directions are so much shorter than they might be (contract)
+# that this and ROUNDING hide it.
 cdef double HEAD_ROUNDING = 7e-5
 
-
-# a row is wild whose first line has an error of more units than that: it was cut off, and so is not
-# ruled out by that line at all
-cdef float WILD = 3.6
 
 cdef Py_ssize_t padded_rows(const Source* s) noexcept nogil:
     return ceil_div(s.rows, SCREEN_COLUMNS) * SCREEN_COLUMNS + SCREEN_COLUMNS
@@ -75,15 +72,14 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
         factor = splat(<real> (inverse / d.unit[line]))
         squares = sums = errors = splat(0)
         for k in range(HEAD // LANES):
-            t = load(dots + line * HEAD + k * LANES) * factor
-            r = nearest(vmax(-most, vmin(most, t)))
+            t = vmax(-most, vmin(most, load(dots + line * HEAD + k * LANES) * factor))
+            r = nearest(t)
             store(rounded + k * LANES, r)
             squares = madd(r, r, squares)
             sums = sums + r
             errors = madd(t - r, t - r, errors)
             if line == 0 and (k + 1) * LANES == PREFIX:
-                own[0] = <float> (d.unit[0] * sqrt(<double> sum_of_lanes(errors)) * 1.0001
-                                  + HEAD_ROUNDING)
+                own[0] = <float> (d.unit[0] * sqrt(<double> sum_of_lanes(errors)) + HEAD_ROUNDING)
         to = h.line + (row * lines + line) * HEAD
         for k in range(HEAD):
             to[k] = <int8_t> rounded[k]
@@ -91,13 +87,7 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
         h.raised[row * lines + line] = (h.square[row * lines + line]
                                         + 2 * raised() * <int32_t> sum_of_lanes(sums))
         error += d.unit[line] * d.unit[line] * <double> sum_of_lanes(errors)
-        own[1 + line] = <float> (sqrt(error) * 1.0001 + HEAD_ROUNDING)
-    if is_wild(h, d, row):
-        h.raised[row * lines] -= FAR
-
-
-cdef inline bint is_wild(const Heads* h, const Directions* d, Py_ssize_t row) noexcept nogil:
-    return h.error[row * (1 + d.lines) + 1] > WILD * d.unit[0]
+        own[1 + line] = <float> (sqrt(error) + HEAD_ROUNDING)
 
 
 cdef int head_panel(const Cascade* c, Heads* h, const Source* s, Py_ssize_t row,
@@ -132,11 +122,29 @@ cdef int head_panel(const Cascade* c, Heads* h, const Source* s, Py_ssize_t row,
     return status
 
 
-cdef int make_heads(Job* job, Heads* h, const Source* s) noexcept nogil:
-    """The heads of all rows; returns what was found in these."""
+cdef void make_part(const Job* job, Heads* h, const Source* s, Py_ssize_t first, Py_ssize_t stop,
+                    int* status) noexcept nogil:
     cdef Py_ssize_t p
-    cdef int status = 0
-    for p in prange(ceil_div(s.rows, PANEL), schedule="dynamic", chunksize=8,
+    cdef int found = 0
+    for p in prange(first, stop, schedule="dynamic", chunksize=8,
                     num_threads=threads_in(job.process, job.threads)):
-        status |= head_panel(job.cascade, h, s, p * PANEL, job.zero_inverse)
+        found |= head_panel(job.cascade, h, s, p * PANEL, job.zero_inverse)
+    status[0] |= found
+
+
+cdef int make_heads(const Job* job, Heads* h, const Source* s) except -1:
+    """The heads of all rows; returns what was found in these. Looks for Ctrl-C now and then."""
+    cdef Py_ssize_t lines = job.cascade.directions.lines, panels = ceil_div(s.rows, PANEL)
+    cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * job.threads
+                                    // (s.features * lines * (HEAD * PANEL // BLOCK)))
+    cdef Py_ssize_t padded = padded_rows(s) - s.rows, first = 0
+    cdef int status = 0
+    # nobody meets the padding: zeros, so that nothing depends on what was there before
+    memset(h.line + s.rows * lines * HEAD, 0, padded * lines * HEAD)
+    memset(h.error + s.rows * (1 + lines), 0, padded * (1 + lines) * sizeof(float))
+    while first < panels and not status & CARE:
+        with nogil:
+            make_part(job, h, s, first, at_most(panels, first + most), &status)
+        first += most
+        PyErr_CheckSignals()
     return status

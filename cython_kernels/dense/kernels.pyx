@@ -535,7 +535,7 @@ def force_heads(int lines, int words, const double[:, ::1] directions=None):
 
 def headed():
     """For tests: how many superblocks went by heads since `force_heads`."""
-    return forced.headed
+    return load_relaxed(&forced.headed)
 
 
 def peak(Py_ssize_t repeats):

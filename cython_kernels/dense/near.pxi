@@ -97,31 +97,27 @@ cdef struct Widest:              # errors of rows, over the first words and over
     float first, line
 
 
-cdef inline float reach_in(float limit) noexcept nogil:
-    """`reach_of`, in float; 1e-6 covers its rounding."""
-    cdef float squared = 2 * (<float> (1 + ROUNDING + 1e-6) - limit)
-    return <float> (1 + 1e-6) * sqrtf(squared if squared > 0 else 0)
-
-
 cdef inline float steps_of(float reach, float per_unit) noexcept nogil:
-    """The square of a distance in integers, rounded up."""
+    """The square of a distance in integers."""
     reach *= per_unit
     reach = reach if reach < 16384 else 16384          # which is more than any
-    return reach * reach * <float> (1 + 1e-5) + 2
+    return reach * reach
 
 
 cdef inline void set_bars(const float* limits, const float* errors, const Widest* widest,
                           float line_error, float per_unit, int count, float* reach, int32_t* bar,
                           int32_t* line) noexcept nogil:
-    # bar = -|q - t|² / 2 that may be; `line` the same for the whole first line, not halved
+    # bar = -|q - t|² / 2 that may be; `line` the same for the whole first line, not halved. Integers
+    # are compared with both, and no more than a number is no more than its integer part; halves of
+    # squares are rounded down on their side, too
     cdef int r
     for r in range(count):
-        reach[r] = reach_in(limits[r])
+        reach[r] = reach_of(limits[r])
     for r in range(count):
         bar[r] = -<int32_t> (<float> 0.5 * steps_of(reach[r] + errors[r] + widest.first, per_unit))
         line[r] = <int32_t> steps_of(reach[r] + max(line_error, errors[r]) + widest.line, per_unit)
     for r in range(count):           # zero rows have a cosine of 0 with all
-        bar[r] = bar[r] - 2 if limits[r] > 0 else ANY
+        bar[r] = bar[r] if limits[r] > 0 else ANY
 
 
 cdef void set_row_bars(const Job* job, Py_ssize_t i, Py_ssize_t j, const Widest* widest,
@@ -244,7 +240,7 @@ cdef Py_ssize_t keep_nearer(const Job* job, Py_ssize_t i, Py_ssize_t j, const Ba
         reach += (c.X.error[row * (1 + all_lines) + lines]
                   + c.Y.error[column * (1 + all_lines) + lines])
         list[kept] = list[q]
-        kept += distance <= reach * reach * <float> (1 + 1e-5)
+        kept += distance <= reach * reach
     return kept
 
 
@@ -303,6 +299,7 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
     cdef Py_ssize_t lines = cascade.directions.lines, g, p, some, i, j, n, line
     cdef int64_t all_words = words_of(X.source), words = cascade.words, spent = 0, met = 0
     cdef bint both = job.best != NULL and job.same
+    cdef int hits
     waiting.count = 0
     own = widest_of(X, first * PANEL // SCREEN_COLUMNS,
                     ceil_div(at_most(stop * PANEL, X.count), SCREEN_COLUMNS))
@@ -328,28 +325,31 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
             for line in range(at_least(2, words // HEAD_WORDS + 1), lines + 1):
                 spent += n * <int64_t> LINE_COST
                 n = keep_nearer(job, i, j, &bars, both, line, list, n)
-            spent += meet_quickly(job, i, j, both, list, n, &waiting, thread)
+            hits = meet_quickly(job, i, j, both, list, n, &waiting, thread)
+            spent += (n - hits) * <int64_t> (QUICK_COST * X.source.features)
+            status[SETTLED] += hits
         status[SCREENED] += <int> (met // all_words)
         status[LET] += <int> (spent // all_words)
         met, spent = met % all_words, spent % all_words
         if (status[LET] > <int64_t> (all_words - batch_cost(words)) * status[SCREENED]
-                + HEADS_ALLOWED):
+                + HEADS_ALLOWED
+                or too_many(X.source, status[SCREENED] * all_words,
+                            (1 + TO_SETTLE) * <int64_t> status[SETTLED])):
             status[0] |= TOO_CLOSE
         g += some
     settle_waiting(job, &waiting, thread)
 
 
-cdef int64_t meet_quickly(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, const uint16_t* list,
-                          Py_ssize_t n, Waiting* waiting, int thread) noexcept nogil:
-    """Quick sums of those in the list: who may belong to the result is settled. Returns what those
-    cost that do not."""
+cdef int meet_quickly(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, const uint16_t* list,
+                      Py_ssize_t n, Waiting* waiting, int thread) noexcept nogil:
+    """Quick sums of those in the list: who may belong to the result is settled; how many these are.
+    """
     cdef Py_ssize_t q, row, column
-    cdef int64_t missed = 0
+    cdef int hits = 0
     for q in range(n):
         row, column = i + list[q] // ROW_CODE, j + list[q] % ROW_CODE
-        missed += not meet(job, row, column, both and not on_diagonal(job, row, column), waiting,
-                           thread)
-    return missed * <int64_t> (QUICK_COST * job.X.features)
+        hits += meet(job, row, column, both and not on_diagonal(job, row, column), waiting, thread)
+    return hits
 
 
 cdef inline bint meet(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, Waiting* waiting,

@@ -4,10 +4,10 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
 #        plan.pxi, paired.pxi, cascade.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
-# gives: QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE, SCREENED, LET, Waiting,
-#        ROUNDING, vnni, levels, raised, screen_start, columns_each, screened_rows, turn_screen,
-#        undo_screened, words_of, screen_group, screen_task, quick_dot, nearly_cosine, on_diagonal,
-#        is_done, settle_waiting
+# gives: QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE, TO_SETTLE, SCREENED, LET,
+#        SETTLED, Waiting, ROUNDING, vnni, levels, raised, screen_start, columns_each,
+#        screened_rows, turn_screen, undo_screened, words_of, screen_group, too_many, screen_task,
+#        quick_dot, nearly_cosine, on_diagonal, is_done, settle_waiting
 #
 # A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.
 # By Cauchy and Schwarz |x.y - s t q.r| <= |e| + |f| + |e| |f| for y = t r + f, and the norms of e
@@ -36,6 +36,7 @@ cdef enum:
     TO_SETTLE = 2                    # counts so many times more
     SCREENED = 1                     # beside a thread's status: how many outputs it has met,
     LET = 2                          # and how many of them, so counted, it let through
+    SETTLED = 3                      # of which heads alone count how many were settled
 
 cdef struct Waiting:             # pairs that may belong to the result
     Py_ssize_t count
@@ -329,6 +330,10 @@ cdef void vnni_panel "vnni_panel" (const int32_t* left, const int32_t* right,
     multiply_words(left, right, words, start, sums, VNNI_ROWS, True)
 
 
+cdef inline bint too_many(const Source* s, int64_t met, int64_t let) noexcept nogil:
+    return let > met // (LET_THROUGH + OVERHEAD // s.features) + ALLOWED
+
+
 cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group,
                       Py_ssize_t group_stop, int thread) noexcept nogil:
     """The outputs of panels [first, stop) of X by groups of Y."""
@@ -340,10 +345,9 @@ cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gr
     cdef const int32_t* right
     cdef Waiting waiting
     cdef Py_ssize_t words = words_of(X.source), g, p, panels
-    cdef int dear = LET_THROUGH + OVERHEAD // <int> X.source.features
     waiting.count = 0
     for g in range(group, group_stop):
-        if status[LET] > status[SCREENED] // dear + ALLOWED:
+        if too_many(X.source, status[SCREENED], status[LET]):
             status[0] |= TOO_CLOSE
         if status[0] & (TOO_CLOSE | OUT_OF_MEMORY):
             return

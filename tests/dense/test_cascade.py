@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import unitdot
+from unitdot import TopK
 from unitdot._machine.dispatch import kernels
 
 from ..helpers import assert_same_bits, normal
-from ..neighbors import assert_same_result, check_pairs, check_top_k, reaching
+from ..neighbors import assert_same_result, check_pairs, check_top_k, reaching, sorted_matrix
 
 both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # lines of 64 coordinates, and how many words of four of them are compared in batches
@@ -101,6 +102,58 @@ def test_rows_an_ulp_apart(dtype, isa):
     with heads(dtype):
         values = np.unique(unitdot.cosine_similarity(X[:40], Y)[:, :160])[-3:]
         check(X, Y, thresholds=(1, *map(float, values)), ks=(1, 5))
+
+
+def turned(n, words):
+    """Directions that batches of several lines turn into the axes."""
+    H = np.ones((1, 1))
+    while words > 16 and len(H) < words // 4:
+        H = np.kron([[1, 1], [1, -1]], H) / 2**0.5
+    axes = np.eye(n, n + 64)
+    axes[: 16 * len(H)] = np.kron(H, np.eye(16)) @ axes[: 16 * len(H)]
+    return axes
+
+
+def unlucky(lines, coordinates, apart, unit):
+    """Two unit rows, with a tail in common, whose `coordinates` are all rounded away from one
+    another, by nearly half a unit each: their distance grows by all that it can."""
+    less = 0.5 - apart / (2 * unit * coordinates**0.5) if apart < unit else 0.49
+    low, high = 1 + less, 2 - less if apart < unit else 3 - less
+    head = np.zeros(lines * 64)
+    head[:coordinates] = np.repeat([high, low], coordinates // 2)
+    swapped = np.zeros(lines * 64)
+    swapped[:coordinates] = np.repeat([low, high], coordinates // 2)
+    rows = np.pad(np.stack([head, swapped]) * unit, ((0, 0), (0, 64)))
+    rows[:, -1] = (1 - (rows[0] ** 2).sum()) ** 0.5
+    return rows
+
+
+# which bar the coordinates fill: of the batches, of the first line, of several lines
+@pytest.mark.parametrize(
+    ("lines", "words", "coordinates"),
+    [(1, 8, 32), (1, 16, 64), (1, 8, 64), (2, 32, 128), (2, 8, 128), (3, 16, 192), (3, 32, 192)],
+)
+@pytest.mark.parametrize("apart", [2.4e-4, 1])  # 1: a unit and a little
+@both
+def test_every_coordinate_rounded_the_wrong_way(lines, words, coordinates, apart, dtype, isa):
+    """|q - t| is all that the bound allows for: no error may be left out of it."""
+    levels = 127 if isa == "avx512vnni" else 63
+    rng = np.random.default_rng(5)
+    X, Y = (rng.standard_normal((n, lines * 64 + 64)) for n in (110, 1500))
+    for rows in X, Y:
+        # one coordinate of each line is 1/2: 1.25 times that are as many units as there are levels
+        rows[:, : lines * 64] = np.tile(np.eye(64), (len(rows) // 64 + 1, lines))[: len(rows)] / 2
+        rows[:, -64:] *= ((1 - lines / 4) ** 0.5 / np.linalg.norm(rows[:, -64:], axis=1))[:, None]
+    X[70], Y[1203] = unlucky(lines, coordinates, apart, 0.625 / levels)
+    X, Y = X.astype(dtype), Y.astype(dtype)
+    same = np.vstack([np.repeat(X[70:71], 40, axis=0), Y])  # whose limits are 1, but not the last
+    with heads(dtype, lines, words, turned(lines * 64, words)):
+        threshold = unitdot.cosine_similarity(X, Y)[70, 1203]
+        check_pairs(X, Y, thresholds=[float(threshold)])
+        found = unitdot.cosine_top_k(same, k=1, threshold=threshold, n_threads=1)
+    expected = sorted_matrix(unitdot.cosine_similarity(same), own=False)
+    assert expected.indices[1243, 0] == 0
+    assert_same_result(found, reaching(TopK(*(a[:, :1] for a in expected)), threshold))
 
 
 @pytest.mark.parametrize("words", [12, 16])
