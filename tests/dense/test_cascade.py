@@ -144,6 +144,7 @@ def test_every_coordinate_rounded_the_wrong_way(lines, words, coordinates, apart
         # one coordinate of each line is 1/2: 1.25 times that are as many units as there are levels
         rows[:, : lines * 64] = np.tile(np.eye(64), (len(rows) // 64 + 1, lines))[: len(rows)] / 2
         rows[:, -64:] *= ((1 - lines / 4) ** 0.5 / np.linalg.norm(rows[:, -64:], axis=1))[:, None]
+    X *= -1  # and so is far from all of Y
     X[70], Y[1203] = unlucky(lines, coordinates, apart, 0.625 / levels)
     X, Y = X.astype(dtype), Y.astype(dtype)
     same = np.vstack([np.repeat(X[70:71], 40, axis=0), Y])  # whose limits are 1, but not the last
