@@ -36,8 +36,8 @@ cdef enum:
 
 # what rounding adds to an error: a coordinate's canonical sum and two multiplications are off by
 # less than 5e-6 of 1, the square root of DIRECTIONS of them together. No test can tell: in float64
-# there is no such error, and in float32 directions are so much shorter than they might be (contract)
-# that this and ROUNDING hide it.
+# there is no such error, and in float32 directions are shorter than they might be (contract) by so
+# much that this and ROUNDING hide it.
 cdef double HEAD_ROUNDING = 7e-5
 
 

@@ -107,15 +107,15 @@ cdef inline float steps_of(float reach, float per_unit) noexcept nogil:
 cdef inline void set_bars(const float* limits, const float* errors, const Widest* widest,
                           float line_error, float per_unit, int count, float* reach, int32_t* bar,
                           int32_t* line) noexcept nogil:
-    # bar = -|q - t|² / 2 that may be; `line` the same for the whole first line, not halved. Integers
-    # are compared with both, and no more than a number is no more than its integer part; halves of
-    # squares are rounded down on their side, too
+    # bar = -|q - t|² / 2 that may be; `line` the same for the whole first line, not halved. What is
+    # compared are integers: none lies between a number and its integer part; halves of squares are
+    # rounded down on their side, too
     cdef int r
     for r in range(count):
         reach[r] = reach_of(limits[r])
     for r in range(count):
         bar[r] = -<int32_t> (<float> 0.5 * steps_of(reach[r] + errors[r] + widest.first, per_unit))
-        line[r] = <int32_t> steps_of(reach[r] + max(line_error, errors[r]) + widest.line, per_unit)
+        line[r] = <int32_t> steps_of(reach[r] + line_error + widest.line, per_unit)
     for r in range(count):           # zero rows have a cosine of 0 with all
         bar[r] = bar[r] if limits[r] > 0 else ANY
 

@@ -259,6 +259,14 @@ def test_heads_that_rule_out_too_little(same, dtype, isa):
         assert_same_result(unitdot.cosine_top_k(X, Y, k=3, threshold=0.1), reaching(best, 0.1))
 
 
+def test_results_that_are_dense_go_without_heads(isa):
+    """One superblock of three tells that almost all has to be computed."""
+    X = (1 + 0.01 * normal((66_000, 64))).astype(np.float32)
+    with heads(np.float32, 1, 16):
+        assert unitdot.cosine_pairs(X[:96], X, threshold=0.5).n_pairs == 96 * 66_000
+        assert kernels(False).headed() == 1
+
+
 @both
 def test_it_chooses_by_itself_and_leaves_no_trace(dtype, isa):
     X = np.vstack([low_rank(6000, 24, 128, seed=3), low_rank(3000, 24, 128, seed=3) + 1e-3])
