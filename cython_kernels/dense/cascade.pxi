@@ -2,7 +2,7 @@
 # memory; and a superblock's heads in panels, for near.pxi.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
-#        integers.pxi, direct.pxi, vectors.h, screen.h, memory.h
+#        integers.pxi, direct.pxi, vectors.h, screen.h, memory.h, openmp.h
 # gives: heads_start, turn_heads, count_headed, drop_heads, carve_headed, lay_out
 
 cdef enum:
