@@ -144,12 +144,17 @@ class Selection:
             back[self.groups.order_x] = np.arange(len(back))
             similarities, indices = similarities[back], indices[back]
         if self.itself:
-            n, k = indices.shape[0], indices.shape[1] - 1
-            others = indices != np.arange(n)[:, None]
-            others[others.all(axis=1), -1] = False
-            similarities, indices = similarities[others], indices[others]
-            return similarities.reshape(n, k), indices.reshape(n, k)
+            return without_itself(similarities, indices)
         return similarities, indices
+
+
+def without_itself(similarities: Array, indices: Array, first: int = 0) -> tuple[Array, Array]:
+    """The neighbours of rows, numbered from `first` on, but for themselves: one less each."""
+    n, k = indices.shape[0], indices.shape[1] - 1
+    others = indices != np.arange(first, first + n)[:, None]
+    others[others.all(axis=1), -1] = False
+    similarities, indices = similarities[others], indices[others]
+    return similarities.reshape(n, k), indices.reshape(n, k)
 
 
 def _rows(array: Array, numbers: Array) -> Array:

@@ -37,6 +37,7 @@ ALLOWED = {
     "_frames/rows.py: not_numbers": "whether elements are numbers, for the error",
     "_cli/demo.py": "the demonstration looks at results, and compares them with scikit-learn's",
     "_cli/commands.py: _named": "finds places that are left over",
+    "_cli/commands.py: find": "numbers of rows, of a part and of the whole",
     "_cli/commands.py: run_dedup": "how many rows are kept, how many clusters there are",
     "_cli/kept.py": "numbers of rows",
     "_cli/tables.py: _check_values": "finds columns that count, as ids do",

@@ -13,15 +13,24 @@ import numpy as np
 
 import unitdot
 from unitdot import _inputs
-from unitdot._cli import files, kept, output
+from unitdot._cli import files, kept, output, parts
 from unitdot._cli.choose import Array, InputError, Wanted
 from unitdot._cli.files import Rows
 from unitdot._cli.output import Table
-from unitdot._cli.sources import TEXT, find, format_of
+from unitdot._cli.parts import Folder
+from unitdot._cli.sources import TEXT, format_of
+from unitdot._cli.sources import find as find_sources
+from unitdot._results import Pairs, TopK
+from unitdot._selection import put_in_order, without_itself
 
 Result = TypeVar("Result")
 # the library's spelling in its errors, and this command line's
 SPELLING = {" (or check_finite=False)": "", 'zero="raise"': "--zero raise"}
+
+# options and names that the parts of a result do not depend on
+NOT_PLANNED = {
+    "cleanup", "corpus", "force", "no_progress", "other", "output", "resume", "run", "threads",
+}  # fmt: skip
 
 
 def add_top_k(commands: Any) -> None:
@@ -46,7 +55,12 @@ def add_top_k(commands: Any) -> None:
         action="store_true",
         help="without QUERIES: let a row be its own neighbour",
     )
-    _add_output(parser, ".npz or .parquet (similarities and indices), or .csv (what is printed)")
+    _add_output(
+        parser,
+        ".npz or .parquet (similarities and indices), or .csv (what is printed), or with a / at "
+        "its end a folder of .parquet parts",
+        parts=True,
+    )
     _add_common(parser)
     parser.set_defaults(run=run_top_k)
 
@@ -69,7 +83,12 @@ def add_pairs(commands: Any) -> None:
     parser.add_argument(
         "--max-pairs", type=_positive, metavar="N", help="only the N most similar of these pairs"
     )
-    _add_output(parser, ".npz or .parquet (rows, columns, similarities), or .csv (what is printed)")
+    _add_output(
+        parser,
+        ".npz or .parquet (rows, columns, similarities), or .csv (what is printed), or with a / at "
+        "its end a folder of .parquet parts",
+        parts=True,
+    )
     _add_common(parser)
     parser.set_defaults(run=run_pairs)
 
@@ -142,10 +161,21 @@ def _add_threshold(
     )
 
 
-def _add_output(parser: argparse.ArgumentParser, formats: str) -> None:
+def _add_output(parser: argparse.ArgumentParser, formats: str, parts: bool = False) -> None:
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help=f"the file to write: {formats}"
+        "-o",
+        "--output",
+        type=Folder.of if parts else Path,
+        metavar="OUT",
+        help=f"the file to write: {formats}",
     )
+    parser.set_defaults(resume=False)
+    if parts:
+        parser.add_argument(
+            "--resume",
+            action="store_true",
+            help="go on with a folder of parts that something stopped (or begin)",
+        )
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -196,41 +226,75 @@ def run_top_k(arguments: argparse.Namespace) -> None:
             f"expected at least {arguments.k} (-k)"
         )
     keywords = _keywords(arguments, threshold=arguments.threshold)
-    found = _call(
-        {"X": X or Y, "Y": Y},
-        lambda: unitdot.cosine_top_k(
-            (X or Y).X,
-            None if X is None else Y.X,
-            k=arguments.k,
-            include_self=arguments.include_self,
-            **keywords,
-        ),
-    )
-    similarities, indices = found.similarities, _named(found.indices, Y)
-    queries = _named(np.arange(len(indices)), X or Y)
-    header, columns = ["row"], [queries]
-    for i in range(arguments.k):
-        header += [f"index_{i + 1}", f"similarity_{i + 1}"]
-        columns += [indices[:, i], similarities[:, i]]
-    arrays = {"similarities": similarities, "indices": indices}
-    if (X or Y).ids is not None:
-        arrays = {"rows": queries, **arrays}
-    _deliver(arguments, Table(arrays, header, columns))
+    k = arguments.k
+
+    def find(rows: range) -> Table:
+        queries = _some(X or Y, rows)
+        if len(rows) == (X or Y).X.shape[0]:
+            found = _call(
+                {"X": queries, "Y": Y},
+                lambda: unitdot.cosine_top_k(
+                    queries.X,
+                    None if X is None else Y.X,
+                    k,
+                    include_self=arguments.include_self,
+                    **keywords,
+                ),
+            )
+        else:
+            found = _call(
+                {"X": queries, "Y": Y},
+                lambda: unitdot.cosine_top_k(queries.X, Y.X, k + own, **keywords),
+            )
+            found = TopK(*without_itself(*found, rows.start)) if own else found
+        similarities, indices = found.similarities, _named(found.indices, Y)
+        numbers = _named(np.arange(rows.start, rows.stop), X or Y)
+        header, columns = ["row"], [numbers]
+        for i in range(k):
+            header += [f"index_{i + 1}", f"similarity_{i + 1}"]
+            columns += [indices[:, i], similarities[:, i]]
+        arrays = {"similarities": similarities, "indices": indices}
+        if (X or Y).ids is not None:
+            arrays = {"rows": numbers, **arrays}
+        return Table(arrays, header, columns)
+
+    _deliver(arguments, (Y, X), (X or Y).X.shape[0], find)
 
 
 def run_pairs(arguments: argparse.Namespace) -> None:
     """Find pairs, and write or print them."""
     X, Y = _read(arguments)
+    if isinstance(arguments.output, Folder) and arguments.max_pairs:
+        raise InputError("--max-pairs is of all pairs; leave it out for a folder of parts")
     keywords = _keywords(arguments, max_pairs=arguments.max_pairs)
-    found = _call(
-        {"X": X, "Y": Y or X},
-        lambda: unitdot.cosine_pairs(
-            X.X, None if Y is None else Y.X, threshold=arguments.threshold, **keywords
-        ),
-    )
-    columns = [_named(found.rows, X), _named(found.columns, Y or X), found.similarities]
-    arrays = dict(zip(("rows", "columns", "similarities"), columns, strict=True))
-    _deliver(arguments, Table(arrays, ["row", "column", "similarity"], columns))
+    n = X.X.shape[0]
+
+    def pairs(some: Rows, others: Rows | None) -> Pairs:
+        return _call(
+            {"X": some, "Y": others or some},
+            lambda: unitdot.cosine_pairs(
+                some.X,
+                None if others is None else others.X,
+                threshold=arguments.threshold,
+                **keywords,
+            ),
+        )
+
+    def find(rows: range) -> Table:
+        some = _some(X, rows)
+        found: tuple[Array, ...] = pairs(some, Y)
+        if Y is None:
+            if rows.stop < n:
+                after = pairs(some, _some(X, range(rows.stop, n)))
+                after.columns[:] += len(rows)
+                one, other, values = map(np.concatenate, zip(found, after, strict=True))
+                found = put_in_order(one, other, values, len(rows), 0)
+            found[1][:] += rows.start
+        columns = [_named(found[0] + rows.start, X), _named(found[1], Y or X), found[2]]
+        arrays = dict(zip(("rows", "columns", "similarities"), columns, strict=True))
+        return Table(arrays, ["row", "column", "similarity"], columns)
+
+    _deliver(arguments, (X, Y), n, find)
 
 
 def run_dedup(arguments: argparse.Namespace) -> None:
@@ -274,13 +338,17 @@ def _read(arguments: argparse.Namespace) -> tuple[Rows, Rows | None]:
         raise InputError("standard input can be one side only; give the other as a file")
     if arguments.output is None and arguments.force:
         raise InputError("--force is for an output; give one with -o, or leave it out")
-    found = [find(name, arguments.cleanup) for name in names]
+    found = [find_sources(name, arguments.cleanup) for name in names]
     suffixes = {sources[0].suffix for sources in found}
     for option in ("column", "id", "columns", "drop"):
         none = {".npy"} if option in ("column", "id") else {".npy", ".npz"}
         if getattr(arguments, option) and suffixes <= none:
             raise InputError(f"{names[0]}: has no columns to choose from; leave out --{option}")
-    if arguments.output is not None:
+    if arguments.resume and not isinstance(arguments.output, Folder):
+        raise InputError("--resume is for a folder of parts; give one with -o FOLDER/")
+    if isinstance(arguments.output, Folder):
+        parts.check(arguments.output, arguments.force, arguments.resume)
+    elif arguments.output is not None:
         inputs = [source.path for sources in found for source in sources]
         formats = [found[0][0].suffix] if arguments.run is run_dedup else output.FORMATS
         output.check(arguments.output, arguments.force, inputs, formats)
@@ -354,8 +422,35 @@ def _call(sides: dict[str, Rows], function: Callable[[], Result]) -> Result:
         raise InputError(message) from error
 
 
-def _deliver(arguments: argparse.Namespace, table: Table) -> None:
-    if arguments.output is not None:
-        output.write(arguments.output, table, arguments.force)
+def _some(side: Rows, rows: range) -> Rows:
+    """Some of the rows, which errors name as rows of the whole."""
+    if len(rows) == side.X.shape[0]:
+        return side
+    part = slice(rows.start, rows.stop)
+    return side._replace(
+        X=side.X[part],
+        ids=None if side.ids is None else side.ids[part],
+        starts=[start - rows.start for start in side.starts],
+    )
+
+
+def _deliver(
+    arguments: argparse.Namespace,
+    sides: tuple[Rows, Rows | None],
+    size: int,
+    find: Callable[[range], Table],
+) -> None:
+    """Write or print what so many rows find, all at once or in parts."""
+    if isinstance(arguments.output, Folder):
+        k = getattr(arguments, "k", None)
+        others = (sides[1] or sides[0]).X.shape[0]
+        rows = parts.rows_a_part(others, sides[0].X.shape[1], k)
+        names = {name for name in vars(arguments) if name not in NOT_PLANNED}
+        plan = {"command": "pairs" if k is None else "top-k"}
+        plan |= {name: getattr(arguments, name) for name in sorted(names)}
+        inputs = [source for side in sides if side is not None for source in side.sources]
+        parts.write(arguments.output, arguments.force, plan, inputs, size, rows, find)
+    elif arguments.output is not None:
+        output.write(arguments.output, find(range(size)), arguments.force)
     else:
-        sys.stdout.writelines(output.lines(table.columns, "\t"))
+        sys.stdout.writelines(output.lines(find(range(size)).columns, "\t"))

@@ -67,7 +67,7 @@ def check(
     if not os.access(path.parent, os.W_OK):
         raise InputError(f"{path}: the folder {path.parent} cannot be written to")
     if path.is_dir() and not path.is_symlink():
-        raise InputError(f"{path}: is a folder; expected the name of a file")
+        raise InputError(f"{path}: is a folder; expected the name of a file (or {path}/ for parts)")
     for other in inputs:
         if path.exists() and other.exists() and path.samefile(other):
             raise InputError(f"{path}: is an input; expected another name for the output")
@@ -157,7 +157,7 @@ def _write_parquet(file: IO[bytes], table: Table) -> None:
     import pyarrow.parquet as parquet
 
     columns = {
-        name: pa.array(array)
+        name: pa.array(array, pa.string() if array.dtype.hasobject else None)
         if array.ndim == 1
         else pa.FixedSizeListArray.from_arrays(pa.array(array.reshape(-1)), array.shape[1])
         for name, array in table.arrays.items()

@@ -61,9 +61,9 @@ class Share:
         """As many threads as this task may use: never more than `total` are in use by all."""
         with self.changed:
             self.tasks += 1
-            # only the first of several tasks can have taken all
+            beside = self.tasks  # whoever has to wait for another one shares with its successor
             self.changed.wait_for(lambda: self.taken < total)
-            mine = max(1, min(total - self.taken, total // self.tasks))
+            mine = max(1, min(total - self.taken, total // max(beside, self.tasks)))
             self.taken += mine
         try:
             yield mine
