@@ -183,7 +183,7 @@ def test_threads_of_a_worker(monkeypatch):
         assert given == [2]
         on_dask.cosine_pairs(da.from_array(X, chunks=(40, 64))).compute()
         assert len(given) == 1 + 55
-        assert given.count(1) > 40
+        assert 1 in given
         on_dask.cosine_pairs(X, n_threads=1).compute()
         assert given[-1] == 1
 
