@@ -1,11 +1,12 @@
 # cython: language_level=3, wraparound=False, cdivision=True, freethreading_compatible=True
 # cython: autotestdict=False
 # (setup.py turns the checks of memoryviews off)
-"""What is done with results: pairs as the edges of a graph, neighbours of several parts as one.
+"""What is done with results: pairs as the edges of a graph, neighbours of several parts as one; and
+before there are any, with labels.
 
 Compiled once, for the lowest instruction set. Callers see to arrays of equal lengths and to room
-for the answer. Every function goes through its input once and returns how far it came: to the end,
-or to the first place that holds what it cannot use, from which on nothing is done.
+for the answer. Every function of results goes through its input once and returns how far it came:
+to the end, or to the first place that holds what it cannot use, from which on nothing is done.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -158,3 +159,19 @@ def merge(const value_t[:, ::1] one, const int64_t[:, ::1] indices, const value_
                 &to[row, 0], &to_indices[row, 0], k):
             row += 1
     return row
+
+
+def order_by_label(const int64_t[::1] labels, int64_t[::1] starts, int64_t[::1] order):
+    """Label g has the rows order[starts[g]:starts[g + 1]], ascending; `starts` comes as zeros."""
+    cdef Py_ssize_t i, n = labels.shape[0], count = starts.shape[0] - 1
+    with nogil:
+        for i in range(n):
+            starts[labels[i] + 1] += 1
+        for i in range(count):
+            starts[i + 1] += starts[i]
+        for i in range(n):               # for now a label's start is its next place,
+            order[starts[labels[i]]] = i
+            starts[labels[i]] += 1
+        for i in range(count, 0, -1):    # and in the end that of the label after it
+            starts[i] = starts[i - 1]
+        starts[0] = 0

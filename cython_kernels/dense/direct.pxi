@@ -4,7 +4,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, paired.pxi, full.pxi, vectors.h,
 #        call.h, memory.h
-# gives: rows_at, direct_call, plan_one, run_one, FUNCTIONS
+# gives: rows_at, is_room, direct_call, plan_one, run_one, FUNCTIONS
 
 from cpython.pycapsule cimport PyCapsule_New
 

@@ -28,6 +28,7 @@ which data flows through them:
     paired.pxi  row i against row i
     direct.pxi  the same as C functions on one thread: for small calls, stacks, other packages
     stack.pxi   the same for every matrix of a stack
+    groups.pxi  the reductions of rows with equal labels
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -188,7 +189,6 @@ cdef extern from "openmp.h" nogil:
 cdef enum:
     RUN = 32
     BLOCK = 128
-    SMALL_WORK = 1 << 21             # multiply-adds of a group that one thread does
 
 include "source.pxi"
 
@@ -222,6 +222,7 @@ include "integers.pxi"
 include "few.pxi"
 include "direct.pxi"
 include "stack.pxi"
+include "groups.pxi"
 
 if cpu.TEAM is not None:
     use_team(PyCapsule_GetPointer(cpu.TEAM, "unitdot.team"))
@@ -282,23 +283,15 @@ cdef Job reduction_of(const unsigned char[:, :, :] X, int kind_X,
     return job
 
 
-cdef int top_k_of(Job* job, unsigned char[:, :, :] similarities, int64_t[:, ::1] indices,
-                  Py_ssize_t first, bint same, bint exclude_self, double threshold,
-                  object watch) except -1:
-    """The results' rows from the first-th on."""
-    cdef Best best
-    memset(&best, 0, sizeof(best))
-    best.k = indices.shape[1]
+cdef void size_lists(Best* best, Py_ssize_t columns) noexcept nogil:
+    best.columns = columns
+    best.k = at_most(best.places, columns)
     best.room = room_for(best.k)
-    best.threads = job.threads
-    best.similarities = output_of(similarities, False)
-    best.similarities.data += first * best.similarities.row_stride
-    best.single = best.similarities.itemsize < sizeof(real)
-    best.indices = &indices[first, 0]
-    best.exclude_self = exclude_self
-    best.least, best.columns = <real> threshold, job.Y.rows
-    job.best = &best
-    job.same = same and job.X.rows <= most_lists(job)
+
+
+cdef int top_k_of(Job* job, object watch) except -1:
+    size_lists(job.best, job.Y.rows)
+    job.same = job.same and job.X.rows <= most_lists(job)
     job.screen_from, job.heads_from = screen_start(job), heads_start(job)
     if job.screen_from == 0 and can_expect(job):     # before any row has a limit of its own
         expect_limits(job, watch)
@@ -308,91 +301,71 @@ cdef int top_k_of(Job* job, unsigned char[:, :, :] similarities, int64_t[:, ::1]
 def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
           unsigned char[:, :, :] similarities, int64_t[:, ::1] indices, bint same,
           bint exclude_self, double threshold, bint nan_for_zero, int threads, object watch,
-          const int64_t[::1] groups_X=None, const int64_t[::1] groups_Y=None):
+          const int64_t[::1] starts_X=None, const int64_t[::1] order_X=None,
+          const int64_t[::1] starts_Y=None, const int64_t[::1] order_Y=None):
     """The best columns of every row, as many as `indices` has: similarities, descending, and
     indices; equal ones in order of index, NaN last. Places left over: NaN and -1.
 
     `same`: Y is X; `exclude_self`: and i is not a neighbour of i. Y has fewer than 2^32 rows.
     `threshold`: the least similarity, from -1 on; -2: all columns count, NaN too. `watch` as in
-    unitdot._neighbors. Groups: rows [groups_X[g], groups_X[g + 1]) meet those of groups_Y alone;
-    rows of a group that is empty on one side are left as they are.
+    unitdot._neighbors. Groups: rows order_X[starts_X[g]:starts_X[g + 1]], ascending, meet those of
+    order_Y alone; rows of a group that is empty on one side are left as they are.
     """
-    cdef Job whole = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads), job
-    cdef Py_ssize_t g, i, k = indices.shape[1]
-    cdef int64_t* index
-    cdef int status = 0
-    if groups_X is None:
-        return top_k_of(&whole, similarities, indices, 0, same, exclude_self, threshold, watch)
-    for g in range(groups_X.shape[0] - 1):
-        job = group_of(&whole, groups_X[g], groups_X[g + 1], groups_Y[g], groups_Y[g + 1])
-        if job.X.rows and job.Y.rows:
-            status |= top_k_of(&job, similarities, indices, groups_X[g], same, exclude_self,
-                               threshold, watch)
-            index = &indices[groups_X[g], 0]
-            for i in range(job.X.rows * k):
-                if index[i] >= 0:
-                    index[i] += groups_Y[g]
-    return status
+    cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
+    cdef Best best
+    cdef Groups groups
+    memset(&best, 0, sizeof(best))
+    best.places, best.threads = indices.shape[1], threads
+    best.similarities, best.indices = output_of(similarities, False), &indices[0, 0]
+    best.single = best.similarities.itemsize < sizeof(real)
+    best.exclude_self, best.least = exclude_self, <real> threshold
+    job.best, job.same = &best, same
+    if starts_X is None:
+        return top_k_of(&job, watch)
+    groups = groups_of(starts_X, order_X, starts_Y, order_Y)
+    return run_groups(&job, &groups, watch)
 
 
-cdef Job group_of(const Job* whole, int64_t first_X, int64_t stop_X, int64_t first_Y,
-                  int64_t stop_Y) noexcept:
-    """The job of some rows; one thread where they are few."""
-    cdef Job job = whole[0]
-    job.X.data += first_X * job.X.row_stride
-    job.Y.data += first_Y * job.Y.row_stride
-    job.X.rows, job.Y.rows = stop_X - first_X, stop_Y - first_Y
-    if <double> job.X.rows * job.Y.rows * job.X.features < SMALL_WORK:
-        job.threads = 1
-    return job
-
-
-cdef int pairs_of(Job* job, bint same, double threshold, Py_ssize_t most, bint single,
-                  object watch) except -1:
-    cdef Pairs wanted
+cdef int pairs_of(Job* job, object watch) except -1:
     cdef int status
-    memset(&wanted, 0, sizeof(wanted))
-    wanted.limit, wanted.single, wanted.threads = <real> threshold, single, job.threads
-    wanted.most, wanted.retry = most, 2
-    wanted.found = <Found*> calloc(job.threads, sizeof(Found))
-    if wanted.found == NULL:
-        raise MemoryError("no memory for the lists of pairs")
-    job.pairs, job.same = &wanted, same
     job.screen_from, job.heads_from = screen_start(job), heads_start(job)
-    try:
-        status = run(job, watch)
-        if most:
-            hand_over(&wanted, watch)
-        return status
-    finally:
-        drop_pairs(&wanted)
-        drop_most(&wanted)
-        free(wanted.found)
+    status = run(job, watch)
+    if job.pairs.most:
+        hand_over(job.pairs, watch)
+    return status
 
 
 def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
           bint same, double threshold, Py_ssize_t most, bint single, bint nan_for_zero,
-          int threads, object watch, const int64_t[::1] groups_X=None,
-          const int64_t[::1] groups_Y=None):
+          int threads, object watch, const int64_t[::1] starts_X=None,
+          const int64_t[::1] order_X=None, const int64_t[::1] starts_Y=None,
+          const int64_t[::1] order_Y=None):
     """Every (row, column) whose cosine is at least `threshold`, and it, in arrays of `watch`; where
     `most` is not 0, only the most similar so many, of equal ones the first.
 
     `same`: Y is X, and only row < column is wanted. `single`: cosines are rounded to float32.
-    `watch` as in unitdot._neighbors. Groups: as for top_k; a group's pairs are numbered from its
-    own first rows on, and the most similar so many are those of each group: the watch, asked for
-    the next one's threshold, makes of them what is wanted.
+    `watch` as in unitdot._neighbors. Groups: as for top_k; pairs come in no order, and more than
+    are wanted (run_groups).
     """
-    cdef Job whole = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads), job
-    cdef Py_ssize_t g
-    cdef int status = 0
-    if groups_X is None:
-        return pairs_of(&whole, same, threshold, most, single, watch)
-    for g in range(groups_X.shape[0] - 1):
-        job = group_of(&whole, groups_X[g], groups_X[g + 1], groups_Y[g], groups_Y[g + 1])
-        if job.X.rows and job.Y.rows:
-            status |= pairs_of(&job, same, threshold, most, single, watch)
-            threshold = watch.next_group(groups_X[g], groups_Y[g], threshold)
-    return status
+    cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
+    cdef Pairs wanted
+    cdef Groups groups
+    memset(&wanted, 0, sizeof(wanted))
+    wanted.limit, wanted.single, wanted.threads = <real> threshold, single, threads
+    wanted.most, wanted.retry = most, 2
+    wanted.found = <Found*> calloc(threads, sizeof(Found))
+    if wanted.found == NULL:
+        raise MemoryError("no memory for the lists of pairs")
+    job.pairs, job.same = &wanted, same
+    try:
+        if starts_X is None:
+            return pairs_of(&job, watch)
+        groups = groups_of(starts_X, order_X, starts_Y, order_Y)
+        return run_groups(&job, &groups, watch)
+    finally:
+        drop_pairs(&wanted)
+        drop_most(&wanted)
+        free(wanted.found)
 
 
 cpdef int paired(const unsigned char[:, :, :] X, int kind_X,

@@ -4,14 +4,16 @@
 # worse than that many of all; equal ones may stand before it.)
 #
 # takes: kernels.pyx, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, vectors.h, openmp.h
-# gives: keep_most, keep_all_most, forget_most, hand_over
+# gives: pairs_in, keep_most, keep_all_most, forget_most, hand_over
 
 cdef inline Py_ssize_t pairs_in(const Buffer* buffer) noexcept nogil:
     return buffer.used // sizeof(Pair)
 
 
-cdef int keep_most(Pairs* pairs, Found* found) noexcept nogil:
-    """A thread's matches to its best ones."""
+cdef int keep_most(Pairs* pairs, Found* found, const int64_t* rows=NULL,
+                   const int64_t* columns=NULL) noexcept nogil:
+    """A thread's matches to its best ones; of a group, with what numbers its rows and columns have.
+    """
     cdef Py_ssize_t count = found.matches.used // sizeof(Match), i, n
     cdef const Match* match
     cdef Pair* best
@@ -22,11 +24,12 @@ cdef int keep_most(Pairs* pairs, Found* found) noexcept nogil:
     best = <Pair*> found.best.data
     for i in range(count):
         match = <const Match*> found.matches.data + i
-        best[n].similarity, best[n].row = match.similarity, pairs.first + match.row
-        best[n].column = match.column
+        best[n].similarity = match.similarity
+        best[n].row = pairs.first + match.row if rows == NULL else rows[match.row]
+        best[n].column = match.column if columns == NULL else columns[match.column]
         n += 1
     found.matches.used, found.run = 0, 0
-    if n >= room_for(pairs.most):
+    if pairs.most and n >= room_for(pairs.most):
         if not reserve(&found.spare, n * sizeof(Pair)):
             return OUT_OF_MEMORY
         bring_forward(best, n, pairs.most, False, depth_for(n), <Pair*> found.spare.data)
@@ -74,7 +77,7 @@ cdef int by_place(const void* a, const void* b) noexcept nogil:
 
 
 cdef int hand_over(Pairs* pairs, object watch) except -1:
-    """The best of all threads, sorted by (row, column), to the results."""
+    """The best of all threads to the results, sorted by (row, column) unless all are wanted."""
     cdef Buffer* all = &pairs.found[0].best
     cdef Buffer* own
     cdef int64_t[::1] rows, columns
@@ -94,7 +97,7 @@ cdef int hand_over(Pairs* pairs, object watch) except -1:
     n = pairs_in(all)
     if n == 0:
         return 0
-    if n > pairs.most:
+    if 0 < pairs.most < n:
         if not reserve(&pairs.found[0].spare, n * sizeof(Pair)):
             watch.no_memory(0)
         with nogil:
@@ -104,9 +107,11 @@ cdef int hand_over(Pairs* pairs, object watch) except -1:
     rows, columns, similarities = watch.room(n)
     out = output_of(similarities, False)
     with nogil:
-        qsort(all.data, n, sizeof(Pair), by_place)
+        if pairs.most:
+            qsort(all.data, n, sizeof(Pair), by_place)
         for i in range(n):
             pair = <const Pair*> all.data + i
             rows[i], columns[i] = pair.row, pair.column
             put(&out, 0, i, 1, &pair.similarity)
+    all.used = 0
     return 0

@@ -3,8 +3,8 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi, heads.pxi,
 #        cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
-# gives: SEGMENT, LONGEST, PATIENCE, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT, panels_in,
-#        groups_in, carve, carve_rows, packed_features, plan, choose_rows, packed_bytes,
+# gives: SEGMENT, LONGEST, PATIENCE, FINISHING, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT,
+#        panels_in, groups_in, carve, carve_rows, packed_features, plan, choose_rows, packed_bytes,
 #        patient_outputs, rounded, most_lists
 
 cdef enum:

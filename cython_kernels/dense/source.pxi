@@ -1,7 +1,8 @@
 # Reading the user's matrix: any dtype, strides and byte order, a block of one row at a time.
 #
 # takes: kernels.pyx, vectors.h, sparse/sparse.pyx, sparse.h
-# gives: UINT8, INT8, FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_at, source_of, convert
+# gives: UINT8, INT8, FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_at, source_of, gather,
+#        convert
 #
 # A matrix arrives as a typed memoryview of bytes (row, feature, byte): the one view that every
 # dtype has, half types and foreign byte orders included. Nothing is ever converted as a whole.

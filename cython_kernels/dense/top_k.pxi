@@ -6,7 +6,7 @@
 # takes: pack.pxi, tile.pxi, reduce.pxi, plan.pxi, screen.pxi, sample.pxi, vectors.h, bits.h,
 #        openmp.h
 # gives: LISTS, Pair, Best, bring_forward, depth_for, forget, counts, offer, select_panel,
-#        finish_row, reset_lists, room_for, bytes_of_list, carve_lists
+#        result_row, finish_row, reset_lists, room_for, bytes_of_list, carve_lists
 
 cdef enum:
     SPARE = 16                   # the least room beyond k
@@ -27,7 +27,8 @@ ctypedef fused entry_t:          # what is ordered: the best first
     Pair
 
 cdef struct Best:
-    Py_ssize_t k, room
+    Py_ssize_t places            # columns of the results
+    Py_ssize_t k, room           # of these, as many as there may be; and room of a list
     Py_ssize_t first, rows       # the rows that have lists
     int64_t columns              # of which there are so many
     Entry* entries               # [row][room]
@@ -44,6 +45,8 @@ cdef struct Best:
     bint expected                # the rows' limits to begin with are known: sample.pxi
     Output similarities          # the results
     int64_t* indices
+    const int64_t* row_numbers   # in the results; NULL: as they are
+    const int64_t* column_numbers
 
 
 cdef inline bint better(entry_t a, entry_t b) noexcept nogil:
@@ -288,15 +291,20 @@ cdef Py_ssize_t fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t colu
     return at
 
 
+cdef inline Py_ssize_t result_row(const Best* best, Py_ssize_t row) noexcept nogil:
+    return best.first + row if best.row_numbers == NULL else best.row_numbers[best.first + row]
+
+
 cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     """The list of a row to the results."""
     cdef Entry* e = best.entries + row * best.room
     cdef Py_ssize_t i, k = best.k, count = best.count[row], n = at_most(count, k), filled = n
+    cdef Py_ssize_t to = result_row(best, row)
     cdef real nan = <real> NAN
-    cdef int64_t* indices = best.indices + (best.first + row) * k
+    cdef int64_t* indices = best.indices + to * best.places
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
-        put(&best.similarities, best.first + row, i, 1, &e[i].similarity)
+        put(&best.similarities, to, i, 1, &e[i].similarity)
         indices[i] = e[i].index
     if n < k and best.least == -2:
         for i in range(n):
@@ -304,9 +312,12 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
         bring_forward(e, n, n, True, depth_for(best.room), spare_of(best))
         filled = fill_with_nan(e, n, k, best.columns,
                                best.first + row if best.exclude_self else -1)
-    for i in range(n, k):            # NaN similarities, and then places left over
-        put(&best.similarities, best.first + row, i, 1, &nan)
+    for i in range(n, best.places):  # NaN similarities, and then places left over
+        put(&best.similarities, to, i, 1, &nan)
         indices[i] = <int64_t> e[i].index if i < filled else -1
+    if best.column_numbers != NULL:
+        for i in range(filled):
+            indices[i] = best.column_numbers[indices[i]]
 
 
 cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:

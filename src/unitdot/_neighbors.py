@@ -14,7 +14,9 @@ from unitdot._machine import dispatch, memory, system
 from unitdot._prepared import Prepared
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
-from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
+from unitdot._selection import (
+    LEAST_CUT, Selection, keep_most, put_in_order, without_itself,
+)
 from unitdot._similarity import Zero
 
 if TYPE_CHECKING:
@@ -163,16 +165,15 @@ def top_k_of(
         similarities[:], indices[:] = np.nan, -1
     if not none:
         kernels = dispatch.kernels(wide)
-        rows = selection.of_x(queries)
-        columns = rows if selection.rows_are_columns else selection.of_y(Y)
-        joined = same and (columns is rows or columns is Y)
-        threads = threads_of(rows, columns, selection.outputs, options)
+        columns = selection.rows_that_meet(Y)
+        joined = same and columns is Y and (selection.groups is None or selection.rows_are_columns)
+        threads = threads_of(queries, columns, selection.outputs, options)
         # at least one row's list, and each thread's room to cut one down (top_k.pxi)
         lists = LIST_BYTES[wide] * k * (1 + threads)
         memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
         with reporting(progress, "neighbours") as report:
             whole = views(queries, Y, same)
-            parts = views(rows, columns, joined) if selection.numbers is not None else whole
+            parts = whole if columns is Y else views(queries, columns, False)
             watch = _Watch(kernels, *whole, options, report, axes=axes)
             watch.whole = selection.outputs if selection.groups else 0
             # no threshold: NaN counts too
@@ -180,9 +181,11 @@ def top_k_of(
             kernels.top_k(
                 *parts[0], *parts[1], _inputs.byte_view(similarities), indices, joined,
                 selection.excludes_itself, limit, options.zero == "nan", threads, watch,
-                *selection.starts,
+                *(selection.groups or ()),
             )  # fmt: skip
-    similarities, indices = selection.in_order(similarities, indices)
+    indices = selection.numbered(indices)
+    if selection.itself:
+        similarities, indices = without_itself(similarities, indices)
     if X.ndim == 1:
         return TopK(similarities[0], indices[0], full)
     return TopK(similarities, indices, full)
@@ -298,18 +301,14 @@ def pairs_of(
     whole = views(X, Y, same)
     outputs = selection.outputs if selection.groups else n * m // (1 + same)
     threads = threads_of(X, Y, outputs, options)
-    parts = whole
-    if selection.groups:
-        rows = selection.of_x(X)
-        parts = views(rows, rows if same else selection.of_y(Y), same)
     with reporting(progress, "pairs") as report:
         watch = _Watch(kernels, *whole, options, report, result_dtype)
         watch.whole, watch.most = (selection.outputs if selection.groups else 0), most
         watch.selection = selection
         kernels.pairs(
-            *parts[0], *parts[1], same, _limit(limit, wide, result_dtype), min(most, n * m),
+            *whole[0], *whole[1], same, _limit(limit, wide, result_dtype), min(most, n * m),
             wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
-            *selection.starts,
+            *(selection.groups or ()),
         )  # fmt: skip
     found = watch.rows, watch.columns, watch.similarities
     if selection.groups:

@@ -7,6 +7,7 @@ import numpy as np
 
 from unitdot import _inputs
 from unitdot._inputs import Array
+from unitdot._kernels import graph
 from unitdot._kernels.sparse import sort_pairs
 from unitdot._machine import memory
 
@@ -48,14 +49,14 @@ def groups_of(labels_X: Any, labels_Y: Any | None) -> Groups:
         if codes is None:
             parts += parts
         else:
-            starts = np.zeros(count + 1, np.int64)
-            np.cumsum(np.bincount(codes, minlength=count), out=starts[1:])
-            parts += [starts, np.argsort(codes, kind="stable")]
+            starts, order = np.zeros(count + 1, np.int64), np.empty(len(codes), np.int64)
+            graph.order_by_label(codes, starts, order)
+            parts += [starts, order]
     return Groups(*parts)
 
 
 def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array, Array | None]:
-    """The labels of X and of Y as numbers, in the order in which labels occur; of one set, once."""
+    """The labels of X and of Y as numbers, some of which need not occur; of one set, once."""
     if same:
         given = [(_inputs.as_labels(groups, "groups", n_X, "X"))]
     else:
@@ -66,12 +67,22 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
             for i, (labels, n, side) in enumerate(zip(groups, (n_X, n_Y), "XY", strict=True))
         ]
     if all(labels.dtype.kind in "biumMU" and labels.dtype == given[0].dtype for labels in given):
-        codes = np.unique(np.concatenate(given), return_inverse=True)[1].ravel()
+        codes = _close_numbers(np.concatenate(given))
     else:
         number: dict[Any, int] = {}
         every = (label for labels in given for label in labels.tolist())
         codes = np.fromiter((number.setdefault(label, len(number)) for label in every), np.int64)
     return codes[:n_X], None if same else codes[n_X:]
+
+
+def _close_numbers(labels: Array) -> Array:
+    """Numbers from 0 to not much more than there are labels, equal where these are."""
+    if labels.dtype.kind in "iu" and labels.size:
+        least, most = labels.min(), labels.max()
+        if int(most) - int(least) < 2 * labels.size:
+            wide: Array = labels if labels.dtype.kind == "u" else labels.astype(np.int64)
+            return np.asarray(wide - least, np.int64)
+    return np.unique(labels, return_inverse=True)[1].ravel()
 
 
 class Selection:
@@ -96,56 +107,44 @@ class Selection:
                 labels_Y = (labels_X if labels_Y is None else labels_Y)[self.numbers]
             self.groups = groups_of(labels_X, labels_Y)
             self.outputs = self.groups.outputs(self.rows_are_columns)
-            if self.numbers is None:
-                self.numbers = self.groups.order_y
-            else:
-                self.numbers = self.numbers[self.groups.order_y]
+            if self.numbers is not None:
+                self.groups = self.groups._replace(order_y=self.numbers[self.groups.order_y])
 
     @property
     def leaves_rows_out(self) -> bool:
         """Whether rows meet none."""
         return not self.outputs or (self.groups is not None and not self.groups.all_meet)
 
-    @property
-    def starts(self) -> tuple[Array, ...]:
-        """Where the groups begin, of X and of Y."""
-        return () if self.groups is None else (self.groups.starts_x, self.groups.starts_y)
+    def rows_that_meet(self, Y: Array) -> Array:
+        """All of Y, or what a filter without groups leaves: no copy where it is in a row."""
+        numbers = self.numbers
+        if self.groups is not None or numbers is None:
+            return Y
+        if len(numbers) and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers):
+            return Y[int(numbers[0]) : int(numbers[-1]) + 1]
+        memory.check(len(numbers) * Y.strides[0], "a copy of the rows that may be found")
+        return Y[numbers]
 
-    def of_x(self, X: Array) -> Array:
-        """The rows of X in the order of the groups."""
-        return X if self.groups is None else _rows(X, self.groups.order_x)
-
-    def of_y(self, Y: Array) -> Array:
-        """The rows of Y that may be found, in the order of the groups."""
-        return Y if self.numbers is None else _rows(Y, self.numbers)
-
-    def blocks(self) -> Iterator[tuple[slice, int, Array, Array]]:
-        """Of each group where it is in X's order, and begins in Y's; its rows of X and of Y."""
+    def blocks(self) -> Iterator[tuple[Array, Array]]:
+        """The rows of X and of Y of each group."""
         n, m = self.shape
         if self.groups is None:
             numbers = np.arange(m) if self.numbers is None else self.numbers
             if n and len(numbers):
-                yield slice(0, n), 0, np.arange(n), numbers
+                yield np.arange(n), numbers
             return
-        starts_x, starts_y = self.starts
+        starts_x, order_x, starts_y, order_y = self.groups
         for g in range(len(starts_x) - 1):
             rows, columns = slice(*starts_x[g : g + 2]), slice(*starts_y[g : g + 2])
             if rows.start < rows.stop and columns.start < columns.stop:
-                assert self.numbers is not None
-                yield rows, columns.start, self.groups.order_x[rows], self.numbers[columns]
+                yield order_x[rows], order_y[columns]
 
-    def in_order(self, similarities: Array, indices: Array) -> tuple[Array, Array]:
-        """The results of :meth:`of_x` with :meth:`of_y`, as those of X with Y."""
-        if self.numbers is not None and len(self.numbers):
+    def numbered(self, indices: Array) -> Array:
+        """Of :meth:`rows_that_meet` without groups, as rows of Y."""
+        if self.groups is None and self.numbers is not None and len(self.numbers):
             found = indices >= 0
             indices[found] = self.numbers[indices[found]]
-        if self.groups is not None:
-            back = np.empty_like(self.groups.order_x)
-            back[self.groups.order_x] = np.arange(len(back))
-            similarities, indices = similarities[back], indices[back]
-        if self.itself:
-            return without_itself(similarities, indices)
-        return similarities, indices
+        return indices
 
 
 def without_itself(similarities: Array, indices: Array, first: int = 0) -> tuple[Array, Array]:
@@ -155,18 +154,6 @@ def without_itself(similarities: Array, indices: Array, first: int = 0) -> tuple
     others[others.all(axis=1), -1] = False
     similarities, indices = similarities[others], indices[others]
     return similarities.reshape(n, k), indices.reshape(n, k)
-
-
-def _rows(array: Array, numbers: Array) -> Array:
-    """These rows; where they are all in a row, no copy."""
-    if (
-        len(numbers)
-        and int(numbers[-1]) - int(numbers[0]) + 1 == len(numbers)
-        and (numbers[1:] > numbers[:-1]).all()
-    ):
-        return array[int(numbers[0]) : int(numbers[-1]) + 1]
-    memory.check(len(numbers) * array.strides[0], "a copy of the rows that meet")
-    return array[numbers]
 
 
 def keep_most(

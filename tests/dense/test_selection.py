@@ -97,6 +97,31 @@ def test_pairs(size, sparse, isa):
                 assert_same_result(found, most_similar(expected, most))
 
 
+@pytest.mark.parametrize("reading", ["as they are", "swapped", "strided", "integers"])
+def test_small_groups_beside_large_ones(reading, isa):
+    """The former one thread's each, of copies of their rows; most of the pairs are cut off."""
+    rng = np.random.default_rng(7)
+    labels = np.where(rng.random(1500) < 0.3, -100, 5 + rng.integers(100, size=1500)).astype(np.int8)
+    X = rng.integers(-9, 10, (1500, 131)).astype(np.float32)
+    X[rng.integers(1500, size=400)] = X[:400]
+    if reading == "swapped":
+        X = X.astype(">f4")
+    elif reading == "strided":
+        X = np.repeat(X, 2, axis=1)[:, ::2]
+    elif reading == "integers":
+        X = X.astype(np.int8)
+    else:
+        X[::50] *= np.float32(1e-25)
+    S = unitdot.cosine_similarity(X)
+    alike = labels[:, None] == labels
+    expected = sorted_where(S, 7, alike & ~np.eye(1500, dtype=bool))
+    assert_same_result(unitdot.cosine_top_k(X, k=7, groups=labels, n_threads=2), expected)
+    places = np.nonzero(np.triu(alike, 1) & (S >= 0))
+    for most in (100, 3000):
+        found = unitdot.cosine_pairs(X, threshold=0, groups=labels, max_pairs=most, n_threads=2)
+        assert_same_result(found, most_similar(Pairs(*places, S[places], S.shape), most))
+
+
 def test_rows_that_need_care_and_zero_rows():
     """In groups of their own and in others."""
     X, _, labels, _ = rows(SIZES[0])
@@ -140,6 +165,8 @@ def labels_of_every_kind():
     yield np.array(texts, "S")
     yield np.array([texts], object)[0]
     yield np.array([1.5, -0.5, 1.5, 0, -0.5, 1.5])
+    yield np.array([5, -5, 5, 0, -5, 5], np.int8)
+    yield np.array([4, 5, 4, 0, 5, 4], np.uint64) + np.uint64(2**64 - 6)
     yield np.array([3, 1, 3, 2, 1, 3], "datetime64[D]")
     yield [("b", 1), 7, ("b", 1), None.__class__, 7.0, ("b", 1)]
     pandas = pytest.importorskip("pandas")

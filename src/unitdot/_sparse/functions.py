@@ -13,7 +13,9 @@ from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._machine import dispatch, memory
 from unitdot._machine.threads import threads_for, threads_now
-from unitdot._selection import LEAST_CUT, Selection, keep_most, put_in_order
+from unitdot._selection import (
+    LEAST_CUT, Selection, keep_most, put_in_order, without_itself,
+)
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.few import Few, Reaching, few_of
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
@@ -219,13 +221,14 @@ def _top_k_of_some(
     shape = n, k + selection.itself
     similarities = np.full(shape, np.nan, problem.dtype)
     indices = np.full(shape, -1, np.int64)
-    for block, first, rows, columns in selection.blocks():
+    for rows, columns in selection.blocks():
         own = None if selection.rows_are_columns else take_y(columns)
         how = threshold, include_self or own is not None, None, options
         found = top_k(take_x(rows), own, shape[1], *how, any_k=True)
-        similarities[block] = found[0]
-        indices[block] = np.where(found[1] < 0, -1, found[1] + first)
-    similarities, indices = selection.in_order(similarities, indices)
+        similarities[rows] = found[0]
+        indices[rows] = np.where(found[1] < 0, -1, columns[found[1]])
+    if selection.itself:
+        similarities, indices = without_itself(similarities, indices)
     if problem.vectors[0]:
         return similarities[0], indices[0], problem.shape
     return similarities, indices, problem.shape
@@ -287,7 +290,7 @@ def _pairs_in_groups(
     selection = Selection(None, groups, problem.shape, alone, False)
     take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
     parts, length = [_no_pairs(problem)], 0
-    for _, _, rows, columns in selection.blocks():
+    for rows, columns in selection.blocks():
         own = None if alone else take_y(columns)
         found = pairs(take_x(rows), own, threshold, most, None, options)
         parts.append((rows[found[0]], columns[found[1]], found[2]))
