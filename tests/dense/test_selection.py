@@ -101,7 +101,9 @@ def test_pairs(size, sparse, isa):
 def test_small_groups_beside_large_ones(reading, isa):
     """The former one thread's each, of copies of their rows; most of the pairs are cut off."""
     rng = np.random.default_rng(7)
-    labels = np.where(rng.random(1500) < 0.3, -100, 5 + rng.integers(100, size=1500)).astype(np.int8)
+    labels = np.where(rng.random(1500) < 0.3, -100, 5 + rng.integers(100, size=1500)).astype(
+        np.int8
+    )
     X = rng.integers(-9, 10, (1500, 131)).astype(np.float32)
     X[rng.integers(1500, size=400)] = X[:400]
     if reading == "swapped":
@@ -134,6 +136,10 @@ def test_rows_that_need_care_and_zero_rows():
         assert found.indices[i, : len(expected)].tolist() == expected.tolist()
     with pytest.raises(ValueError, match="X has a zero row, row 5"):
         unitdot.cosine_pairs(X, groups=labels, zero="raise")
+    Y = normal((60, 130)).astype(np.float32)
+    Y[55] *= np.float32(1e-30)  # met after pairs are found, which are then found once more
+    groups = np.zeros(5), np.zeros(60)
+    assert len(unitdot.cosine_pairs(Y[:5], Y, threshold=-1, groups=groups).rows) == 300
     X[11, 2] = np.nan
     for groups in (labels, np.arange(len(X))):
         with pytest.raises(ValueError, match="X holds a NaN or an infinity at row 11, column 2"):
