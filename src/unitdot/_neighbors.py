@@ -15,7 +15,11 @@ from unitdot._prepared import Prepared
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
 from unitdot._selection import (
-    LEAST_CUT, Selection, keep_most, put_in_order, without_itself,
+    LEAST_CUT,
+    Selection,
+    keep_most,
+    put_in_order,
+    without_itself,
 )
 from unitdot._similarity import Zero
 

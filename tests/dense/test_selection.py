@@ -101,9 +101,8 @@ def test_pairs(size, sparse, isa):
 def test_small_groups_beside_large_ones(reading, isa):
     """The former one thread's each, of copies of their rows; most of the pairs are cut off."""
     rng = np.random.default_rng(7)
-    labels = np.where(rng.random(1500) < 0.3, -100, 5 + rng.integers(100, size=1500)).astype(
-        np.int8
-    )
+    labels = np.where(rng.random(1500) < 0.3, -100, 5 + rng.integers(100, size=1500))
+    labels = labels.astype(np.int8)
     X = rng.integers(-9, 10, (1500, 131)).astype(np.float32)
     X[rng.integers(1500, size=400)] = X[:400]
     if reading == "swapped":

@@ -14,7 +14,11 @@ from unitdot._kernels.sparse import Found
 from unitdot._machine import dispatch, memory
 from unitdot._machine.threads import threads_for, threads_now
 from unitdot._selection import (
-    LEAST_CUT, Selection, keep_most, put_in_order, without_itself,
+    LEAST_CUT,
+    Selection,
+    keep_most,
+    put_in_order,
+    without_itself,
 )
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.few import Few, Reaching, few_of
