@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import unitdot
 from unitdot._cli.choose import InputError
-from unitdot._cli.commands import add_dedup, add_pairs, add_top_k
+from unitdot._cli.commands import add_dedup, add_index, add_pairs, add_top_k
 from unitdot._cli.output import printable
 
 STATUS = """exit status: 0 all went well; 1 memory, disk or system failed; 2 bad arguments or input;
@@ -144,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     add_top_k(commands)
     add_pairs(commands)
     add_dedup(commands)
+    add_index(commands)
     info = commands.add_parser(
         "info", help="what this build can do and what was chosen", description=_run_info.__doc__
     )

@@ -210,7 +210,7 @@ def _place(entry: Any, file_size: int, first: int) -> _Place:
         raise ValueError(f"has an array with name {name!r}, dtype {dtype!r}, crc32 {checksum!r}")
     lengths: list[Any] = shape if isinstance(shape, list) else [None]
     every = *lengths, offset, size
-    if not all(type(number) is int and 0 <= number < 1 << 62 for number in every):
+    if not all(type(number) is int and 0 <= number < 1 << 48 for number in every):
         raise ValueError(f"has an array {name!r} of shape {shape}, {size} bytes at offset {offset}")
     expected = DTYPES[dtype].itemsize
     for length in lengths:

@@ -9,6 +9,7 @@ old rows. Only the newest may be extended; whoever makes a copy that may grow by
 from __future__ import annotations
 
 import math
+from copy import copy
 from functools import cached_property
 from sys import getsizeof
 from typing import Any
@@ -200,7 +201,8 @@ class SparseRows:
         """What the functions take. Its structure is checked: it may be of a file."""
         from unitdot._sparse import inputs as sparse_inputs
 
-        return sparse_inputs.as_scipy(self._parts, self.shape, self._name)
+        sparse_inputs.check_structure(self._parts, self._n_features, self._name)
+        return sparse_inputs.as_scipy(self._parts, self.shape)
 
     @cached_property
     def by_feature(self) -> Any:
@@ -248,7 +250,8 @@ class SparseRows:
         return dict(zip(("values", "indices", "starts"), self._parts, strict=True))
 
     def __getitem__(self, rows: Any) -> Any:
-        return self.argument[rows]
+        # of all rows another object, whose arrays can be put in place of these, but not written to
+        return copy(self.argument) if rows == slice(None) else self.argument[rows]
 
 
 class _Like:

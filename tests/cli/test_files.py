@@ -416,7 +416,9 @@ class TestCsv:
 def test_suffixes():
     for name in ("X", "X.txt", "X.npy.gz", "X.gz", "X.json"):
         Path(name).touch()
-        fails(name, ".npy, .npz, .csv, .tsv, .jsonl, .parquet or .arrow", "with .gz or .zst")
+        fails(
+            name, ".npy, .npz, .csv, .tsv, .jsonl, .parquet, .arrow or .unitdot", "with .gz or .zst"
+        )
     for name in ("X", "X.npy", "X.tsv", "X.csv.gz"):
         with pytest.raises(InputError, match=rf"^{name}: .*\.npz, \.parquet(,| or) \.csv"):
             output.check(Path(name), False, [])

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import unitdot
 from unitdot.__main__ import main
 from unitdot._cli import parts
 
@@ -45,6 +46,7 @@ def folder(tmp_path, monkeypatch):
     np.save("X.npy", X)
     np.save("Q.npy", Q)
     np.save("one.npy", Q[0])
+    unitdot.CosineIndex(X, ids=[*range(60, 120)]).save("X.unitdot")
     sparse.save_npz("S.npz", sparse.csr_array(np.where(X > 0.5, X, 0)))
     for name, ids in (("numbers", range(100, 160)), ("names", (f"n{i}" for i in range(60)))):
         parquet.write_table(pa.table({"id": list(ids), "v": X.tolist()}), f"{name}.parquet")
@@ -78,6 +80,8 @@ COMMANDS = {
     "one query": "top-k X.npy one.npy -k 2",
     "top-k of ids": "top-k numbers.parquet --id id -k 4",
     "top-k of sparse rows": "top-k S.npz -k 5",
+    "top-k of an index": "top-k X.unitdot -k 5",
+    "pairs of an index": "pairs X.unitdot --threshold 0.3",
 }
 
 

@@ -1,10 +1,10 @@
-"""The commands ``unitdot top-k``, ``pairs`` and ``dedup``: read, compute, write."""
+"""The commands ``unitdot top-k``, ``pairs``, ``dedup`` and ``index``: read, compute, write."""
 
 import argparse
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
@@ -117,14 +117,31 @@ def add_dedup(commands: Any) -> None:
     parser.set_defaults(run=run_dedup, other=None)
 
 
+def add_index(commands: Any) -> None:
+    """Describe ``unitdot index``."""
+    parser = commands.add_parser(
+        "index",
+        help="a file that is searched without being read",
+        description="Write the rows of CORPUS, with their ids, into an index: a file that the "
+        "other commands, and CosineIndex.open in Python, take as CORPUS and search at once.",
+        epilog="Example: unitdot index documents.parquet --id doc -o documents.unitdot",
+    )
+    _add_inputs(parser)
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="OUT.unitdot", required=True, help="the file to write"
+    )
+    _add_force(parser)
+    parser.set_defaults(run=run_index, other=None, resume=False)
+
+
 def _add_inputs(parser: argparse.ArgumentParser, other: str = "", other_help: str = "") -> None:
     parser.add_argument(
         "corpus",
         metavar="CORPUS",
         help="vectors, one a row: .npy (memory-mapped), .npz (of NumPy, or a sparse matrix of "
         "SciPy), .csv, .tsv, .jsonl (these also with .gz, .zst), .parquet, .arrow, .feather: a "
-        "column of lists, or columns of numbers; a folder of such files or a pattern in quotes: "
-        "their rows one below the other; or - for standard input",
+        "column of lists, or columns of numbers; .unitdot (an index); a folder of such files or a "
+        "pattern in quotes: their rows one below the other; or - for standard input",
     )
     if other:
         parser.add_argument("other", nargs="?", metavar=other.upper(), help=other_help)
@@ -178,8 +195,12 @@ def _add_output(parser: argparse.ArgumentParser, formats: str, parts: bool = Fal
         )
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def _add_force(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    _add_force(parser)
     parser.add_argument(
         "--zero",
         choices=("zero", "nan", "raise"),
@@ -233,18 +254,12 @@ def run_top_k(arguments: argparse.Namespace) -> None:
         if len(rows) == (X or Y).X.shape[0]:
             found = _call(
                 {"X": queries, "Y": Y},
-                lambda: unitdot.cosine_top_k(
-                    queries.X,
-                    None if X is None else Y.X,
-                    k,
-                    include_self=arguments.include_self,
-                    **keywords,
-                ),
+                lambda: _top_k(X, Y, k, include_self=arguments.include_self, **keywords),
             )
         else:
             found = _call(
                 {"X": queries, "Y": Y},
-                lambda: unitdot.cosine_top_k(queries.X, Y.X, k + own, **keywords),
+                lambda: _top_k(queries, Y, k + own, **keywords),
             )
             found = TopK(*without_itself(*found, rows.start)) if own else found
         similarities, indices = found.similarities, _named(found.indices, Y)
@@ -266,19 +281,11 @@ def run_pairs(arguments: argparse.Namespace) -> None:
     X, Y = _read(arguments)
     if isinstance(arguments.output, Folder) and arguments.max_pairs:
         raise InputError("--max-pairs is of all pairs; leave it out for a folder of parts")
-    keywords = _keywords(arguments, max_pairs=arguments.max_pairs)
+    keywords = _keywords(arguments, max_pairs=arguments.max_pairs, threshold=arguments.threshold)
     n = X.X.shape[0]
 
     def pairs(some: Rows, others: Rows | None) -> Pairs:
-        return _call(
-            {"X": some, "Y": others or some},
-            lambda: unitdot.cosine_pairs(
-                some.X,
-                None if others is None else others.X,
-                threshold=arguments.threshold,
-                **keywords,
-            ),
-        )
+        return _call({"X": some, "Y": others or some}, lambda: _pairs(some, others, **keywords))
 
     def find(rows: range) -> Table:
         some = _some(X, rows)
@@ -306,10 +313,8 @@ def run_dedup(arguments: argparse.Namespace) -> None:
             f"{X.name}: rows of a {suffix} file cannot be printed; give -o OUT{suffix}"
         )
     kept.check(X, arguments.clusters)
-    found = _call(
-        {"X": X},
-        lambda: unitdot.cosine_pairs(X.X, threshold=arguments.threshold, **_keywords(arguments)),
-    )
+    keywords = _keywords(arguments, threshold=arguments.threshold)
+    found = _call({"X": X}, lambda: _pairs(X, None, **keywords))
     chosen: Array = found.components() if arguments.clusters else found.keep_first()
     if arguments.output is None:
         sys.stdout.flush()
@@ -327,6 +332,30 @@ def run_dedup(arguments: argparse.Namespace) -> None:
     )
 
 
+def run_index(arguments: argparse.Namespace) -> None:
+    """Read rows and ids, and write them as an index."""
+    X, _ = _read(arguments)
+    index = _call({"Y": X}, lambda: unitdot.CosineIndex(X.X, ids=X.ids, copy=False))
+    with output.writing(arguments.output, arguments.force) as file:
+        index._write(file)
+
+
+def _top_k(X: Rows | None, Y: Rows, k: int, **keywords: Any) -> TopK:
+    """Neighbours among the rows of Y, by way of the index that they came from."""
+    if Y.opened is not None:
+        return Y.opened.top_k(None if X is None else X.X, k, **keywords)
+    if X is None:
+        return unitdot.cosine_top_k(Y.X, k=k, **keywords)
+    return unitdot.cosine_top_k(X.X, Y.X, k, **keywords)
+
+
+def _pairs(X: Rows, Y: Rows | None, **keywords: Any) -> Pairs:
+    index = (Y or X).opened
+    if index is not None:
+        return index.pairs(None if Y is None else X.X, **keywords)
+    return unitdot.cosine_pairs(X.X, None if Y is None else Y.X, **keywords)
+
+
 def _read(arguments: argparse.Namespace) -> tuple[Rows, Rows | None]:
     """Check what can be checked before the work starts, and read CORPUS and the other side."""
     names = [name for name in (arguments.corpus, arguments.other) if name is not None]
@@ -341,7 +370,7 @@ def _read(arguments: argparse.Namespace) -> tuple[Rows, Rows | None]:
     found = [find_sources(name, arguments.cleanup) for name in names]
     suffixes = {sources[0].suffix for sources in found}
     for option in ("column", "id", "columns", "drop"):
-        none = {".npy"} if option in ("column", "id") else {".npy", ".npz"}
+        none = {".npy", ".unitdot"} | ({".npz"} if option in ("columns", "drop") else set())
         if getattr(arguments, option) and suffixes <= none:
             raise InputError(f"{names[0]}: has no columns to choose from; leave out --{option}")
     if arguments.resume and not isinstance(arguments.output, Folder):
@@ -350,7 +379,9 @@ def _read(arguments: argparse.Namespace) -> tuple[Rows, Rows | None]:
         parts.check(arguments.output, arguments.force, arguments.resume)
     elif arguments.output is not None:
         inputs = [source.path for sources in found for source in sources]
-        formats = [found[0][0].suffix] if arguments.run is run_dedup else output.FORMATS
+        formats: Sequence[str] = output.FORMATS
+        if arguments.run is not run_top_k and arguments.run is not run_pairs:
+            formats = (found[0][0].suffix if arguments.run is run_dedup else ".unitdot",)
         output.check(arguments.output, arguments.force, inputs, formats)
     columns, ids = arguments.column, arguments.id
     sides: list[Rows] = []
@@ -431,6 +462,7 @@ def _some(side: Rows, rows: range) -> Rows:
         X=side.X[part],
         ids=None if side.ids is None else side.ids[part],
         starts=[start - rows.start for start in side.starts],
+        opened=None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from unitdot import _inputs
+from unitdot import CosineIndex, _inputs
 from unitdot._cli import tables
 from unitdot._cli.choose import Array, InputError, Wanted, choose, errors_name, missing
 from unitdot._cli.sources import Source
@@ -39,6 +39,8 @@ class Rows(NamedTuple):
         The files, of one format.
     starts : list of int
         The number of the first row of each file.
+    opened : CosineIndex or None
+        Of one ``.unitdot`` file: what holds the rows.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Rows(NamedTuple):
     features: list[str]
     sources: Sequence[Source]
     starts: list[int]
+    opened: CosineIndex | None = None
 
     def place(self, row: int) -> str:
         """The row for an error: in the file that it is in, and its id."""
@@ -90,7 +93,10 @@ def read(
     for source in found:
         if not source.path.stat().st_size:
             raise InputError(f"{source.name}: is empty; expected {source.what}")
-    if found[0].suffix not in (".npy", ".npz"):
+    if found[0].suffix == ".unitdot" and not found[1:]:
+        opened = _open(found[0])
+        return Rows(name or found[0].name, *_of_index(opened, found[0]), [], found, [0], opened)
+    if found[0].suffix not in (".npy", ".npz", ".unitdot"):
         X, ids, features, starts = tables.read(found, wanted, like.features if like else ())
         _check(X, found[0])
     else:
@@ -129,6 +135,8 @@ def _read_arrays(source: Source, wanted: Wanted, vector: bool) -> tuple[Any, Any
     with errors_name(source.name, source.what):
         if source.suffix == ".npy":
             X, ids = _read_npy(source), None
+        elif source.suffix == ".unitdot":
+            X, ids = _of_index(_open(source), source)
         else:
             X, ids = _read_npz(source, wanted)
         if X.dtype == WRITTEN_BFLOAT16:
@@ -180,6 +188,22 @@ def _read_npy(source: Source) -> Any:
     with source.path.open("rb") as file:
         _read_header(file)
     return np.lib.format.open_memmap(source.path, mode="r")
+
+
+def _open(source: Source) -> CosineIndex:
+    with errors_name(source.name, source.what):
+        try:
+            return CosineIndex.open(source.path)
+        except ValueError as error:
+            raise InputError(str(error).removeprefix(f"{source.path}: ")) from error
+
+
+def _of_index(index: CosineIndex, source: Source) -> tuple[Any, Any]:
+    """Its rows and ids."""
+    with errors_name(source.name, source.what):
+        X, ids = index[:], index.ids
+    _check(X, source)
+    return X, ids
 
 
 def _read_header(file: IO[bytes]) -> Header:

@@ -5,6 +5,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import IO, Any
 
 import numpy as np
@@ -23,11 +24,14 @@ ROWS = 1 << 15  # of a table read and written at a time
 def check(rows: Rows, clusters: bool) -> None:
     """Find what cannot be written before the work starts."""
     first, *others = rows.sources
-    if clusters and (first.suffix == ".npy" or not isinstance(rows.X, np.ndarray)):
+    plain = first.suffix in (".npy", ".unitdot")
+    if clusters and (plain or not isinstance(rows.X, np.ndarray)):
         raise InputError(f"{rows.name}: has no columns that --clusters could add one to")
-    if others and first.suffix == ".npz":
-        raise InputError(f"{rows.name}: several .npz files; expected one, or several .npy files")
-    if first.suffix in (".npy", ".npz"):
+    if others and first.suffix in (".npz", ".unitdot"):
+        raise InputError(
+            f"{rows.name}: several {first.suffix} files; expected one, or several .npy files"
+        )
+    if plain or first.suffix == ".npz":
         return
     names = _names(first)
     if clusters and NAME in names:
@@ -65,6 +69,10 @@ def write(file: IO[bytes], rows: Rows, chosen: Array, compression: str | None) -
             _write_npy(file, rows.X, chosen)
         elif first.suffix == ".npz":
             _write_npz(file, first, rows.X, chosen)
+        elif rows.opened is not None:
+            index = copy(rows.opened)
+            index.remove(~chosen)
+            index._write(file)
         elif first.suffix in sources.TEXT:
             with _packing(file, compression) as out:
                 out.writelines(

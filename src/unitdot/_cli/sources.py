@@ -22,13 +22,14 @@ FORMATS = {
     ".jsonl": "a JSON object a line",
     ".parquet": "a Parquet table",
     ".arrow": "an Arrow table",
+    ".unitdot": "an index of unitdot",
 }
 ALIASES = {".feather": ".arrow", ".ndjson": ".jsonl"}
 TEXT = (".csv", ".tsv", ".jsonl")
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}  # of text
 MAGIC = {
     b"\x93NUMPY": ".npy", b"PK": ".npz", b"PAR1": ".parquet", b"ARROW1": ".arrow",
-    b"\xff\xff\xff\xff": ".arrow",
+    b"\xff\xff\xff\xff": ".arrow", b"\x89unitdot": ".unitdot",
 }  # fmt: skip
 PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 

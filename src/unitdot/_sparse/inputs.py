@@ -224,14 +224,18 @@ def in_order(argument: Any, name: str) -> Csr:
     return canonical(_checked(argument, name), 1)
 
 
-def as_scipy(parts: tuple[Array, ...], shape: tuple[int, int], name: str) -> Any:
-    """(values, indices, starts), whose structure is checked, as an array of SciPy's: no copy."""
+def check_structure(parts: tuple[Array, ...], n_features: int, name: str) -> None:
+    """Raise where (values, indices, starts) are not CSR."""
     values, indices, starts = parts
-    _structure(values, indices, starts, shape[1], name, 1)
+    _structure(values, indices, starts, n_features, name, 1)
+
+
+def as_scipy(parts: tuple[Array, ...], shape: tuple[int, int]) -> Any:
+    """(values, indices, starts), whose structure is known, as an array of SciPy's: no copy."""
     from scipy.sparse import csr_array
 
     # what SciPy makes of arrays of a file, which are small parts of it, would be copies
-    matrix = csr_array(shape, dtype=values.dtype)
+    matrix = csr_array(shape, dtype=parts[0].dtype)
     matrix.data, matrix.indices, matrix.indptr = parts
     return matrix
 
