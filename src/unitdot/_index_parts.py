@@ -251,7 +251,8 @@ class SparseRows:
 
     def __getitem__(self, rows: Any) -> Any:
         # of all rows another object, whose arrays can be put in place of these, but not written to
-        return copy(self.argument) if rows == slice(None) else self.argument[rows]
+        every = isinstance(rows, slice) and rows == slice(None)
+        return copy(self.argument) if every else self.argument[rows]
 
 
 class _Like:
