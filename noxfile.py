@@ -4,6 +4,7 @@
     nox -s wheel        sdist and wheel into dist/, the wheel built from the sdist and repaired
     nox -s one_lane     the kernels' tests of a build without vector types
     nox -s arm          the kernels' tests of an Arm build, under emulation
+    nox -s clients      jobs of packages that take unitdot's results, against their own answers
 
 docs/building.md has more.
 """
@@ -25,6 +26,7 @@ KERNEL_TESTS = [
     for name in ("bits", "exact_values", "batch_invariance", "dtypes", "scale", "zero_rows")
 ]
 KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]
+CLIENTS = ["scanpy", "umap-learn", "hdbscan", "openTSNE", "networkx", "polars", "scikit-learn"]
 ARM = Path("build/arm").resolve()
 LARGEST_WHEEL = 5_000_000  # bytes
 
@@ -88,3 +90,11 @@ def arm(session):
     paths = {"PYTHONPATH": f"{library}:{ARM / 'site'}", "PYTHONDONTWRITEBYTECODE": "1"}
     arguments = session.posargs or KERNEL_TESTS
     session.run(str(python), "-m", "pytest", *arguments, env=paths, external=True)
+
+
+@nox.session
+def clients(session):
+    """tests/clients/jobs.py, beside the packages that it is about, in their newest versions."""
+    session.install(*CLIENTS, "pytest", "hypothesis", "mpmath")
+    session.install(".")
+    session.run("pytest", *(session.posargs or ["tests/clients/jobs.py"]))
