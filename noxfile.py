@@ -27,6 +27,8 @@ KERNEL_TESTS = [
 ]
 KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]
 CLIENTS = ["scanpy", "umap-learn", "hdbscan", "openTSNE", "networkx", "polars", "scikit-learn"]
+# and the recipes, one of which is for one of these
+CLIENT_TESTS = ["tests/clients/jobs.py", "tests/project/test_docs.py::test_page[recipes.md]"]
 ARM = Path("build/arm").resolve()
 LARGEST_WHEEL = 5_000_000  # bytes
 
@@ -94,7 +96,7 @@ def arm(session):
 
 @nox.session
 def clients(session):
-    """tests/clients/jobs.py, beside the packages that it is about, in their newest versions."""
-    session.install(*CLIENTS, "pytest", "hypothesis", "mpmath")
+    """Small jobs of these packages, in their newest versions, against their own answers."""
+    session.install(*CLIENTS, "pandas", "pyarrow", "distributed", "pytest", "hypothesis", "mpmath")
     session.install(".")
-    session.run("pytest", *(session.posargs or ["tests/clients/jobs.py"]))
+    session.run("pytest", *(session.posargs or CLIENT_TESTS))

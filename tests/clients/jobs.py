@@ -30,7 +30,6 @@ def assert_same_graph(found, expected, atol=1e-5):
 def test_scanpy(rows):
     import anndata
     import scanpy
-
     from sklearn.neighbors import KNeighborsTransformer
 
     def graphs(transformer, **options):
@@ -46,6 +45,7 @@ def test_scanpy(rows):
     assert_same_graph(own[1], graphs("sklearn", metric="cosine")[1], 1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 def test_umap(rows):
     from umap import UMAP
 
