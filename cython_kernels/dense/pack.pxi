@@ -2,8 +2,8 @@
 #
 # takes: kernels.pyx, source.pxi, integers.pxi, vectors.h
 # gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, transpose,
-#        is_loadable, load_as, load_transposed, has_tiny, row_has_tiny, row_exponent, entry,
-#        lane_of, small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm,
+#        is_loadable, load_as, size_as, load_transposed, has_tiny, row_has_tiny, row_exponent,
+#        entry, lane_of, small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm,
 #        invert_norms, pack_group
 #
 # A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
@@ -116,6 +116,10 @@ cdef inline vec load_as(int kind, const char* p) noexcept nogil:
     if HALF_LOADS and kind == BFLOAT16:
         return load_bfloat(<const uint16_t*> p)
     return load(<const real*> p)
+
+
+cdef inline Py_ssize_t size_as(int kind) noexcept nogil:
+    return sizeof(uint16_t) if kind == FLOAT16 or kind == BFLOAT16 else sizeof(real)
 
 
 cdef inline void load_transposed(const real** row, Py_ssize_t k, vec* t) noexcept nogil:

@@ -11,7 +11,7 @@
 
 cdef enum:
     WHOLE_RUNS = 64                  # runs of a row, at most, where lanes are runs
-    BATCH = 1 << 15                  # block sums kept at a time
+    BATCH = 1 << 15                  # block sums kept at a time, or rows, where there are no such
     TASK_VECTORS = 8                 # vectors of lanes a task
 
 cdef struct Paired:
@@ -116,6 +116,11 @@ cdef inline bint in_order(const Source* s) noexcept nogil:
             and s.row_stride == s.features * s.itemsize)
 
 
+cdef inline bint has_whole_rows(const Paired* job) noexcept nogil:
+    # but for less than LANES of them
+    return job.integers or (in_order(&job.X) and in_order(&job.Y) and not job.careful)
+
+
 cdef bint any_tiny(const Source* s, Py_ssize_t row, vec smallest) noexcept nogil:
     # of LANES rows from `row` on
     cdef int i
@@ -126,13 +131,12 @@ cdef bint any_tiny(const Source* s, Py_ssize_t row, vec smallest) noexcept nogil
     return False
 
 
-cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
-    """The totals of LANES rows from the first-th on, lanes being runs."""
-    cdef const char* X = job.X.data + (job.row0 + first) * job.X.row_stride
-    cdef const char* Y = job.Y.data + (job.row0 + first) * job.Y.row_stride
-    cdef Py_ssize_t vectors = job.X.features // RUN, v
-    cdef Py_ssize_t step_X = LANES * RUN * job.X.itemsize, step_Y = LANES * RUN * job.Y.itemsize
-    cdef real sums[3][LANES * WHOLE_RUNS]
+cdef inline void sum_whole_runs(const int kind_X, const int kind_Y, const char* X, const char* Y,
+                                Py_ssize_t vectors, real* sums, Py_ssize_t plane,
+                                vec* smallest) noexcept nogil:
+    """sums[:3] = x.y, x.x and y.y of every run; smallest: of X and of Y."""
+    cdef Py_ssize_t step_X = LANES * RUN * size_as(kind_X)
+    cdef Py_ssize_t step_Y = LANES * RUN * size_as(kind_Y), v
     cdef vec x[LANES]
     cdef vec y[LANES]
     cdef vec part[3]
@@ -142,20 +146,41 @@ cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nog
         for q in range(3):
             part[q] = splat(0)
         for k in range(RUN // LANES):
-            transposed_runs(job.X.kind, X + v * step_X, k * LANES, x)
-            transposed_runs(job.Y.kind, Y + v * step_Y, k * LANES, y)
-            for i in range(LANES):
+            transposed_runs(kind_X, X + v * step_X, k * LANES, x)
+            transposed_runs(kind_Y, Y + v * step_Y, k * LANES, y)
+            for i in range(LANES):       # what is brought near is spread: it is dropped in a row
+                bring_near(size_as(kind_X), X + v * step_X, k * LANES, i)
+                bring_near(size_as(kind_Y), Y + v * step_Y, k * LANES, i)
                 part[0] = madd(x[i], y[i], part[0])
                 part[1] = madd(x[i], x[i], part[1])
                 part[2] = madd(y[i], y[i], part[2])
                 small_X = min_magnitude(x[i], small_X)
                 small_Y = min_magnitude(y[i], small_Y)
         for q in range(3):
-            store(sums[q] + v * LANES, part[q])
+            store(sums + q * plane + v * LANES, part[q])
+    smallest[0], smallest[1] = small_X, small_Y
+
+
+cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:
+    """The totals of LANES rows from the first-th on, lanes being runs."""
+    cdef const char* X = job.X.data + (job.row0 + first) * job.X.row_stride
+    cdef const char* Y = job.Y.data + (job.row0 + first) * job.Y.row_stride
+    cdef Py_ssize_t vectors = job.X.features // RUN
+    cdef int kind = job.X.kind, other = job.Y.kind, q
+    cdef real sums[3][LANES * WHOLE_RUNS]
+    cdef vec smallest[2]
+    if not HALF_LOADS or job.X.native and job.Y.native:
+        sum_whole_runs(FLOAT32, FLOAT32, X, Y, vectors, sums[0], LANES * WHOLE_RUNS, smallest)
+    elif kind == FLOAT16 and other == FLOAT16:
+        sum_whole_runs(FLOAT16, FLOAT16, X, Y, vectors, sums[0], LANES * WHOLE_RUNS, smallest)
+    elif kind == BFLOAT16 and other == BFLOAT16:
+        sum_whole_runs(BFLOAT16, BFLOAT16, X, Y, vectors, sums[0], LANES * WHOLE_RUNS, smallest)
+    else:
+        sum_whole_runs(kind, other, X, Y, vectors, sums[0], LANES * WHOLE_RUNS, smallest)
     for q in range(3):
         store(job.totals + q * job.rows + first, totals_of(sums[q], vectors))
-    if (any_tiny(&job.X, job.row0 + first, small_X)
-            or any_tiny(&job.Y, job.row0 + first, small_Y)):
+    if (any_tiny(&job.X, job.row0 + first, smallest[0])
+            or any_tiny(&job.Y, job.row0 + first, smallest[1])):
         job.status[thread * LINE] |= CARE
 
 
@@ -264,7 +289,7 @@ cdef void paired_batch(Paired* job, bint last) noexcept nogil:
 cdef size_t plan_paired(Paired* job, char* memory) noexcept nogil:
     cdef char* start = memory
     cdef size_t rows = job.rows
-    job.sums = <real*> carve(&memory, 3 * rows * job.blocks * sizeof(real))
+    job.sums = <real*> carve(&memory, 3 * at_most(rows * job.blocks, BATCH) * sizeof(real))
     job.totals = <real*> carve(&memory, 3 * rows * sizeof(real))
     job.exponent = NULL
     if job.careful:
@@ -285,7 +310,7 @@ cdef size_t start_paired(Paired* job) noexcept nogil:
     """Choose the largest batch; returns the bytes it needs."""
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK)
     job.integers = 0 if job.careful or blocks > BATCH else integers_of(&job.X, &job.Y)
-    job.rows = at_most(job.X.rows, at_least(1, BATCH // blocks))
+    job.rows = at_most(job.X.rows, BATCH if has_whole_rows(job) else at_least(1, BATCH // blocks))
     job.blocks = at_most(blocks, BATCH)
     return plan_paired(job, NULL)
 
@@ -299,8 +324,7 @@ cdef void place_paired(Paired* job, char* memory) noexcept nogil:
 cdef void next_rows(Paired* job, Py_ssize_t most) noexcept nogil:
     """The batch's rows are the next ones, `most` at most."""
     job.rows = at_most(most, job.X.rows - job.row0)
-    job.whole_rows = job.integers or (job.rows >= LANES and in_order(&job.X) and in_order(&job.Y)
-                                      and not job.careful)
+    job.whole_rows = has_whole_rows(job) and (job.integers or job.rows >= LANES)
     if job.whole_rows and not job.integers:
         job.rows -= job.rows % LANES
     job.block0 = 0

@@ -3,8 +3,8 @@
 # transposed and met by the same runs of X; run sums are added up as ever. The same bits.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, full.pxi, vectors.h
-# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, transposed_runs,
-#        meet_group
+# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, bring_near,
+#        transposed_runs, meet_group
 
 cdef enum:
     QUERIES = 2                  # rows of X
@@ -64,21 +64,22 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
     return block if runs <= BLOCK // RUN else total + block
 
 
+cdef inline void bring_near(const int itemsize, const char* runs, int k, int i) noexcept nogil:
+    if k * itemsize % CACHE_LINE == 0 or LANES * itemsize >= CACHE_LINE:
+        # twice, since a processor that waits for many lines drops what it is told of more
+        prefetch_second(runs + (i * RUN + k) * itemsize + AHEAD)
+        prefetch_second(runs + (i * RUN + k) * itemsize + AHEAD * 3 // 4)
+
+
 cdef inline void load_runs(const int kind, const int itemsize, const char* runs, int k,
                            vec* a) noexcept nogil:
-    cdef const char* at
     cdef int i
     for i in range(LANES):
-        at = runs + (i * RUN + k) * itemsize
-        if k * itemsize % CACHE_LINE == 0 or LANES * itemsize >= CACHE_LINE:
-            # twice, since a processor that waits for many lines drops what it is told of more
-            prefetch_second(at + AHEAD)
-            prefetch_second(at + AHEAD * 3 // 4)
-        a[i] = load_as(kind, at)
+        a[i] = load_as(kind, runs + (i * RUN + k) * itemsize)
 
 
-cdef inline void transposed_runs(int kind, const char* runs, int k, vec* t) noexcept nogil:
-    # t[j][i] = element k + j of the i-th run
+cdef inline void transposed_runs(const int kind, const char* runs, int k, vec* t) noexcept nogil:
+    # t[j][i] = element k + j of the i-th run; `kind` is a constant wherever speed counts
     cdef vec a[LANES]
     if HALF_LOADS and kind == FLOAT16:
         load_runs(FLOAT16, sizeof(uint16_t), runs, k, a)
@@ -89,9 +90,9 @@ cdef inline void transposed_runs(int kind, const char* runs, int k, vec* t) noex
     transpose(a, t)
 
 
-cdef inline vec run_sums(const int queries, int kind, const char* runs, const vec* pattern,
-                         Py_ssize_t pattern_stride, real* sums, Py_ssize_t plane,
-                         vec smallest) noexcept nogil:
+cdef inline vec run_sums(const int queries, const int kind, const char* runs,
+                         const vec* pattern, Py_ssize_t pattern_stride, real* sums,
+                         Py_ssize_t plane, vec smallest) noexcept nogil:
     """sums[q * plane + lane]: X's q-th row by a run in every lane; the last plane: its square."""
     cdef vec t[LANES]
     cdef vec acc[QUERIES]
@@ -100,6 +101,8 @@ cdef inline vec run_sums(const int queries, int kind, const char* runs, const ve
     for q in range(queries):
         acc[q] = splat(0)
     for k in range(RUN // LANES):
+        for i in range(LANES):
+            bring_near(size_as(kind), runs, k * LANES, i)
         transposed_runs(kind, runs, k * LANES, t)
         for i in range(LANES):
             for q in range(queries):
@@ -112,19 +115,15 @@ cdef inline vec run_sums(const int queries, int kind, const char* runs, const ve
     return smallest
 
 
-cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
-                    vec* totals) noexcept nogil:
-    """The dot products of all of X with one group of Y, whose norms are found on the way."""
-    cdef const Source* s = &job.Y
-    cdef Py_ssize_t first = job.PY.first + group * GROUP, run_bytes = RUN * s.itemsize
-    cdef const char* start = s.data + first * s.row_stride
+cdef inline vec meet_runs(const int kind, const Job* job, const char* start,
+                          Py_ssize_t all_runs, real* sums, Py_ssize_t plane) noexcept nogil:
+    """The run sums of a group that begins at `start`; returns the smallest magnitudes."""
+    cdef Py_ssize_t phases = phases_of(job.Y.features // RUN), v
+    cdef Py_ssize_t run_bytes = RUN * job.Y.itemsize
     cdef const char* at
     cdef real tail[LANES * RUN]      # the last runs, and zeros
-    cdef Py_ssize_t runs = s.features // RUN, all_runs = columns * runs, plane = GROUP * runs
-    cdef Py_ssize_t phases = phases_of(runs), v, j, queries = job.PX.count, q
-    cdef vec smallest = splat(REAL_MAX)
     cdef const vec* pattern
-    cdef real* norm2 = job.PY.norm2 + group * GROUP
+    cdef vec smallest = splat(REAL_MAX)
     for v in range(ceil_div(all_runs, LANES)):
         at = start + v * LANES * run_bytes
         if (v + 1) * LANES > all_runs:
@@ -132,11 +131,29 @@ cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
             memcpy(tail, at, (all_runs - v * LANES) * run_bytes)
             at = <const char*> tail
         pattern = job.patterns + v % phases * RUN
-        if queries == 1:
-            smallest = run_sums(1, s.kind, at, pattern, 0, sums + v * LANES, plane, smallest)
+        if job.PX.count == 1:
+            smallest = run_sums(1, kind, at, pattern, 0, sums + v * LANES, plane, smallest)
         else:
-            smallest = run_sums(QUERIES, s.kind, at, pattern, phases * RUN,
-                                sums + v * LANES, plane, smallest)
+            smallest = run_sums(QUERIES, kind, at, pattern, phases * RUN, sums + v * LANES, plane,
+                                smallest)
+    return smallest
+
+
+cdef int meet_group(Job* job, Py_ssize_t group, Py_ssize_t columns, real* sums,
+                    vec* totals) noexcept nogil:
+    """The dot products of all of X with one group of Y, whose norms are found on the way."""
+    cdef const Source* s = &job.Y
+    cdef Py_ssize_t first = job.PY.first + group * GROUP, runs = s.features // RUN
+    cdef Py_ssize_t plane = GROUP * runs, v, j, queries = job.PX.count, q
+    cdef const char* start = s.data + first * s.row_stride
+    cdef vec smallest
+    cdef real* norm2 = job.PY.norm2 + group * GROUP
+    if HALF_LOADS and s.kind == FLOAT16:
+        smallest = meet_runs(FLOAT16, job, start, columns * runs, sums, plane)
+    elif HALF_LOADS and s.kind == BFLOAT16:
+        smallest = meet_runs(BFLOAT16, job, start, columns * runs, sums, plane)
+    else:
+        smallest = meet_runs(FLOAT32, job, start, columns * runs, sums, plane)
     for v in range(ceil_div(columns, LANES)):
         for q in range(queries):
             totals[q * (GROUP // LANES) + v] = totals_of(sums + q * plane + v * LANES * runs, runs)
