@@ -182,20 +182,23 @@ cdef void superblock_alone(Job* job) noexcept nogil:
     for t in range((0 if job.X_packed else groups_in(&job.PX))
                    + (0 if job.streamed or job.diagonal else groups_in(&job.PY))):
         pack_task(job, t, 0)
-    if found(job) & CARE and not job.careful:
-        return
+    all_packed(job)
+    for t in range(0 if job.invalid else tasks):
+        multiply_task(job, t, 0)
+
+
+cdef void all_packed(Job* job) noexcept nogil:
+    # between packing and multiplying, by one thread: what later tasks find is not asked for
+    job.invalid = found(job) & CARE and not job.careful
     if job.patterns != NULL:
         make_patterns(job)
-    for t in range(tasks):
-        multiply_task(job, t, 0)
 
 
 cdef void superblock(Job* job) noexcept nogil:
     """One segment of one superblock, in one parallel region."""
     cdef Py_ssize_t tasks = tasks_of(job), exponents = 0
     cdef Py_ssize_t packs = 0 if job.X_packed else groups_in(&job.PX)
-    cdef Py_ssize_t patterns = job.patterns != NULL, t
-    cdef bint invalid
+    cdef Py_ssize_t t
     if job.careful and job.first_segment:
         exponents = job.PX.count + job.PY.count    # of X once more, where it is packed already
     if not job.streamed and not job.diagonal:
@@ -207,12 +210,11 @@ cdef void superblock(Job* job) noexcept nogil:
         for t in prange(packs, schedule="guided"):
             pack_task(job, t, omp_get_thread_num())
         wait_for_all()
-        invalid = found(job) & CARE and not job.careful
-        for t in prange(patterns, schedule="dynamic"):
-            make_patterns(job)
+        for t in prange(1, schedule="dynamic"):
+            all_packed(job)
         wait_for_all()
         for t in prange(tasks, schedule="dynamic"):
-            if not invalid:
+            if not job.invalid:
                 multiply_task(job, t, omp_get_thread_num())
 
 

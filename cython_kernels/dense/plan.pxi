@@ -44,6 +44,7 @@ cdef struct Job:
     Pack PX, PY
     bint diagonal, streamed, first_segment, last_segment
     bint X_packed                    # by the superblock before
+    bint invalid                     # rows were packed that need care: nothing to multiply
     bint in_place                    # rows of Y are read where they are
     Py_ssize_t chunk                 # panels of X a task
     Py_ssize_t span                  # groups of Y a task

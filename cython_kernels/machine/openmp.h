@@ -62,11 +62,14 @@ __declspec(dllimport) int __stdcall SwitchToThread(void);
 #endif
 /* A vector of numbers that other threads may be storing: of every lane some number that was stored,
  * since none is torn. ThreadSanitizer is told so, a number at a time. */
-#ifdef __has_feature
+#if defined(__has_feature) && !defined(__SANITIZE_THREAD__)
 #if __has_feature(thread_sanitizer)
+#define __SANITIZE_THREAD__
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
 #define load_stored(p) ({ vec v_; for (int i_ = 0; i_ < LANES; i_++) \
     __atomic_load((p) + i_, (real *)&v_ + i_, __ATOMIC_RELAXED); v_; })
-#endif
 #endif
 #ifndef load_stored
 #define load_stored(p) load(p)
