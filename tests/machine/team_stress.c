@@ -206,6 +206,7 @@ static void *busy_caller(void *unused) {
 static void processors(int repeats) {
     pthread_t thread[3];
     use_processors(4);
+    region(9); /* more is there than may be at work later */
     for (int round = 0; round < repeats; round++) {
         most_at_once = 0;
         for (int i = 0; i < 3; i++)
