@@ -96,7 +96,7 @@ typedef struct {
 
 static struct {
     _Alignas(128) uint64_t used, open; /* a bit a region */
-    int active;                        /* threads in regions */
+    int active;                        /* callers, and places that they offer */
     int started;                       /* threads of the pool */
     _Alignas(128) Event bell;          /* regions that were opened; who sleeps */
     int spinning;
@@ -281,9 +281,7 @@ static bool join_a_region(void) {
         while (state >> 16)
             if (replace(&r->state, &state, state - (1 << 16) + 1)) {
                 Member me = {.region = r, .number = r->places - (int)(state >> 16) + 1};
-                add(&pool.active, 1);
                 take_part(&me, r->body, r->data, r->first_loop);
-                add(&pool.active, -1);
                 add(&r->state, -1);
                 announce(&r->event);
                 return true;
@@ -418,12 +416,16 @@ static void close_region(Region *r, const Member *me) {
 static void parallel(Body *body, void *data, unsigned threads, const Range *first_loop) {
     Member me = {0};
     bool asks = threads > 1 && !(self && self->region);
+    int places = 0, others = get(&pool.active);
     if (asks) {
-        /* no more threads than processors are at work, for all callers together */
-        int others = add(&pool.active, 1), processors = get(&pool.processors);
-        int places = (processors > (int)threads ? processors : (int)threads) - 1 - others;
-        places = places < (int)threads - 1 ? places : (int)threads - 1;
-        me.region = places > 0 ? claim_region() : NULL;
+        /* no more threads than processors are at work, or asked, for all callers together */
+        int processors = get(&pool.processors);
+        int most = processors > (int)threads ? processors : (int)threads;
+        do {
+            places = most - 1 - others < (int)threads - 1 ? most - 1 - others : (int)threads - 1;
+            places = places > 0 ? places : 0;
+        } while (!replace(&pool.active, &others, others + 1 + places));
+        me.region = places ? claim_region() : NULL;
         if (me.region)
             me.region->places = places;
     }
@@ -437,7 +439,7 @@ static void parallel(Body *body, void *data, unsigned threads, const Range *firs
     } else
         take_part(&me, body, data, first_loop);
     if (asks)
-        add(&pool.active, -1);
+        add(&pool.active, -1 - places);
 }
 
 /* In a forked child the pool's threads are gone, and so are other callers. */

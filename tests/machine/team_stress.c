@@ -197,7 +197,7 @@ static void *busy_caller(void *unused) {
             int now = add(&inside, 1) + 1, most = get(&most_at_once);
             while (now > most && !replace(&most_at_once, &most, now))
                 ;
-            delay();
+            usleep(50);
             add(&inside, -1);
         }
     }
