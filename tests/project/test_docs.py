@@ -72,6 +72,7 @@ PAGES = sorted(
 
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 @pytest.mark.filterwarnings("ignore:precomputed_knn:UserWarning")
+@pytest.mark.filterwarnings(r"ignore::DeprecationWarning:dask\..*")  # what Dask asks of pandas
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page, tmp_path, monkeypatch):
