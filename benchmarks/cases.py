@@ -6,6 +6,11 @@ from dataclasses import replace
 
 from .curves import CURVES
 from .work import (
+    DASK_1,
+    DASK_2,
+    DASK_LOOP,
+    DASK_ML,
+    DASK_THREADS,
     FAISS,
     FAISS_INDEX,
     FAISS_PANORAMA,
@@ -184,6 +189,7 @@ def all_cases(threads: int) -> list[Case]:
         ),
         *_many_rows(),
         *_kinds_of_rows(),
+        *_on_dask(),
         *_stored(),
         _tile("tile-float32", "float32"),
         _tile("tile-float64", "float64"),
@@ -228,6 +234,34 @@ def _many_rows() -> list[Case]:
     cases.append(million.contest("pairs-million", title, {}, max_rounds=1, on_demand=True))
     top_10 = replace(TOP_10_SELF, X=(100_000, 384))
     cases.append(top_10.contest("top-10-self-100k", "top-10 of 100,000 x 384 with itself", {}))
+    return cases
+
+
+def _on_dask() -> list[Case]:
+    """Rows that Dask's workers hold, and what is found brought to one process; some on demand."""
+    pairs, top_10 = (replace(work, data="real") for work in (PAIRS, TOP_10_SELF))
+    others = {DASK_LOOP: None, DASK_ML: None}
+    cases = []
+    for name, what, work in (
+        ("pairs", "pairs >= 0.9 of 20,000 x 384 with itself", pairs),
+        ("top-10", "top-10 of 20,000 x 384 with itself", top_10),
+    ):
+        # against the workers: two to one, and the plain call to one of as many threads
+        runs = [(DASK_2, None), (DASK_1, 0.56), (UNITDOT, None), (DASK_THREADS, None)]
+        for size, peers in ((None, others), (200_000 if name == "pairs" else 100_000, {})):
+            large = work if size is None else replace(work, X=(size, 384))
+            limits = dict(runs if size else [(label, None) for label, _ in runs]) | peers
+            case = Case(
+                f"dask-{name}" + ("-large" if size else ""),
+                what.replace("20,000", f"{large.X[0]:,}"),
+                "s",
+                tuple(large.run(label, "seconds", limit) for label, limit in limits.items()),
+                work=large.gflop(),
+                work_unit="GFLOP",
+                on_demand=bool(size),
+                max_rounds=1 if size else None,
+            )
+            cases.append(case)
     return cases
 
 

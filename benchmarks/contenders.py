@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from . import work as names
+from .workers import on_dask
 
 Call = Callable[[], Any]
 Answer = Callable[[Any], Any]
@@ -239,6 +240,11 @@ CONTENDERS: dict[str, Contender] = {
     names.FAISS_RANGE: partial(_faiss, "IndexFlatIP"),
     names.USEARCH: _usearch,
     names.TOPN: _sparse_dot_topn,
+    names.DASK_1: partial(on_dask, "unitdot", 1, 1),
+    names.DASK_2: partial(on_dask, "unitdot", 2, 1),
+    names.DASK_THREADS: partial(on_dask, "unitdot", 1, 2),
+    names.DASK_LOOP: partial(on_dask, "block loop", 2, 1),
+    names.DASK_ML: partial(on_dask, "dask-ml", 2, 1),
     names.MATMUL: _matmul,
     names.MATMUL_COPY: _matmul,
     names.SYRK: _syrk,

@@ -9,7 +9,7 @@ import pytest
 
 import unitdot
 
-from ..helpers import ALL, MATRIX, REDUCTIONS, normal
+from ..helpers import ALL, LAYOUTS, MATRIX, REDUCTIONS, normal
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -171,6 +171,24 @@ def test_tasks_that_are_too_small_are_told_of(name):
         names = dict(sides)
         exec(str(told[0].message).rpartition(": ")[2], names)  # as it says
         call(name, **{side: names[side] for side in sides})
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_blocks_from_another_worker_get_whole_addresses(name, monkeypatch):
+    """As they come, nothing of them is ruled out early."""
+    X = normal((60, 8), np.float32)
+    plain, seen = getattr(unitdot._neighbors, name), []
+
+    def looking(x, y, *arguments, **keywords):
+        seen.extend(side.flags.aligned for side in (x, y) if side is not None)
+        return plain(x, y, *arguments, **keywords)
+
+    monkeypatch.setattr(unitdot._neighbors, name, looking)
+    lazy = da.from_array(X, chunks=(20, 8)).map_blocks(LAYOUTS["unaligned"], dtype="f4")
+    found, expected = collection(call(name, lazy)).compute(), getattr(unitdot, name)(X)
+    assert len(found) == len(expected.rows if name == "cosine_pairs" else X)
+    assert len(seen) >= 9
+    assert all(seen)
 
 
 def test_without_dask_the_error_says_what_to_install():

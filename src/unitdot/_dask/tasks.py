@@ -109,6 +109,16 @@ def meeting(place: Meeting) -> Iterator[int]:
             raise ValueError(f"{name}{words}{int(row) + first}{rest}") from None
 
 
+def aligned(block: Any) -> Any:
+    """The block where its elements have whole addresses, which those from another worker have not.
+
+    Otherwise nothing could be ruled out early, which makes pairs and neighbours slow.
+    """
+    if isinstance(block, np.ndarray) and not block.flags.aligned:
+        return block.copy()
+    return block
+
+
 def matrix(x: Any, y: Any, place: Meeting, how: How) -> Any:
     """A block of the full matrix, or of paired rows, by the function of this name."""
     function: Callable[..., Any] = getattr(_similarity, how.name)
@@ -138,6 +148,7 @@ def top_k_both(x: Any, y: Any, place: Meeting, how: How) -> tuple[TopK, TopK]:
 
 
 def _top_k(x: Any, y: Any, place: Meeting, how: How, threads: int) -> TopK:
+    x, y = aligned(x), aligned(y)
     candidates = max(0, y.shape[0] - (place.same and not how.include_self))
     # where there are none, the rows are looked at all the same
     k, threshold = (min(how.k, candidates), how.threshold) if candidates else (1, 1.0)
@@ -162,11 +173,11 @@ def take(found: TopK, field: int) -> Array:
 
 def pairs(x: Any, y: Any, place: Meeting, how: How) -> Triplet:
     """The pairs of two blocks, numbered as in the whole."""
+    x, y = aligned(x), None if place.same else aligned(y)
     with meeting(place) as threads:
         rows, columns, similarities = _neighbors.cosine_pairs(
-            x, None if place.same else y, threshold=how.threshold, max_pairs=how.max_pairs,
-            **how.keywords(threads),
-        )  # fmt: skip
+            x, y, threshold=how.threshold, max_pairs=how.max_pairs, **how.keywords(threads)
+        )
     rows += place.first_x
     columns += place.first_y
     return rows, columns, similarities
