@@ -25,6 +25,7 @@ TOPN = "sparse_dot_topn"
 DASK_1, DASK_2 = "unitdot.dask, 1 worker of 1 thread", "unitdot.dask, 2 workers of 1 thread"
 DASK_THREADS = "unitdot.dask, 1 worker of 2 threads"
 DASK_LOOP, DASK_ML = "block loop, 2 workers", "dask-ml, 2 workers"
+ON_WORKERS = DASK_1, DASK_2, DASK_THREADS, DASK_LOOP, DASK_ML
 # yardsticks: parts of the work, on rows that are not normalised
 MATMUL = "numpy X @ Y.T"
 MATMUL_COPY = "numpy X @ Y.T, Y a copy"

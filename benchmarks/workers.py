@@ -47,8 +47,8 @@ def on_dask(
     held = Held(client.scatter([X[i:j] for i, j in pairwise(starts)]), starts, X)
     lazy = WAYS[way](held, function, **options)
 
-    def call() -> Any:
-        return dask.compute(lazy, scheduler=client)[0]  # which is forgotten by the workers
+    def call(held: Held = held) -> Any:  # whose chunks the workers keep as long as it is there
+        return dask.compute(lazy, scheduler=client)[0]
 
     return call, _neighbours if function == "cosine_top_k" else _graph(len(X))
 

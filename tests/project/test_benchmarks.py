@@ -294,7 +294,15 @@ def contenders_of(function):
         for given in params
         if given.get("function") == function and given["dtype"] == "float32"
         if given["data"] not in work.TEXTS
-    } - {work.UNITDOT}
+    } - {work.UNITDOT, *work.ON_WORKERS}
+
+
+def test_who_is_on_workers_is_right():
+    for library in ("dask", "distributed"):
+        pytest.importorskip(library)
+    for one in (PAIRS, work.Work((20, 8), None, function="cosine_top_k", options={"k": 2})):
+        for row in measure(one, *work.ON_WORKERS)["rows"]:
+            assert "missing" in row or (row["value"] > 0 and "wrong" not in row), row
 
 
 @pytest.mark.parametrize("one", [MATRIX, TOP_K, PAIRS, PAIRED], ids=lambda one: one.function)
