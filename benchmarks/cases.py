@@ -16,6 +16,7 @@ from .work import (
     FAISS_PANORAMA,
     FAISS_RANGE,
     FLOAT32,
+    KEEP_FIRST,
     MATMUL,
     MATMUL_COPY,
     MATMUL_WIDENED,
@@ -31,8 +32,10 @@ from .work import (
     SYRK,
     TOPN,
     TORCH,
+    TRANSFORMER,
     UNITDOT,
     USEARCH,
+    WITHOUT_LIMITS,
     Case,
     Run,
     Targets,
@@ -191,6 +194,7 @@ def all_cases(threads: int) -> list[Case]:
         *_kinds_of_rows(),
         *_on_dask(),
         *_stored(),
+        *_going_on(),
         _tile("tile-float32", "float32"),
         _tile("tile-float64", "float64"),
         _product("product-float32", SQUARE, threads, quick=True),
@@ -315,6 +319,27 @@ def _stored() -> list[Case]:
             wide = work.run(FLOAT32, "seconds", limit)
             cases.append(replace(case, runs=(case.runs[0], wide, *case.runs[1:])))
     return cases
+
+
+def _going_on() -> list[Case]:
+    """Where only some rows meet or count, and what is made of results."""
+    groups = {"groups": 2000}
+    pairs = replace(PAIRS, options={"threshold": 0.8} | groups, data="real")
+    top_10 = replace(TOP_10_SELF, options={"k": 10} | groups, data="real")
+    above = replace(TOP_10, options={"k": 10, "threshold": 0.8}, data="real")
+    graph = replace(TOP_10_SELF, function=TRANSFORMER)
+    by_hand = Work((1_000_000, 1), None, function=KEEP_FIRST, options={"pairs": 10_000_000})
+    what = "in 2,000 groups of 20,000 x 384, real rows, of the same in one"
+    title = "top-10 above 0.8 of 1,000 queries in 100,000 x 384, real rows, of the same without"
+    keep_first = by_hand.run(UNITDOT, "seconds", 0.5, threads=1)
+    title_graph = "graph of the 10 nearest of 20,000 x 384 by the transformer"
+    return [
+        pairs.contest("groups-pairs", f"pairs >= 0.8 {what}", {WITHOUT_LIMITS: 0.02}),
+        top_10.contest("groups-top-10", f"top-10 {what}", {WITHOUT_LIMITS: 0.02}),
+        above.contest("top-10-above", title, {WITHOUT_LIMITS: 1.0}),
+        graph.contest("transformer", title_graph, {SKLEARN: 0.10}),
+        Case("keep-first", "keep_first of 10,000,000 pairs, one thread", "s", (keep_first,)),
+    ]
 
 
 def _texts() -> list[Case]:

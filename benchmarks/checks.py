@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .work import TRANSFORMER
+
 CHECKED_ROWS = 32  # spread over all
 
 
@@ -57,7 +59,7 @@ def fault(
     error = np.max(np.abs(claimed - truth), where=given, initial=0)
     if error > bound:
         return f"off by {error:.1e}, where {bound:.1e} is allowed"
-    lacks = {"cosine_top_k": _lacks_near, "cosine_pairs": _lacks_pairs}.get(function, _lacks_any)
+    lacks = LACKS.get(function, _lacks_any)
     return lacks(truth, given, rows, Y is None, bound, **options)
 
 
@@ -96,3 +98,6 @@ def _lacks_pairs(truth, given, rows, with_itself, bound, threshold) -> str | Non
     if np.any(later & ~given & (truth > threshold + bound)):
         return "a pair is left out"
     return None
+
+
+LACKS = {"cosine_top_k": _lacks_near, TRANSFORMER: _lacks_near, "cosine_pairs": _lacks_pairs}

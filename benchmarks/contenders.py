@@ -47,18 +47,58 @@ def _similar_graph(distances: Any) -> Any:
     return distances
 
 
-def _unitdot(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer]:
+def _unitdot(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer | None]:
     unitdot = import_module("unitdot")
+    if function == names.TRANSFORMER:
+        transformer = import_module("unitdot.neighbors").CosineKNeighborsTransformer
+        return partial(transformer(options["k"]).fit_transform, X), partial(_neighbors, **options)
+    if function == names.KEEP_FIRST:
+        return _pairs_by_hand(unitdot, len(X), options["pairs"]).keep_first, None
     if not hasattr(unitdot, function):
         raise ModuleNotFoundError(f"this unitdot has no {function}", name="unitdot")
+    limited = "groups" in options or (function == "cosine_top_k" and "threshold" in options)
+    if "groups" in options:
+        options["groups"] = np.random.default_rng(0).integers(options["groups"], size=len(X))
     call = partial(getattr(unitdot, function), X, Y, **options)
+    if limited:  # the tests judge these
+        return call, None
     if function == "cosine_pairs":
         return call, lambda pairs: pairs.to_csr()
     return call, _similar if function.endswith("distances") else lambda result: result
 
 
+def _without_limits(
+    function: str, X: Any, Y: Any, groups: int = 0, threshold: float = 0.0, **options: Any
+) -> tuple[Call, None]:
+    """The same where any rows meet, and in top-k all count."""
+    if function == "cosine_pairs":
+        options["threshold"] = threshold
+    return _unitdot(function, X, Y, **options)[0], None
+
+
+def _pairs_by_hand(unitdot: Any, n_rows: int, count: int) -> Any:
+    """Of random rows, in the order in which they are found."""
+    rng = np.random.default_rng(0)
+    keys = np.unique(rng.integers(n_rows, size=(count, 2)) @ [n_rows, 1])
+    rows, columns = keys // n_rows, keys % n_rows
+    later = rows < columns
+    rows, columns = rows[later], columns[later]
+    return unitdot.Pairs(rows, columns, np.ones(len(rows), np.float32), (n_rows, n_rows))
+
+
+def _neighbors(graph: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Similarities and indices of a graph whose rows begin with the row itself."""
+    parts = (part.reshape(-1, k + 1)[:, 1:] for part in (_similar(graph.data), graph.indices))
+    similarities, indices = parts
+    return similarities, indices
+
+
 def _scikit_learn(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer]:
     """Functions of unitdot's names, or what does their work."""
+    if function == names.TRANSFORMER:
+        transformer = import_module("sklearn.neighbors").KNeighborsTransformer
+        model = transformer(n_neighbors=options["k"], metric="cosine", algorithm="brute")
+        return partial(model.fit_transform, X), partial(_neighbors, **options)
     if function == "cosine_top_k":
         model = import_module("sklearn.neighbors").NearestNeighbors
         fit = partial(model(metric="cosine", algorithm="brute").fit, X if Y is None else Y)
@@ -229,6 +269,7 @@ CONTENDERS: dict[str, Contender] = {
     names.UNITDOT: _unitdot,
     names.FLOAT32: _unitdot,
     names.ONE_THREAD: partial(_unitdot, n_threads=1),
+    names.WITHOUT_LIMITS: _without_limits,
     names.SKLEARN: _scikit_learn,
     names.SCIPY: _scipy,
     names.NUMKONG: partial(_simd, "numkong", "angular", "angular"),

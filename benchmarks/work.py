@@ -9,6 +9,7 @@ from typing import Any
 UNITDOT = "unitdot"
 ONE_THREAD = "unitdot, n_threads=1"
 FLOAT32 = "unitdot, float32"  # the same numbers, stored so
+WITHOUT_LIMITS = "unitdot, all rows"  # without groups; top-k without a threshold
 BEFORE = "unitdot before"  # the other environment's
 SKLEARN = "scikit-learn"
 SCIPY = "SciPy cdist"
@@ -40,6 +41,9 @@ TEXTS = {"words": "word", "character 3-grams": "char"}  # as scikit-learn calls 
 # sparse on both sides: lines as vectorisers leave them, and sorted; a part of the elements
 SPARSE_TEXTS = "words of both sides", "sorted words of both sides", "hashed words of both sides"
 FULL = {"30 % full": 0.3, "10 % full": 0.1}
+
+# functions that are not unitdot's own: what becomes of pairs made by hand, and the estimator
+KEEP_FIRST, TRANSFORMER = "keep_first", "CosineKNeighborsTransformer"
 
 # A table's rows: contenders (and yardsticks) with their targets.
 Targets = dict[str, float | None]
@@ -109,7 +113,8 @@ class Case:
 class Work:
     """One call: a function's name, its inputs' shapes (Y None: X with itself) and their dtype.
 
-    `options` are the function's own keywords, such as `k` or `threshold`; `data` is a name of
+    `options` are the function's own keywords, such as `k` or `threshold`; `groups` is how many
+    there are, of random rows, and `pairs` how many `KEEP_FIRST` is given. `data` is a name of
     ``benchmarks.data.DATA``, or of `FULL`, or one of `TEXTS` and `SPARSE_TEXTS`, whose rows are the
     TF-IDF of lines of text: then X and Y hold the number of lines alone, and X of `TEXTS` is dense
     beside Y.

@@ -114,6 +114,42 @@ def test_pipelines(embeddings):
     assert np.isfinite(places.fit_transform(X)).all()
 
 
+def graph_of_top_k(X):
+    return unitdot.cosine_top_k(X, k=11, include_self=True).to_csr(kind="distance")
+
+
+def with_connectivity(graph):
+    graph = graph.maximum(graph.T)
+    return cluster.AgglomerativeClustering(5, connectivity=graph, linkage="average")
+
+
+BY_GRAPH = {
+    "SpectralClustering": lambda graph, X: cluster.SpectralClustering(
+        5, affinity="precomputed_nearest_neighbors", n_neighbors=10, random_state=0
+    ).fit_predict(graph),
+    "AgglomerativeClustering": lambda graph, X: with_connectivity(graph).fit_predict(X),
+    "DBSCAN": lambda graph, X: cluster.DBSCAN(0.4, metric="precomputed").fit_predict(graph),
+    "KNeighborsClassifier": lambda graph, X: (
+        neighbors.KNeighborsClassifier(metric="precomputed")
+        .fit(graph, np.arange(len(X)) // 30)
+        .predict(graph)
+    ),
+    "csgraph": lambda graph, X: sparse.csgraph.dijkstra(graph, indices=0),
+}
+
+
+@pytest.mark.parametrize("taker", BY_GRAPH)
+@pytest.mark.filterwarnings("ignore:the number of connected components:UserWarning")
+@pytest.mark.filterwarnings("ignore:Graph is not fully connected:UserWarning")
+def test_what_takes_a_graph(taker, embeddings):
+    """Gives what scikit-learn's own graph gives, of the transformer's and of top-k's."""
+    X = embeddings[:300].astype(np.float64)
+    own = neighbors.KNeighborsTransformer(n_neighbors=10, metric="cosine").fit_transform(X)
+    expected = BY_GRAPH[taker](own, X)
+    for make in (CosineKNeighborsTransformer(10).fit_transform, graph_of_top_k):
+        np.testing.assert_allclose(BY_GRAPH[taker](make(X), X), expected, rtol=1e-9)
+
+
 BAD = {
     "n_neighbors": (CosineKNeighborsTransformer(0), ValueError, "n_neighbors is 0; expected an"),
     "too many": (CosineKNeighborsTransformer(5), ValueError, "n_neighbors is 5 where 5 rows were"),
