@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from unitdot import _inputs
-from unitdot._neighbors import cosine_pairs, cosine_top_k
+from unitdot._index import CosineIndex
 
 try:
     from scipy import sparse
@@ -57,8 +57,8 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         if self.mode not in ("distance", "connectivity"):
             raise ValueError(f'mode is {self.mode!r}; expected "distance" or "connectivity"')
         self._check_parameters()
-        self._fit_X = self._read(X, reset=True)
-        self.n_samples_fit_ = self._n_features_out = self._fit_X.shape[0]
+        self._index = CosineIndex(self._read(X, reset=True))
+        self.n_samples_fit_ = self._n_features_out = len(self._index)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -75,7 +75,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
             The graph, the columns of a row in order of distance.
         """
         check_is_fitted(self)
-        return self._graph(self._read(X, reset=False), self._fit_X)
+        return self._graph(self._read(X, reset=False))
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Make the graph of the rows among themselves, with half of the products.
@@ -92,7 +92,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         scipy.sparse.csr_matrix of shape (n_samples, n_samples)
             The graph, the columns of a row in order of distance, the row itself first.
         """
-        return self.fit(X)._graph(self._fit_X, None)
+        return self.fit(X)._graph(None)
 
     def _read(self, X: Any, reset: bool) -> Any:
         dtypes = [np.float64, np.float32]
@@ -155,23 +155,24 @@ class CosineKNeighborsTransformer(_Transformer):
     def _check_parameters(self) -> None:
         _inputs.check_positive(self.n_neighbors, "n_neighbors", "an integer of at least 1")
 
-    def _graph(self, X: Any, Y: Any | None) -> Any:
+    def _graph(self, X: Any | None) -> Any:
         entries = self.n_neighbors + (self.mode == "distance")
-        n, n_fit = X.shape[0], self.n_samples_fit_
+        n_fit = self.n_samples_fit_
+        n = n_fit if X is None else X.shape[0]
         if entries > n_fit:
             raise ValueError(
                 f"n_neighbors is {self.n_neighbors} where {n_fit} rows were fitted; expected at "
                 f"most {n_fit - (self.mode == 'distance')} in mode {self.mode!r}"
             )
-        if Y is None and entries == 1:
-            indices, distances = np.arange(n)[:, None], np.zeros((n, 1), X.dtype)
-        elif Y is None:
+        if X is None and entries == 1:
+            indices, distances = np.arange(n)[:, None], np.zeros((n, 1), self._index.dtype)
+        elif X is None:
             # without itself, and then with it before all that may equal it
-            found = cosine_top_k(X, k=entries - 1, n_threads=self.n_threads)
+            found = self._index.top_k(k=entries - 1, n_threads=self.n_threads)
             indices = np.column_stack([np.arange(n), found.indices])
-            distances = np.column_stack([np.zeros(n, X.dtype), 1 - found.similarities])
+            distances = np.column_stack([np.zeros(n, self._index.dtype), 1 - found.similarities])
         else:
-            found = cosine_top_k(X, Y, k=entries, n_threads=self.n_threads)
+            found = self._index.top_k(X, k=entries, n_threads=self.n_threads)
             indices, distances = found.indices, 1 - found.similarities
         if self.mode == "connectivity":
             distances = np.ones_like(distances)
@@ -226,20 +227,21 @@ class CosineRadiusNeighborsTransformer(_Transformer):
         if not 0 <= self.radius <= 2:
             raise ValueError(f"radius is {self.radius!r}; expected a number from 0 to 2")
 
-    def _graph(self, X: Any, Y: Any | None) -> Any:
+    def _graph(self, X: Any | None) -> Any:
         threshold = max(-1.0, 1 - self.radius - MARGIN)
-        pairs = cosine_pairs(X, Y, threshold=threshold, n_threads=self.n_threads)
-        graph = pairs.to_csr(symmetric=Y is None, kind="distance").tocoo()
+        n = self.n_samples_fit_ if X is None else X.shape[0]
+        pairs = self._index.pairs(X, threshold=threshold, n_threads=self.n_threads)
+        graph = pairs.to_csr(symmetric=X is None, kind="distance").tocoo()
         near = graph.data <= self.radius
         rows, columns, distances = graph.row[near], graph.col[near], graph.data[near]
-        if Y is None:  # the row itself before all that may equal it
-            own = np.arange(X.shape[0], dtype=rows.dtype)
+        if X is None:  # the row itself before all that may equal it
+            own = np.arange(n, dtype=rows.dtype)
             rows, columns = np.concatenate([own, rows]), np.concatenate([own, columns])
             distances = np.concatenate([np.zeros(len(own), distances.dtype), distances])
-        starts = np.searchsorted(np.sort(rows), np.arange(X.shape[0] + 1))
+        starts = np.searchsorted(np.sort(rows), np.arange(n + 1))
         order = np.argsort(rows, kind="stable")
         parts = distances[order], columns[order], starts.astype(rows.dtype)
-        graph = sparse.csr_matrix(parts, shape=(X.shape[0], self.n_samples_fit_))
+        graph = sparse.csr_matrix(parts, shape=(n, self.n_samples_fit_))
         graph = sort_graph_by_row_values(graph, warn_when_not_sorted=False)
         if self.mode == "connectivity":
             graph.data[:] = 1

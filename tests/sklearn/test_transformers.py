@@ -71,6 +71,19 @@ def test_graphs_of_scikit_learn(given, dtype, mode):
         assert_alike(pickle.loads(pickle.dumps(own)).transform(given(Y)), pairs[1][0])
 
 
+@pytest.mark.parametrize(
+    "transformer", [CosineKNeighborsTransformer, CosineRadiusNeighborsTransformer]
+)
+@pytest.mark.parametrize("kind", [np.array, sparse.csr_array])
+def test_what_was_fitted_stays_and_travels(transformer, kind):
+    X, Q = kind(normal((60, 8))), normal((5, 8), seed=1)
+    fitted = transformer(3 if transformer is CosineKNeighborsTransformer else 0.3).fit(X)
+    expected = fitted.transform(Q)
+    (X if kind is np.array else X.data)[:] = 1
+    for one in (fitted, pickle.loads(pickle.dumps(fitted))):
+        assert_alike(one.transform(Q), expected)
+
+
 @by_mode
 def test_a_row_is_its_own_first_neighbour(mode):
     """Before equal rows with smaller numbers, and where it is zero."""

@@ -15,8 +15,10 @@ from sklearn import config_context, get_config, utils
 from sklearn.metrics.pairwise import check_paired_arrays, check_pairwise_arrays
 from sklearn.neighbors._base import KNeighborsMixin, RadiusNeighborsMixin
 
+from unitdot._index import CosineIndex
 from unitdot._neighbors import cosine_pairs, cosine_top_k
 from unitdot._similarity import cosine_distances, cosine_similarity, paired_cosine_distances
+from unitdot._sklearn.kept import index_of
 
 # rows of a block of the distances that are condensed
 BLOCK_ROWS = 256
@@ -77,7 +79,7 @@ def distances_chunked(
     n_jobs: Any = None, working_memory: Any = None, **kwds: Any,
 ) -> Any:  # fmt: skip
     """For pairwise_distances_chunked: the neighbours that it would reduce from chunks, at once."""
-    method = getattr(reduce_func, "func", None)  # a partial of a bound method
+    method: Any = getattr(reduce_func, "func", None)  # a partial of a bound method
     reduction = REDUCTIONS.get(getattr(method, "__func__", None))
     if (
         reduction is not None
@@ -87,7 +89,9 @@ def distances_chunked(
         and _plain(Y)
         and np.ndim(reduce_func.keywords.get("radius", 0)) == 0
     ):
-        return iter([reduction(X, Y, **reduce_func.keywords)])
+        # of its own rows an estimator is mostly asked once, and that takes longer than an index
+        index = index_of(method.__self__, Y, make=X is not Y)
+        return iter([reduction(X, Y, index, **reduce_func.keywords)])
     return original(
         X, Y, reduce_func=reduce_func, metric=metric, n_jobs=n_jobs,
         working_memory=working_memory, **kwds,
@@ -104,12 +108,16 @@ def _result_dtype(X: Any, Y: Any) -> Any:
     return np.float32 if X.dtype == Y.dtype == np.float32 else np.float64
 
 
-def _nearest(X: Any, Y: Any, n_neighbors: int, return_distance: bool) -> Any:
+def _nearest(
+    X: Any, Y: Any, index: CosineIndex | None, n_neighbors: int, return_distance: bool
+) -> Any:
     own = X is Y  # each row is the first of its own neighbours, zero rows too: as on the diagonal
     if n_neighbors > own:
-        similarities, indices = cosine_top_k(
-            X, None if own else Y, n_neighbors - own, check_finite=_check_finite()
-        )
+        k, check = n_neighbors - own, _check_finite()
+        if index is not None:
+            similarities, indices = index.top_k(None if own else X, k, check_finite=check)
+        else:
+            similarities, indices = cosine_top_k(X, None if own else Y, k, check_finite=check)
     else:
         similarities = np.empty((X.shape[0], 0), _result_dtype(X, Y))
         indices = np.empty((X.shape[0], 0), np.intp)
@@ -120,13 +128,15 @@ def _nearest(X: Any, Y: Any, n_neighbors: int, return_distance: bool) -> Any:
     return (distances, indices) if return_distance else indices
 
 
-def _within(X: Any, Y: Any, radius: Any, return_distance: bool) -> Any:
+def _within(X: Any, Y: Any, index: CosineIndex | None, radius: Any, return_distance: bool) -> Any:
     own = X is Y
     # a little more than enough: it is distances that are compared, as in scikit-learn
     least = 1 - radius - 4 * float(np.finfo(_result_dtype(X, Y)).eps)
-    rows, columns, distances = cosine_pairs(
-        X, None if own else Y, threshold=min(max(least, -1.0), 1.0), check_finite=_check_finite()
-    )
+    how: dict[str, Any] = {"threshold": min(max(least, -1.0), 1.0), "check_finite": _check_finite()}
+    if index is not None:
+        rows, columns, distances = index.pairs(None if own else X, **how)
+    else:
+        rows, columns, distances = cosine_pairs(X, None if own else Y, **how)
     np.subtract(1, distances, out=distances)
     near = distances <= radius
     if not near.all():

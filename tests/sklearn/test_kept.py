@@ -1,0 +1,132 @@
+"""Under the switch fitted estimators have an index beside them, which changes no answer."""
+
+import copy
+import gc
+import pickle
+import threading
+
+import numpy as np
+import pytest
+
+import unitdot
+
+from ..helpers import assert_same_bits, normal
+
+pytest.importorskip("sklearn")
+from sklearn.base import clone
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+
+from unitdot._sklearn import kept
+
+X, Q = normal((300, 20), np.float32), normal((5, 20), np.float32, seed=1)
+X[7] = X[9]
+
+
+@pytest.fixture
+def neighbors():
+    with unitdot.sklearn_backend():
+        yield NearestNeighbors(n_neighbors=4, radius=0.8, metric="cosine").fit(X.copy())
+
+
+def index_of(estimator):
+    found = kept._kept.get(estimator)
+    return found and found.searched
+
+
+def assert_right(estimator, Y):
+    """Neighbours of other rows, of the rows themselves, within a radius."""
+    distances, indices = estimator.kneighbors(Q)
+    expected = unitdot.cosine_top_k(Q, Y, 4)
+    assert_same_bits(indices, expected.indices)
+    assert_same_bits(distances, 1 - expected.similarities)
+    own = estimator.kneighbors(return_distance=False)
+    assert_same_bits(own, unitdot.cosine_top_k(Y, k=4).indices)
+    for query, near in zip(Q, estimator.radius_neighbors(Q, return_distance=False), strict=True):
+        rows = unitdot.cosine_distances(query, Y) <= np.float32(0.8)
+        assert near.tolist() == np.flatnonzero(rows).tolist()
+
+
+def test_the_second_search_is_that_of_an_index(neighbors):
+    assert index_of(neighbors) is None
+    assert_right(neighbors, X)
+    index = index_of(neighbors)
+    assert np.shares_memory(index[:], neighbors._fit_X)  # no copy
+    assert_right(neighbors, X)
+    assert index_of(neighbors) is index
+
+
+def test_own_rows_alone_make_none(neighbors):
+    neighbors.kneighbors()
+    assert index_of(neighbors) is None
+
+
+def test_another_fit_is_noticed(neighbors):
+    assert_right(neighbors, X)
+    assert_right(neighbors.fit(X[:200]), X[:200])
+    neighbors._fit_X = X[100:]  # as partial fits and other libraries do
+    neighbors.n_samples_fit_ = 200
+    assert_right(neighbors, X[100:])
+
+
+def test_changes_in_place_are_noticed(neighbors):
+    assert_right(neighbors, X)
+    other = normal(X.shape, np.float32, seed=2)
+    neighbors._fit_X[:] = other
+    assert_right(neighbors, other)
+
+
+def test_it_does_not_travel(neighbors):
+    size = len(pickle.dumps(neighbors))
+    assert_right(neighbors, X)
+    assert len(pickle.dumps(neighbors)) == size
+    for other in (pickle.loads(pickle.dumps(neighbors)), copy.deepcopy(neighbors)):
+        assert index_of(other) is None
+        assert_right(other, X)
+    assert index_of(clone(neighbors).fit(X)) is None
+
+
+def test_it_goes_with_the_estimator():
+    estimator = NearestNeighbors(metric="cosine").fit(X)
+    gc.collect()
+    before = len(kept._kept)
+    with unitdot.sklearn_backend():
+        estimator.kneighbors(Q)
+    assert len(kept._kept) == before + 1
+    del estimator
+    gc.collect()
+    assert len(kept._kept) == before
+
+
+def test_other_estimators_have_their_own():
+    labels = np.arange(300) % 3
+    classifiers = [KNeighborsClassifier(k, metric="cosine").fit(X, labels) for k in (1, 5)]
+    without = [classifier.predict(Q) for classifier in classifiers]
+    with unitdot.sklearn_backend():
+        for _ in range(2):
+            for classifier, expected in zip(classifiers, without, strict=True):
+                assert_same_bits(classifier.predict(Q), expected)
+    assert index_of(classifiers[0]) is not index_of(classifiers[1]) is not None
+
+
+def test_threads_that_search_first_at_once(neighbors):
+    failures = []
+
+    def search():
+        try:
+            assert_right(neighbors, X)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=search) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_sparse_rows_have_none(neighbors):
+    sparse = pytest.importorskip("scipy.sparse")
+    neighbors.fit(sparse.csr_matrix(np.where(X > 0, X, 0)))
+    neighbors.kneighbors(Q)
+    assert index_of(neighbors) is None
