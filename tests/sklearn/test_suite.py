@@ -161,12 +161,14 @@ unitdot.patch_sklearn()
 from unitdot._sklearn import functions
 
 calls = Counter()
-for name in ("cosine_similarity", "cosine_distances", "paired_cosine_distances", "cosine_top_k",
-             "cosine_pairs"):
-    def counting(*args, function=getattr(functions, name), name=name, **keywords):
-        calls[name] += 1
+places = [(functions, name) for name in ("cosine_similarity", "cosine_distances",
+          "paired_cosine_distances", "cosine_top_k", "cosine_pairs")]
+places += [(unitdot.CosineIndex, name) for name in ("top_k", "pairs")]
+for place, name in places:
+    def counting(*args, function=getattr(place, name), name=name, **keywords):
+        calls["cosine_" + name.removeprefix("cosine_")] += 1
         return function(*args, **keywords)
-    setattr(functions, name, counting)
+    setattr(place, name, counting)
 options = "-q -W default -p no:cacheprovider --import-mode=prepend --rootdir=. -c"
 status = pytest.main([*options.split(), {null!r}, *{arguments!r}])
 print("\\nreached:", *sorted(calls))
