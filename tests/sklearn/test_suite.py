@@ -165,8 +165,8 @@ places = [(functions, name) for name in ("cosine_similarity", "cosine_distances"
           "paired_cosine_distances", "cosine_top_k", "cosine_pairs")]
 places += [(unitdot.CosineIndex, name) for name in ("top_k", "pairs")]
 for place, name in places:
-    def counting(*args, function=getattr(place, name), name=name, **keywords):
-        calls["cosine_" + name.removeprefix("cosine_")] += 1
+    def counting(*args, place=place, function=getattr(place, name), name=name, **keywords):
+        calls[name if place is functions else "cosine_" + name] += 1
         return function(*args, **keywords)
     setattr(place, name, counting)
 options = "-q -W default -p no:cacheprovider --import-mode=prepend --rootdir=. -c"
