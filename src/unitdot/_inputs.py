@@ -126,11 +126,16 @@ def check_row_numbers(Y: Array) -> None:
 
 def check_threshold(threshold: Any) -> float:
     """`threshold`, a number from -1 to 1."""
-    if not isinstance(threshold, numbers.Real) or isinstance(threshold, bool):
-        raise TypeError(f"threshold is {threshold!r}; expected a real number")
-    if not -1 <= threshold <= 1:  # type: ignore[operator]
-        raise ValueError(f"threshold is {threshold}; expected a number from -1 to 1")
-    return float(threshold)
+    return check_between(threshold, "threshold", -1, 1)
+
+
+def check_between(number: Any, name: str, least: int, most: int) -> float:
+    """`number` as a float, from `least` to `most`."""
+    if not isinstance(number, numbers.Real) or isinstance(number, bool):
+        raise TypeError(f"{name} is {number!r}; expected a real number")
+    if not least <= number <= most:  # type: ignore[operator]
+        raise ValueError(f"{name} is {number}; expected a number from {least} to {most}")
+    return float(number)
 
 
 def check_kind(kind: Any) -> bool:

@@ -57,6 +57,8 @@ def groups_of(labels_X: Any, labels_Y: Any | None) -> Groups:
 
 def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array, Array | None]:
     """The labels of X and of Y as numbers, some of which need not occur; of one set, once."""
+    if same and isinstance(groups, tuple) and len(groups) == 2 < n_X:
+        raise TypeError("groups is a pair without a Y; expected a label for each row of X")
     if same:
         given = [(_inputs.as_labels(groups, "groups", n_X, "X"))]
     else:

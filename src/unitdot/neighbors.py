@@ -224,8 +224,7 @@ class CosineRadiusNeighborsTransformer(_Transformer):
         self.n_threads = n_threads
 
     def _check_parameters(self) -> None:
-        if not 0 <= self.radius <= 2:
-            raise ValueError(f"radius is {self.radius!r}; expected a number from 0 to 2")
+        _inputs.check_between(self.radius, "radius", 0, 2)
 
     def _graph(self, X: Any | None) -> Any:
         threshold = max(-1.0, 1 - self.radius - MARGIN)

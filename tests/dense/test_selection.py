@@ -215,6 +215,8 @@ def test_bad_selections(bad, sparse):
             unitdot.cosine_pairs(X, X, groups=([0, 0, 0], options["groups"]))
         with pytest.raises(TypeError, match=r"expected \(groups_X, groups_Y\) beside a Y"):
             unitdot.cosine_top_k(X, X, k=1, groups=np.zeros(3))
+        with pytest.raises(TypeError, match="groups is a pair without a Y; expected a label for"):
+            unitdot.cosine_top_k(X, k=1, groups=(np.zeros(3), np.zeros(3)))
 
 
 def test_missing_labels_of_pandas():
@@ -238,3 +240,19 @@ def test_many_groups_are_one_call(monkeypatch):
     monkeypatch.setattr(dispatch, "kernels", lambda wide: Counting())
     unitdot.cosine_top_k(normal((4000, 3)), k=1, groups=np.arange(4000) // 2)
     assert calls.count("top_k") == 1
+
+
+@pytest.mark.parametrize("search", [unitdot.cosine_top_k, unitdot.cosine_pairs])
+def test_many_groups_of_sparse_rows_are_one_search(monkeypatch, search):
+    """Where a threshold is above 0: not a matrix for each of them."""
+    sparse = pytest.importorskip("scipy.sparse")
+    from unitdot._sparse import functions
+
+    calls = []
+    take = functions._taking
+    monkeypatch.setattr(functions, "_taking", lambda *given: calls.append(given) or take(*given))
+    X = sparse.csr_array(normal((400, 3)))
+    search(X, threshold=0.5, groups=np.arange(400) // 2)
+    assert not calls
+    search(X, threshold=0, groups=np.arange(400) // 2)
+    assert calls

@@ -58,6 +58,7 @@ ALLOWED = {
     "_sklearn/functions.py: _within": "1 - similarity of the pairs, as scikit-learn returns them",
     "_sklearn/functions.py: linkage_tree": "zero rows are scikit-learn's to refuse",
     "_sklearn/functions.py: paired_distances": "finds zero rows, which are left to scikit-learn",
+    "_sparse/functions.py: _apart": "numbers of features, of each group's own",
     "_sparse/functions.py: _csr": "row starts from the number of entries of each row",
     "_sparse/few.py: take": "as _every_pair; all parts in one",
     "_sparse/functions.py: _every_entry": "as _csr",

@@ -168,6 +168,7 @@ BAD = {
     "too many": (CosineKNeighborsTransformer(5), ValueError, "n_neighbors is 5 where 5 rows were"),
     "mode": (CosineKNeighborsTransformer(mode="both"), ValueError, "mode is 'both'; expected"),
     "radius": (CosineRadiusNeighborsTransformer(-1), ValueError, "radius is -1; expected a number"),
+    "text": (CosineRadiusNeighborsTransformer("1"), TypeError, "radius is '1'; expected a real"),
 }
 
 

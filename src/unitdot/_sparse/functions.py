@@ -221,6 +221,10 @@ def _top_k_of_some(
     problem = _prepare(X, Y, options)
     k, (n, m), alone = _inputs.check_k(k, None), problem.shape, Y is None
     selection = Selection(where, groups, (n, m), alone, alone and not include_self)
+    if threshold is not None and where is None:
+        apart = _apart(X, Y, threshold, selection, problem)
+        if apart is not None:
+            return top_k(*apart, k, threshold, include_self, None, options, any_k=True)
     take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
     shape = n, k + selection.itself
     similarities = np.full(shape, np.nan, problem.dtype)
@@ -292,6 +296,9 @@ def _pairs_in_groups(
     problem = _prepare(X, Y, options)
     alone = Y is None
     selection = Selection(None, groups, problem.shape, alone, False)
+    apart = _apart(X, Y, threshold, selection, problem)
+    if apart is not None:
+        return pairs(*apart, threshold, most, None, options)
     take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
     parts, length = [_no_pairs(problem)], 0
     for rows, columns in selection.blocks():
@@ -304,6 +311,35 @@ def _pairs_in_groups(
             threshold, length = keep_most(whole, length, most), most
             parts = [(whole[0][:most], whole[1][:most], whole[2][:most])]
     return put_in_order(*_joined(parts), problem.shape[0], most)
+
+
+def _apart(
+    X: Any, Y: Any, threshold: float, selection: Selection, problem: Problem
+) -> tuple[Any, Any] | None:
+    """Both sides with features of each group's own, so that rows of different ones share none.
+
+    They are less similar than any threshold above 0, then, and one search finds what is in groups.
+    None where zeros may count, and for dense rows.
+    """
+    groups, n_features = selection.groups, problem.X.shape[1]
+    sides = [X] if Y is None else [X, Y]
+    if groups is None or threshold <= BRUTE_FORCE or any(problem.vectors):
+        return None
+    n_groups = len(groups.starts_x) - 1
+    if not all(map(is_sparse, sides)) or n_features * n_groups > np.iinfo(np.int64).max:
+        return None
+    from scipy.sparse import csr_array
+
+    parts = (groups.starts_x, groups.order_x), (groups.starts_y, groups.order_y)
+    apart: list[Any] = []
+    for side, name, (starts, order) in zip(sides, "XY", parts, strict=False):
+        csr = sparse_inputs.read_csr(side, name)
+        stored, rows = int(csr.starts[-1]), np.empty_like(order)
+        rows[order] = np.repeat(np.arange(n_groups), starts[1:] - starts[:-1])
+        own = np.repeat(rows, csr.starts[1:] - csr.starts[:-1]) * csr.n_features
+        entries = csr.values[:stored], csr.indices[:stored] + own, csr.starts
+        apart.append(csr_array(entries, shape=(len(order), n_groups * csr.n_features)))
+    return apart[0], None if Y is None else apart[1]
 
 
 def _joined(parts: list[Triplet]) -> Triplet:

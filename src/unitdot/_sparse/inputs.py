@@ -251,7 +251,8 @@ def renumbered(matrices: list[Csr]) -> list[Csr]:
 
 def occurring_in(matrices: list[Csr]) -> Array:
     """The features that any of them has, ascending."""
-    return np.unique(np.concatenate([np.unique(m.indices[: m.starts[-1]]) for m in matrices]))
+    own = [np.unique(m.indices[: m.starts[-1]]) for m in matrices]
+    return own[0] if len(own) == 1 else np.unique(np.concatenate(own))
 
 
 def numbered(m: Csr, occurring: Array) -> Csr:
