@@ -291,13 +291,14 @@ def count_reaching(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, 
     for i in prange(part.shape[0], nogil=True, num_threads=threads if across else 1,
                     schedule="dynamic"):
         reach_row[double](&part[i, 0], i, row + i if same else -1, first, stop, threshold, narrow,
-                          across, &counts[0], NULL, 0, NULL, NULL)
+                          across, &counts[0], NULL, NULL, NULL, NULL)
 
 
 def take_reaching(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, Py_ssize_t stop,
-                  double threshold, bint narrow, bint same, int64_t[::1] position, bint across,
-                  int64_t[::1] columns, value_t[::1] similarities, int threads):
-    """The pairs at or above the threshold, a row's from its position on, which moves.
+                  double threshold, bint narrow, bint same, int64_t[::1] position,
+                  const int64_t[::1] ends, bint across, int64_t[::1] columns,
+                  value_t[::1] similarities, int threads):
+    """The pairs at or above the threshold, a row's from its position on, which moves, to its end.
 
     `part` has the similarities of rows from `row` on and of rows [first, stop); the pairs' rows are
     those (`across`) or these. `same`: only pairs with row < column. A threshold that is NaN: all
@@ -309,26 +310,45 @@ def take_reaching(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, P
     for i in prange(part.shape[0], nogil=True, num_threads=threads if across else 1,
                     schedule="dynamic"):
         reach_row(&part[i, 0], i, row + i if same else -1, first, stop, threshold, narrow, across,
-                  NULL, &position[0], columns.shape[0], &columns[0], &similarities[0])
+                  NULL, &position[0], &ends[0], &columns[0], &similarities[0])
+
+
+cdef inline bint reaches(double s, double threshold) noexcept nogil:
+    return (s >= threshold) | ((threshold != threshold) & (s != 0))
 
 
 cdef void reach_row(const double* part, Py_ssize_t i, Py_ssize_t after, Py_ssize_t first,
                     Py_ssize_t stop, double threshold, bint narrow, bint across, int64_t* counts,
-                    int64_t* position, int64_t room, int64_t* columns,
+                    int64_t* position, const int64_t* ends, int64_t* columns,
                     value_t* similarities) noexcept nogil:
-    cdef Py_ssize_t j, at
+    # without branches that are guessed wrong every other time
+    cdef Py_ssize_t j, start = max(first, after + 1)
+    cdef int64_t at
     cdef double s
-    for j in range(max(first, after + 1), stop):
-        s = given(part[j - first], narrow)
-        if not (s >= threshold if threshold == threshold else s != 0):
-            continue
-        at = i if across else j - first
-        if counts != NULL:
-            counts[at] += 1
-        elif position[at] < room:
-            columns[position[at]] = j if across else i
-            similarities[position[at]] = <value_t> s
-            position[at] += 1
+    if counts != NULL and across:
+        at = counts[i]
+        for j in range(start, stop):
+            at += reaches(given(part[j - first], narrow), threshold)
+        counts[i] = at
+    elif counts != NULL:
+        for j in range(start, stop):
+            counts[j - first] += reaches(given(part[j - first], narrow), threshold)
+    elif across:
+        at = position[i]
+        for j in range(start, stop):
+            if at == ends[i]:
+                break
+            s = given(part[j - first], narrow)
+            columns[at], similarities[at] = j, <value_t> s
+            at += reaches(s, threshold)
+        position[i] = at
+    else:
+        for j in range(start, stop):
+            at = position[j - first]
+            s = given(part[j - first], narrow)
+            if at < ends[j - first] and reaches(s, threshold):
+                columns[at], similarities[at] = i, <value_t> s
+                position[j - first] = at + 1
 
 
 def offer_best(const double[:, ::1] part, Py_ssize_t row, Py_ssize_t first, Py_ssize_t stop,

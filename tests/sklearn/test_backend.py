@@ -68,7 +68,12 @@ def test_every_name_and_table(backend):
         assert_same_bits(reached, unitdot.paired_cosine_distances(X, Y))
 
 
-@pytest.mark.parametrize("make", [np.asarray, csr_array], ids=["dense", "sparse"])
+def sparse_rows(X):
+    """With so many features more that rows share few of them."""
+    return csr_array(np.hstack([X, np.zeros((len(X), 2 * X.shape[1] ** 2), X.dtype)]))
+
+
+@pytest.mark.parametrize("make", [np.asarray, sparse_rows])
 def test_neighbours_are_those_of_top_k_and_pairs(corpus, make, backend, monkeypatch):
     X, Q = map(make, corpus)
     neighbours = NearestNeighbors(n_neighbors=7, radius=0.3, metric="cosine").fit(X)
@@ -92,6 +97,16 @@ def test_neighbours_are_those_of_top_k_and_pairs(corpus, make, backend, monkeypa
         neighbours.radius_neighbors(Q, return_distance=False), matrix, strict=True
     ):
         assert_same_bits(columns, np.flatnonzero(row <= 0.3))
+
+
+def test_radius_neighbours_that_are_many_come_from_chunks(corpus, backend, monkeypatch):
+    X, Q = map(csr_array, corpus)
+    monkeypatch.setattr("unitdot._sklearn.functions.cosine_pairs", None)  # slower there
+    neighbours = NearestNeighbors(radius=0.3, metric="cosine").fit(X)
+    matrix = unitdot.cosine_distances(Q, X)
+    for distances, columns, row in zip(*neighbours.radius_neighbors(Q), matrix, strict=True):
+        assert_same_bits(columns, np.flatnonzero(row <= 0.3))
+        assert_same_bits(distances, row[columns])
 
 
 @pytest.mark.parametrize("own", [False, True])

@@ -109,6 +109,7 @@ def take_reaching(
     narrow: bool,
     same: bool,
     position: _Integers,
+    ends: _Integers,
     across: bool,
     columns: _Integers,
     similarities: _Array,

@@ -88,6 +88,7 @@ def distances_chunked(
         and _plain(X)
         and _plain(Y)
         and np.ndim(reduce_func.keywords.get("radius", 0)) == 0
+        and not (reduction is _within and _share_much(X, Y))
     ):
         # of its own rows an estimator is mostly asked once, and that takes longer than an index
         index = index_of(method.__self__, Y, make=X is not Y)
@@ -102,6 +103,14 @@ def _plain(X: Any) -> bool:
     """Whether X needs no conversion to be computed in the dtype that scikit-learn would use."""
     array = isinstance(X, np.ndarray) or hasattr(X, "tocsr")
     return array and (X.dtype.kind in "biu" or X.dtype in (np.float32, np.float64))
+
+
+def _share_much(X: Any, Y: Any) -> bool:
+    """Whether sparse rows share so many features that most are near, and found from chunks."""
+    if not (hasattr(X, "tocsr") and hasattr(Y, "tocsr")):
+        return False
+    (n_X, n_features), n_Y = X.shape, Y.shape[0]
+    return bool(2 * X.nnz * Y.nnz >= n_X * n_Y * n_features)
 
 
 def _result_dtype(X: Any, Y: Any) -> Any:

@@ -30,11 +30,12 @@ PART, ENTRIES = 1 << 19, 1 << 25
 
 
 class Reaching:
-    """Pairs that reach a threshold, from similarities a part at a time."""
+    """Pairs that reach a threshold, from similarities a part at a time, behind those of `found`."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self.dtype, self.length = dtype, 0
-        self.parts: list[Triplet] = []
+    def __init__(self, dtype: np.dtype[Any], found: Triplet | None = None) -> None:
+        if found is None:
+            found = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, dtype)
+        self.found, self.parts = found, 0
 
     def take(
         self, part: Array, row: int, others: range, threshold: float, narrow: bool, same: bool,
@@ -45,27 +46,30 @@ class Reaching:
         counts = np.zeros(len(numbers), np.int64)
         where = part, row, others.start, others.stop, threshold, narrow, same
         kernels.count_reaching(*where, counts, across, threads)
-        ends = np.cumsum(counts)
-        length = int(ends[-1])
-        self.length += length
-        size = self.length * (16 + self.dtype.itemsize)
-        memory.check(size, f"a result of {self.length} pairs or more")
-        # zeros: should another thread write to the input meanwhile, not all may be filled
-        columns, similarities = np.zeros(length, np.int64), np.zeros(length, self.dtype)
-        kernels.take_reaching(*where, ends - counts, across, columns, similarities, threads)
-        rows = np.repeat(np.arange(numbers.start, numbers.stop), counts)
-        self.parts.append((rows, columns, similarities))
+        ends, length = np.cumsum(counts), len(self.found[0])
+        # new places are zeros: should another thread write to the input meanwhile, not all may be
+        # filled
+        grow(self.found, length + int(ends[-1]))
+        rows, columns, similarities = (array[length:] for array in self.found)
+        kernels.take_reaching(
+            *where, ends - counts, ends, across, columns, similarities, threads
+        )  # fmt: skip
+        rows[:] = np.repeat(np.arange(numbers.start, numbers.stop), counts)
+        self.parts += bool(len(rows))
 
     def all(self, n_rows: int, sort: bool) -> Triplet:
         """All of them, sorted, if that is to be done where they are of several parts."""
-        if len(self.parts) == 1:
-            return self.parts[0]
-        if not self.parts:
-            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, self.dtype)
-        rows, columns, similarities = map(np.concatenate, zip(*self.parts, strict=True))
-        if sort:
-            kernels.sort_pairs(rows, columns, similarities, n_rows)
-        return rows, columns, similarities
+        if sort and self.parts > 1:
+            kernels.sort_pairs(*self.found, n_rows)
+        return self.found
+
+
+def grow(arrays: Triplet, length: int) -> None:
+    """Lengthen in place: large arrays are moved by the system, not copied."""
+    entry = sum(array.itemsize for array in arrays)
+    memory.check(length * entry, f"a result of {length} pairs or more", len(arrays[0]) * entry)
+    for array in arrays:
+        array.resize(length, refcheck=False)
 
 
 class Few(NamedTuple):

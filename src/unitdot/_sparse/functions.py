@@ -21,7 +21,7 @@ from unitdot._selection import (
     without_itself,
 )
 from unitdot._sparse import inputs as sparse_inputs
-from unitdot._sparse.few import Few, Reaching, few_of
+from unitdot._sparse.few import Few, Reaching, few_of, grow
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
 from unitdot._sparse.prepared import Prepared
 
@@ -61,6 +61,12 @@ class Problem(NamedTuple):
     def shape(self) -> tuple[int, int]:
         """(rows of X, rows of Y)."""
         return self.X.shape[0], self.Y.shape[0]
+
+    @property
+    def shares_much(self) -> bool:
+        """Whether two rows share a feature on average, or more: then bounds may stop little."""
+        (n_X, n_features), n_Y = self.X.shape, self.Y.shape[0]
+        return bool(self.X.entries * self.Y.entries >= max(1, n_X * n_Y) * n_features)
 
     @property
     def threads(self) -> int:
@@ -185,7 +191,7 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
     without_itself, least, similarities, indices = how
     counts = np.zeros(len(indices), np.int64)
     shared = problem.X, problem.Y
-    if kernels.is_full(problem.Y, _vectors()):
+    if kernels.is_full(problem.Y, _vectors()) or _search_is_slower(problem, how):
         for block, others, row, part in _products(problem, report):
             here = slice(row, row + len(part))
             kernels.fill_dense(*shared, block, row, False, False, part, problem.threads)
@@ -205,6 +211,35 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
             *shared, rows.start, rows.stop, without_itself, least, similarities, indices, counts,
             problem.wide, problem.narrow, problem.threads,
         )  # fmt: skip
+
+
+def _search_is_slower(problem: Problem, how: tuple[bool, float, Array, Array]) -> bool:
+    """Whether bounds stop so little that all products of some rows take less time."""
+    rows = min(TIMED_ROWS, problem.shape[0] // 16)
+    if not rows or not problem.shares_much:
+        return False
+    without_itself, least = how[:2]
+    (first, length), *_ = kernels.blocks_of(problem.Y)
+    seconds = []
+    for weights in (True, False):
+        index = kernels.Index(problem.Y, first, length, weights, problem.wide, _vectors())
+        found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
+        counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y, index)
+        start = perf_counter()
+        if weights:
+            kernels.search(
+                *shared, 0, rows, without_itself, least, *found, counts, problem.wide,
+                problem.narrow, problem.threads,
+            )  # fmt: skip
+        else:
+            part = np.empty((rows, length))
+            kernels.fill_dense(*shared, 0, False, False, part, problem.threads)
+            kernels.offer_best(
+                part, 0, first, first + length, without_itself, least, problem.narrow, *found,
+                counts, problem.threads,
+            )  # fmt: skip
+        seconds.append(perf_counter() - start)
+    return seconds[1] < seconds[0]
 
 
 def _top_k_of_some(
@@ -284,9 +319,7 @@ def pairs(
     if most:
         return _most_of_every_pair(problem, threshold, report, _no_pairs(problem), 0, most)
     _check_room_for_all(problem, threshold, options.zero == "nan")
-    if full:
-        return _pairs_of_full_rows(problem, threshold, report)
-    return _every_pair(problem, threshold, report, _no_pairs(problem))
+    return _every_pair(problem, threshold, report)
 
 
 def _pairs_in_groups(
@@ -361,24 +394,27 @@ def _taking(side: Any, name: str) -> Callable[[Array], Any]:
     return lambda rows: own[rows]
 
 
-def _pairs_of_full_rows(problem: Problem, threshold: float, report: Report) -> Triplet:
-    """Where products cost little: each is computed once."""
-    found = Reaching(problem.dtype)
+def _every_pair(
+    problem: Problem, threshold: float, report: Report, found: Triplet | None = None, first: int = 0
+) -> Triplet:
+    """`found`, and the pairs of rows from `first` on, whose products are all computed, once."""
+    reaching, blocks = Reaching(problem.dtype, found), set()
     how = threshold, problem.narrow, problem.same, True
-    for block, others, row, part in _products(problem, report, problem.same):
+    for block, others, row, part in _products(problem, report, problem.same, first):
         kernels.fill_dense(problem.X, problem.Y, block, row, False, False, part, problem.threads)
-        found.take(part, row, others, *how, problem.threads)
-    return found.all(problem.shape[0], sort=True)
+        reaching.take(part, row, others, *how, problem.threads)
+        blocks.add(others)
+    return reaching.all(problem.shape[0], sort=len(blocks) > 1)
 
 
 def _products(
-    problem: Problem, report: Report, above: bool = False
+    problem: Problem, report: Report, above: bool = False, first: int = 0
 ) -> Iterator[tuple[Any, range, int, Array]]:
     """Every block of Y, its rows, the first row of X, and room for products of some.
 
     `above`: without rows of X that are below all of the block.
     """
-    for block, chunk in _blocks_and_chunks(problem, report, weights=False):
+    for block, chunk in _blocks_and_chunks(problem, report, weights=False, first=first):
         others = range(block.first, block.stop)
         end = min(chunk.stop, others.stop - 1) if above else chunk.stop
         for row in range(chunk.start, end, MOST_AT_ONCE // len(others)):
@@ -409,7 +445,7 @@ def _join(
         done, new = index.run(row, min(size, n_X - row), problem.threads)
         if length + new > len(found[0]):
             room = max(length + new, min(2 * length, 2 * length * n_X // (row + done)))
-            _grow(found, room)
+            grow(found, room)
         index.fetch(done, *(array[length : length + new] for array in found))
         length, row = length + new, row + done
         if most and length >= most + most // 2 + LEAST_CUT:
@@ -420,7 +456,8 @@ def _join(
         size = _next_size(size, seconds)
         if report is not None:
             report(row, n_X)
-        if 2 * asked <= row < n_X and perf_counter() - began > LONG:
+        early = problem.shares_much and not asked
+        if 2 * asked <= row < n_X and (early or perf_counter() - began > LONG):
             asked = row
             if _products_are_faster(problem, threshold, row, seconds / done):
                 del index
@@ -437,7 +474,7 @@ def _join(
 
 
 def _products_are_faster(problem: Problem, threshold: float, row: int, joined: float) -> bool:
-    """Whether every product of the rows from `row` on, twice, takes less than to join them.
+    """Whether every product of the rows from `row` on takes less than to join them.
 
     Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
     """
@@ -454,19 +491,11 @@ def _products_are_faster(problem: Problem, threshold: float, row: int, joined: f
         problem.threads,
     )  # fmt: skip
     product = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
-    return 2 * product < (joined / 2 if problem.same else joined)
+    return product < (joined / 2 if problem.same else joined)
 
 
 def _cut_off(found: Triplet, length: int) -> None:
     for array in found:
-        array.resize(length, refcheck=False)
-
-
-def _grow(arrays: Triplet, length: int) -> None:
-    """Lengthen in place: large arrays are moved by the system, not copied."""
-    entry = sum(array.itemsize for array in arrays)
-    memory.check(length * entry, f"a result of {length} pairs or more", len(arrays[0]) * entry)
-    for array in arrays:
         array.resize(length, refcheck=False)
 
 
@@ -486,34 +515,6 @@ def _check_room_for_all(problem: Problem, threshold: float, nan_for_zero: bool) 
 
 def _no_pairs(problem: Problem) -> Triplet:
     return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype)
-
-
-def _every_pair(
-    problem: Problem, threshold: float, report: Report, found: Triplet, first: int = 0
-) -> Triplet:
-    """`found`, and the pairs of rows from `first` on: every product, once to be counted."""
-    counts = np.zeros(problem.shape[0], np.int64)
-    how = problem.narrow, problem.same, threshold
-    for block, rows in _blocks_and_chunks(problem, report, False, (0, 2), first=first):
-        kernels.count_above(
-            problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, problem.threads
-        )
-    length, ends = len(found[0]), np.cumsum(counts)
-    # the new part is zeros: should another thread write to the input meanwhile, not all of it
-    # may be filled
-    _grow(found, length + int(counts.sum()))
-    row_numbers, columns, similarities = (array[length:] for array in found)
-    position = ends - counts
-    for row in range(first, len(counts), FIRST_ROWS):
-        rows_at_once = np.arange(row, min(row + FIRST_ROWS, len(counts)))
-        here = slice(position[row], ends[rows_at_once[-1]])
-        row_numbers[here] = np.repeat(rows_at_once, counts[rows_at_once])
-    for block, rows in _blocks_and_chunks(problem, report, False, (1, 2), first=first):
-        kernels.fill_above(
-            problem.X, problem.Y, block, rows.start, rows.stop, *how, counts, position,
-            columns, similarities, problem.threads,
-        )  # fmt: skip
-    return found
 
 
 def _most_of_every_pair(
@@ -541,7 +542,7 @@ def _most_of_every_pair(
             if ends[-1] == length:
                 continue
             if ends[-1] > len(found[0]):
-                _grow(found, max(int(ends[-1]), 2 * length))
+                grow(found, max(int(ends[-1]), 2 * length))
             position[rows] = ends - counts[rows]
             found[0][length : ends[-1]] = np.repeat(rows, counts[rows])
             kernels.fill_above(*shared, counts, position, *found[1:], problem.threads)
@@ -719,11 +720,10 @@ def _blocks_and_chunks(
     problem: Problem,
     report: Report,
     weights: bool,
-    passes: tuple[int, int] = (0, 1),
     reuse: Any = None,
     first: int = 0,
 ) -> Iterator[tuple[Any, range]]:
-    """Every block of Y, indexed, with every chunk of rows of X from `first` on; pass i of n."""
+    """Every block of Y, indexed, with every chunk of rows of X from `first` on."""
     vectors = _vectors()
     blocks, n_X = kernels.blocks_of(problem.Y, -1 if weights else vectors), problem.shape[0]
     known = problem.prepared.blocks() if problem.prepared is not None and weights else None
@@ -735,8 +735,8 @@ def _blocks_and_chunks(
         for chunk in _chunks(n_X, problem.first_rows, first):
             yield reuse, chunk
             if report is not None:
-                done = (passes[0] * len(blocks) + number) * (n_X - first) + chunk.stop - first
-                report(first + done // (passes[1] * len(blocks)), n_X)
+                done = number * (n_X - first) + chunk.stop - first
+                report(first + done // len(blocks), n_X)
 
 
 def _chunks(n_rows: int, size: int, row: int = 0) -> Iterator[range]:
