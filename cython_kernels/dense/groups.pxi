@@ -214,6 +214,27 @@ cdef int small_groups(Job* whole, const Groups* groups, Worker* workers, object 
     return status
 
 
+cdef int64_t outputs_in_all(const Job* whole, const Groups* groups) noexcept nogil:
+    """What will be compared: half of a group with itself, unless its lists are too many."""
+    cdef Job job = whole[0]
+    cdef Best best
+    cdef Py_ssize_t g
+    cdef int64_t all = 0
+    if job.best != NULL:
+        best = job.best[0]
+        job.best = &best
+    for g in range(groups.count):
+        job.X.rows = groups.starts_X[g + 1] - groups.starts_X[g]
+        if job.best != NULL:
+            best_in_group(&best, groups, g)
+        if whole.same and (job.best == NULL or is_small(whole, groups, g)
+                           or job.X.rows <= most_lists(&job)):
+            all += job.X.rows * (job.X.rows + 1) // 2
+        else:
+            all += outputs_in(groups, g)
+    return all
+
+
 cdef int run_groups(Job* whole, const Groups* groups, object watch) except -1:
     """`run` for the rows of each group; rows of one that is empty on one side are left as they are.
 
@@ -221,7 +242,9 @@ cdef int run_groups(Job* whole, const Groups* groups, object watch) except -1:
     asked for the next one's threshold, makes of them what is wanted.
     """
     cdef Worker* workers
-    cdef int status = large_groups(whole, groups, watch), thread
+    cdef int status, thread
+    watch.whole = outputs_in_all(whole, groups)
+    status = large_groups(whole, groups, watch)
     workers = <Worker*> calloc(whole.threads, sizeof(Worker))
     if workers == NULL:
         raise MemoryError("no memory for the groups of rows")

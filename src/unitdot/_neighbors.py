@@ -179,7 +179,6 @@ def top_k_of(
             whole = views(queries, Y, same)
             parts = whole if columns is Y else views(queries, columns, False)
             watch = _Watch(kernels, *whole, options, report, axes=axes)
-            watch.whole = selection.outputs if selection.groups else 0
             # no threshold: NaN counts too
             limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
             kernels.top_k(
@@ -307,8 +306,7 @@ def pairs_of(
     threads = threads_of(X, Y, outputs, options)
     with reporting(progress, "pairs") as report:
         watch = _Watch(kernels, *whole, options, report, result_dtype)
-        watch.whole, watch.most = (selection.outputs if selection.groups else 0), most
-        watch.selection = selection
+        watch.most, watch.selection = most, selection
         kernels.pairs(
             *whole[0], *whole[1], same, _limit(limit, wide, result_dtype), min(most, n * m),
             wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
@@ -379,7 +377,8 @@ class _Watch:
         self.columns = np.empty(0, np.int64)
         self.similarities = np.empty(0, dtype)
         self.looked_at = 0
-        # where there are groups: all pairs of rows that meet, how many are wanted, and who meets
+        # where there are groups: how many pairs of rows will be compared, which the kernel tells;
+        # how many are wanted, and who meets
         self.whole, self.most = 0, 0
         self.selection: Selection | None = None
         self.numbered = 0

@@ -1,5 +1,7 @@
 """`where`, `groups`: what the full matrix holds where rows may meet, in its bits and order."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -155,9 +157,14 @@ def test_a_row_whose_label_is_on_one_side_is_checked():
 
 def test_progress_ends_with_all_that_is_to_be_done():
     X, _, labels, _ = rows(SIZES[0])
-    for function in (unitdot.cosine_top_k, unitdot.cosine_pairs):
+    many = normal((1500, 8))  # whose lists leave no room for both rows of a product
+    for search in (
+        partial(unitdot.cosine_top_k, X, groups=labels),
+        partial(unitdot.cosine_pairs, X, groups=labels),
+        partial(unitdot.cosine_top_k, many, k=700, groups=np.arange(1500) < 1490, n_threads=1),
+    ):
         calls = []
-        function(X, groups=labels, progress=lambda *call, calls=calls: calls.append(call))
+        search(progress=lambda *call, calls=calls: calls.append(call))
         done, total = zip(*calls, strict=True)
         assert list(done) == sorted(done)
         assert done[-1] == total[-1] == total[0]
