@@ -114,16 +114,14 @@ def turned(n, words):
     return axes
 
 
-def unlucky(lines, coordinates, apart, unit):
-    """Two unit rows, with a tail in common, whose `coordinates` are all rounded away from one
+def unlucky(coordinates, apart, units):
+    """Two unit rows, with a tail in common, whose first `coordinates` are all rounded away from one
     another, by nearly half a unit each: their distance grows by all that it can."""
-    less = 0.5 - apart / (2 * unit * coordinates**0.5) if apart < unit else 0.49
-    low, high = 1 + less, 2 - less if apart < unit else 3 - less
-    head = np.zeros(lines * 64)
-    head[:coordinates] = np.repeat([high, low], coordinates // 2)
-    swapped = np.zeros(lines * 64)
-    swapped[:coordinates] = np.repeat([low, high], coordinates // 2)
-    rows = np.pad(np.stack([head, swapped]) * unit, ((0, 0), (0, 64)))
+    less = 0.5 - apart / (2 * units[0] * coordinates**0.5) if apart < units[0] else 0.49
+    low, high = 1 + less, 2 - less if apart < units[0] else 3 - less
+    rows = np.zeros((2, len(units) + 64))
+    rows[0, :coordinates] = np.tile([high, low], coordinates // 2) * units[:coordinates]
+    rows[1, :coordinates] = np.tile([low, high], coordinates // 2) * units[:coordinates]
     rows[:, -1] = (1 - (rows[0] ** 2).sum()) ** 0.5
     return rows
 
@@ -140,12 +138,17 @@ def test_every_coordinate_rounded_the_wrong_way(lines, words, coordinates, apart
     levels = 127 if isa == "avx512vnni" else 63
     rng = np.random.default_rng(5)
     X, Y = (rng.standard_normal((n, lines * 64 + 64)) for n in (110, 1500))
+    # of each line one coordinate is so much: 1.25 times that are as many units as there are levels
+    largest = np.repeat([0.5, 0.45, 0.4][:lines], 64)
     for rows in X, Y:
-        # one coordinate of each line is 1/2: 1.25 times that are as many units as there are levels
-        rows[:, : lines * 64] = np.tile(np.eye(64), (len(rows) // 64 + 1, lines))[: len(rows)] / 2
-        rows[:, -64:] *= ((1 - lines / 4) ** 0.5 / np.linalg.norm(rows[:, -64:], axis=1))[:, None]
+        at = np.tile(np.eye(64, dtype=bool), (len(rows) // 64 + 1, lines))[: len(rows)]
+        rows[:, :-64] = np.where(at, largest, 0.02 * rows[:, :-64])
+        rest = 1 - (rows[:, :-64] ** 2).sum(axis=1)
+        rows[:, -64:] *= (rest**0.5 / np.linalg.norm(rows[:, -64:], axis=1))[:, None]
+    if words > 16:
+        largest[:128] = 0.5  # lines of a batch have the same unit
     X *= -1  # and so is far from all of Y
-    X[70], Y[1203] = unlucky(lines, coordinates, apart, 0.625 / levels)
+    X[70], Y[1203] = unlucky(coordinates, apart, 1.25 * largest / levels)
     X, Y = X.astype(dtype), Y.astype(dtype)
     same = np.vstack([np.repeat(X[70:71], 20, axis=0), Y])  # whose limits are 1, but not the last
     with heads(dtype, lines, words, turned(lines * 64, words)):
