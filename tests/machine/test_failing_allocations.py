@@ -31,6 +31,14 @@ CALLS = {
     "top-k with itself": ("X = normal(900, 100)", "cosine_top_k(X, k=5)"),
     "pairs": ("X, Y = normal(300, 90), normal(1000, 90)", "cosine_pairs(X, Y, threshold=0.3)"),
     "pairs with itself": ("X = normal(700, 90)", "cosine_pairs(X, threshold=0.3)"),
+    "top-k in groups": (
+        "X, Y, some = normal(900, 60), normal(800, 60), np.arange(900) // 9",
+        "cosine_top_k(X, Y, 5, groups=(some % 80, some[:800] * 7 % 80))",
+    ),
+    "pairs in groups": (
+        "X, some = normal(900, 60), np.maximum(0, np.arange(900) * 7 % 190 - 100)",
+        "cosine_pairs(X, threshold=0.2, groups=some, max_pairs=2000)",
+    ),
     "sparse": ("X, Y = rows(300), rows(400)", "cosine_similarity(X, Y)"),
     "CSR": ("X = rows(300)", "cosine_similarity(X, dense_output=False)"),
     "disordered": ("X = rows(300); X.indices[:9] = X.indices[8::-1]", "cosine_distances(X)"),
@@ -87,7 +95,7 @@ CODE = """
         return json.loads(answer)
 
     for arrays, call in {calls!r}:
-        names = dict(vars(unitdot), normal=normal, rows=rows)
+        names = dict(vars(unitdot), np=np, normal=normal, rows=rows)
         exec(arrays, names)
         first, expected, _, held = attempt(call, names, 0)
         assert first == expected
