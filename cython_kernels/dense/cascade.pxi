@@ -3,7 +3,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
 #        integers.pxi, direct.pxi, vectors.h, screen.h, memory.h, openmp.h
-# gives: heads_start, turn_heads, count_headed, drop_heads, carve_headed, lay_out
+# gives: heads_start, turn_heads, count_headed, drop_heads, pack_directions, carve_headed, lay_out
 
 cdef enum:
     PROBES = 32                  # rows of X that tell, with twice as many of Y, what pays now

@@ -2,8 +2,9 @@
 # heads along them pay (heads.pxi), by what a sample of the work tells.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
-# gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, Directions, LINE_COST, QUICK_COST, PAYS, forced,
-#        reach_of, batch_cost, limit_of, outputs_of, room_to_find, find_directions
+# gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, SAMPLED_ROWS, JUDGED_X, JUDGED_Y, Directions,
+#        LINE_COST, QUICK_COST, PAYS, EXPECTED_ERROR, forced, unit_row, reach_of, lead, batch_cost,
+#        project_all, set_units, limit_of, outputs_of, room_to_find, find_directions
 #
 # Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
 # that is measured. These are leading eigenvectors of the sample's second moments, more or less: a
@@ -25,6 +26,7 @@ cdef enum:
 
 cdef struct Directions:
     Py_ssize_t features, lines
+    int levels                   # of the integers
     real* rows                   # [lines * HEAD][features]
     float unit[MOST_LINES]       # what an integer stands for, in each line
 
@@ -256,7 +258,7 @@ cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
         for k in range(line * HEAD * JUDGED_Y, (line + 1) * HEAD * JUDGED_Y):
             h = heads[k] if heads[k] >= 0 else -heads[k]
             largest = h if h > largest else largest
-        d.unit[line] = <float> (largest * 1.25 / levels())
+        d.unit[line] = <float> (largest * 1.25 / d.levels)
     for line in range(words // HEAD_WORDS):
         # a batch adds up integers of several lines: what stands for more serves all of these
         for k in range(words // HEAD_WORDS):
@@ -298,7 +300,7 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
     cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least, projected
     cdef int words = 0, w
-    d.features, d.rows = features, room
+    d.features, d.rows, d.levels = features, room, levels()
     for i in range(JUDGED_X):
         rows_X[i] = job.PX.first + i * job.PX.count // JUDGED_X
         unit_row(&job.X, rows_X[i], X + i * features)

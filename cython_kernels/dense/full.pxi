@@ -3,7 +3,8 @@
 #
 # takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi, screen.pxi,
 #        cascade.pxi, near.pxi, sample.pxi, queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
-# gives: find_exponents, finish_panel, found, segments_of, run_segment, run
+# gives: find_exponents, finish_panel, found, start_rows, finish_rows_of_X, segments_of,
+#        run_segment, run
 #
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
 # parallel region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the

@@ -3,7 +3,8 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
 #        vectors.h, screen.h, memory.h, openmp.h
-# gives: Heads, Cascade, PREFIX, FAR, carve_all_heads, make_heads
+# gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, round_head, head_panel,
+#        make_heads
 #
 # Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
 # |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
@@ -62,7 +63,7 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
     """The integers of one row's head, from its dot products with the directions."""
     cdef real rounded[HEAD]
     cdef vec t, r, squares, sums, errors
-    cdef vec total = splat(0), factor, most = splat(levels())
+    cdef vec total = splat(0), factor, most = splat(d.levels)
     cdef Py_ssize_t lines = d.lines, line, k
     cdef int8_t* to
     cdef double error = 0
@@ -85,7 +86,7 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
             to[k] = <int8_t> rounded[k]
         h.square[row * lines + line] = <int32_t> sum_of_lanes(squares)
         h.raised[row * lines + line] = (h.square[row * lines + line]
-                                        + 2 * raised() * <int32_t> sum_of_lanes(sums))
+                                        + 2 * (d.levels + 1) * <int32_t> sum_of_lanes(sums))
         error += d.unit[line] * d.unit[line] * <double> sum_of_lanes(errors)
         own[1 + line] = <float> (sqrt(error) + HEAD_ROUNDING)
 

@@ -21,6 +21,8 @@ which data flows through them:
     heads.pxi   coordinates along these, made once for a call
     cascade.pxi whether a superblock goes by heads before the screen
     near.pxi    which heads are near enough
+    prepared.pxi  what is kept of a corpus's rows, for many calls
+    search.pxi  the two reductions by what is kept
     sample.pxi  limits for the screen to begin with, where there are many neighbours
     queries.pxi the same for a row or two of X: rows of Y are read in place
     integers.pxi  the same of 8-bit integers, in integers
@@ -133,6 +135,19 @@ cdef extern from "screen.h" nogil:
     void pack_words(int32_t*, vec, vec, vec, vec)
 
 
+cdef extern from "panels.h" nogil:
+    enum:
+        PANEL_ROWS
+        NEAR_PANELS
+        NEAR_ROWS
+        NEAR_QUERIES
+    void near_block(const int32_t**, Py_ssize_t, const int32_t*, int, const int32_t*,
+                    const int32_t*, bint, int32_t*)
+    int32_t least_of(const int32_t*)
+    uint64_t near_bits(const int32_t*, int32_t)
+    int32_t raised_dot(const int8_t*, const int8_t*, bint)
+
+
 cdef extern from "integers.h" nogil:
     ctypedef int words                   # a vector of int32, or of twice as many int16
     enum:
@@ -217,6 +232,8 @@ include "cascade.pxi"
 include "near.pxi"
 include "sample.pxi"
 include "full.pxi"
+include "prepared.pxi"
+include "search.pxi"
 include "queries.pxi"
 include "integers.pxi"
 include "few.pxi"
@@ -302,17 +319,21 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
           unsigned char[:, :, :] similarities, int64_t[:, ::1] indices, bint same,
           bint exclude_self, double threshold, bint nan_for_zero, int threads, object watch,
           const int64_t[::1] starts_X=None, const int64_t[::1] order_X=None,
-          const int64_t[::1] starts_Y=None, const int64_t[::1] order_Y=None):
+          const int64_t[::1] starts_Y=None, const int64_t[::1] order_Y=None, object kept=None,
+          const int64_t[::1] numbers=None):
     """The best columns of every row, as many as `indices` has: similarities, descending, and
     indices; equal ones in order of index, NaN last. Places left over: NaN and -1.
 
     `same`: Y is X; `exclude_self`: and i is not a neighbour of i. Y has fewer than 2^32 rows.
     `threshold`: the least similarity, from -1 on; -2: all columns count, NaN too. `watch` as in
     unitdot._neighbors. Groups: rows order_X[starts_X[g]:starts_X[g + 1]], ascending, meet those of
-    order_Y alone; rows of a group that is empty on one side are left as they are.
+    order_Y alone; rows of a group that is empty on one side are left as they are. `kept`: what is
+    known of Y (prepared.pxi), where rows of these `numbers` alone may be found; NEEDS_CARE: it could
+    not be used.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Best best
+    cdef Kept known
     cdef Groups groups
     memset(&best, 0, sizeof(best))
     best.places, best.threads = indices.shape[1], threads
@@ -320,6 +341,9 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.single = best.similarities.itemsize < sizeof(real)
     best.exclude_self, best.least = exclude_self, <real> threshold
     job.best, job.same = &best, same
+    if kept is not None:
+        known = kept_of(kept)
+        return search(&job, &known, numbers, watch)
     if starts_X is None:
         return top_k_of(&job, watch)
     groups = groups_of(starts_X, order_X, starts_Y, order_Y)
@@ -339,16 +363,17 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
           bint same, double threshold, Py_ssize_t most, bint single, bint nan_for_zero,
           int threads, object watch, const int64_t[::1] starts_X=None,
           const int64_t[::1] order_X=None, const int64_t[::1] starts_Y=None,
-          const int64_t[::1] order_Y=None):
+          const int64_t[::1] order_Y=None, object kept=None):
     """Every (row, column) whose cosine is at least `threshold`, and it, in arrays of `watch`; where
     `most` is not 0, only the most similar so many, of equal ones the first.
 
     `same`: Y is X, and only row < column is wanted. `single`: cosines are rounded to float32.
     `watch` as in unitdot._neighbors. Groups: as for top_k; pairs come in no order, and more than
-    are wanted (run_groups).
+    are wanted (run_groups). `kept`: as for top_k.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Pairs wanted
+    cdef Kept known
     cdef Groups groups
     memset(&wanted, 0, sizeof(wanted))
     wanted.limit, wanted.single, wanted.threads = <real> threshold, single, threads
@@ -358,6 +383,9 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
         raise MemoryError("no memory for the lists of pairs")
     job.pairs, job.same = &wanted, same
     try:
+        if kept is not None:
+            known = kept_of(kept)
+            return search(&job, &known, None, watch)
         if starts_X is None:
             return pairs_of(&job, watch)
         groups = groups_of(starts_X, order_X, starts_Y, order_Y)
@@ -380,21 +408,6 @@ cpdef int paired(const unsigned char[:, :, :] X, int kind_X,
     job.careful, job.threads, job.process = careful, threads, process_of(threads)
     job.zero_inverse = NAN if nan_for_zero else 0
     return run_paired(&job)
-
-
-cdef int measure_panel(const Source* source, Py_ssize_t row, real* norm2, real* inverse,
-                       real* rest) noexcept nogil:
-    """The norms of up to PANEL rows, where they lie in arrays of all."""
-    cdef real panel[PANEL * BLOCK]
-    cdef real own[PANEL]
-    cdef Py_ssize_t rows = at_most(PANEL, source.rows - row), b, i
-    cdef int status = 0
-    for b in range(ceil_div(source.features, BLOCK)):
-        status |= pack_panel(source, row, rows, b, NULL, panel, b == 0, own)
-    for i in range(rows):
-        norm2[row + i] = own[i]
-        status |= invert_norm(own[i], False, 0, inverse + row + i, rest + row + i)
-    return status
 
 
 cdef int survey_panel(const Source* source, Py_ssize_t row) noexcept nogil:
@@ -424,18 +437,6 @@ def survey(const unsigned char[:, :, :] X, int kind, int threads):
             status |= survey_panel(&source, p * PANEL)
         first = stop
         PyErr_CheckSignals()
-    return status
-
-
-def measure(const unsigned char[:, :, :] X, int kind, real[::1] norm2, real[::1] inverse,
-            real[::1] rest, int threads):
-    """The norms of all rows of X as the kernels use them; returns what was found in these."""
-    cdef Source source = source_of(X, kind)
-    cdef Py_ssize_t p
-    cdef int status = 0, process = process_of(threads)
-    for p in prange(ceil_div(source.rows, PANEL), nogil=True, schedule="dynamic", chunksize=8,
-                    num_threads=threads_in(process, threads)):
-        status |= measure_panel(&source, p * PANEL, &norm2[0], &inverse[0], &rest[0])
     return status
 
 

@@ -11,6 +11,7 @@ from unitdot import _inputs
 from unitdot._calls import examine, react, threads_of, views
 from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
 from unitdot._machine import dispatch, memory, system
+from unitdot._machine.threads import threads_for
 from unitdot._prepared import Prepared
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
@@ -167,7 +168,13 @@ def top_k_of(
     if none or selection.leaves_rows_out:
         examine(queries, Y, same, wide, options, axes=axes)
         similarities[:], indices[:] = np.nan, -1
-    if not none:
+    searched = (
+        prepared is not None
+        and not (none or alone or selection.groups)
+        and _search(queries, Y, least, selection, prepared, progress, options, axes,
+                    (similarities, indices))
+    )  # fmt: skip
+    if not (none or searched):
         kernels = dispatch.kernels(wide)
         columns = selection.rows_that_meet(Y)
         joined = same and columns is Y and (selection.groups is None or selection.rows_are_columns)
@@ -186,12 +193,35 @@ def top_k_of(
                 selection.excludes_itself, limit, options.zero == "nan", threads, watch,
                 *(selection.groups or ()),
             )  # fmt: skip
-    indices = selection.numbered(indices)
+    if not searched:
+        indices = selection.numbered(indices)
     if selection.itself:
         similarities, indices = without_itself(similarities, indices)
     if X.ndim == 1:
         return TopK(similarities[0], indices[0], full)
     return TopK(similarities, indices, full)
+
+
+def _search(
+    X: Array, Y: Array, least: float | None, selection: Selection, prepared: Prepared,
+    progress: bool | Report, options: Options, axes: Axes, results: tuple[Array, Array],
+) -> bool:  # fmt: skip
+    """Top-k by what is known of Y; False where that is of no use, and nothing is done."""
+    similarities, indices = results
+    wide, kernels = prepared.wide, dispatch.kernels(prepared.wide)
+    k, found = indices.shape[1], selection.outputs // len(X)
+    if _inputs.compute_wide(X, Y) != wide or not prepared.serves(options, found, k):
+        return False
+    threads = threads_for(options.n_threads, len(X) * found * prepared.read)
+    with reporting(progress, "neighbours") as report:
+        x, y = views(X, Y, X is Y)
+        watch = _Watch(kernels, x, y, options, report, axes=axes)
+        limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
+        status = kernels.top_k(
+            *x, *y, _inputs.byte_view(similarities), indices, False, False, limit,
+            options.zero == "nan", threads, watch, None, None, prepared.whole(), selection.numbers,
+        )  # fmt: skip
+    return not status & kernels.NEEDS_CARE
 
 
 def cosine_pairs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from typing import Any
 
@@ -10,14 +9,21 @@ import numpy as np
 
 from unitdot import _inputs
 from unitdot._calls import READ
-from unitdot._inputs import Array
+from unitdot._inputs import Array, Options
 from unitdot._machine import dispatch
 from unitdot._machine.threads import threads_for
 
+# coordinates of a line of heads, lines at most, rows of a panel: as the kernels have them
+HEAD, MOST_LINES, PANEL_ROWS = 64, 3, 16
+# rows, at least, of which more than norms is kept
+LEAST_ROWS = 1 << 10
+# a search wants no more neighbours than one row in so many
+LEAST_PART = 16
+
 # a shape and a dtype for each array
 Kinds = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
-# a row of each of these for every row of the corpus, in the precision that it is computed in
-OF_ROWS = ("norm2", "inverse", "rest")
+# arrays that grow with the corpus
+OF_ROWS = ("norm2", "inverse", "rest", "panels", "starts", "lines", "squares", "raised", "errors")
 
 
 class _Store:
@@ -30,59 +36,82 @@ class _Store:
     def claim(self, start: int, stop: int) -> bool:
         """Whether the caller may fill rows [start, stop): nobody else has, and there is room."""
         with self.lock:
-            if start != self.filled or any(stop > len(a) for a in self.arrays.values()):
+            if start != self.filled or stop > len(self.arrays["norm2"]):
                 return False
             self.filled = stop
             return True
 
 
 class Prepared:
-    """The norms of rows, as the kernels use them; immutable.
+    """Norms of rows, and what rules most of them out in a search; immutable.
 
-    `facts`: [what was found in the rows]
+    `constants`: "facts", [what was found in the rows, lines of heads, words of a row in panels],
+    "directions" and "units" of these, "widest", the largest error of what panels hold.
     """
 
-    def __init__(self, store: _Store, facts: Array, n_rows: int, n_features: int, wide: bool):
-        self._store, self._facts = store, facts
+    def __init__(
+        self, store: _Store, constants: dict[str, Array], n_rows: int, n_features: int, wide: bool
+    ) -> None:
+        self._store, self._constants = store, constants
         self.n_rows, self.n_features, self.wide = n_rows, n_features, wide
 
     @classmethod
     def of(cls, rows: Array, n_threads: int | None = None) -> Prepared:
         """Of these rows, of any dtype that the kernels read."""
-        wide = _inputs.compute_wide(rows, rows)
-        store = _Store(_room(len(rows), wide), 0)
-        new = cls(store, np.zeros(1, np.int64), 0, rows.shape[1], wide)
-        return new.extended(rows, n_threads)
+        wide, (n, features) = _inputs.compute_wide(rows, rows), rows.shape
+        directions = np.empty((MOST_LINES * HEAD, features), _precision(wide))
+        units = np.zeros(MOST_LINES, np.float32)
+        lines = words = 0
+        if n >= LEAST_ROWS:
+            threads = threads_for(n_threads, rows.size * READ)
+            view = _inputs.kernel_view(rows)
+            lines, words = dispatch.kernels(wide).prepare(*view, directions, units, threads)
+        constants = {
+            "facts": np.asarray([0, lines, words], np.int64),
+            "directions": directions[: lines * HEAD].copy(),
+            "units": units[: max(1, lines)].copy(),
+            "widest": np.zeros(1, np.float32),
+        }
+        store = _Store(_room(n, features, lines, words, wide), 0)
+        return cls(store, constants, 0, features, wide).extended(rows, n_threads)
 
     def extended(self, rows_all: Array, n_threads: int | None = None) -> Prepared:
         """Of the old rows and new ones behind them, of which these alone are worked on."""
         start, stop = self.n_rows, len(rows_all)
         store = self._store
         if not store.claim(start, stop):
-            store = _Store(_room(stop + stop // 2, self.wide), stop)
-            for name, array in self.arrays().items():
-                if name in OF_ROWS:
-                    store.arrays[name][:start] = array
-        facts = self._facts.copy()
+            _, lines, words = self._facts
+            shape = stop + stop // 2, self.n_features, lines, words
+            store = _Store(_room(*shape, self.wide), stop)
+            for name, array in self._of_rows().items():
+                store.arrays[name][: len(array)] = array
+        constants = self._constants | {
+            name: self._constants[name].copy() for name in ("facts", "widest")
+        }
         if stop > start:
             new = rows_all[start:]
             threads = threads_for(n_threads, new.size * READ)
-            facts[0] |= dispatch.kernels(self.wide).measure(
-                *_inputs.kernel_view(new), *(store.arrays[name][start:stop] for name in OF_ROWS),
-                threads,
-            )  # fmt: skip
-        return Prepared(store, facts, stop, self.n_features, self.wide)
+            constants["facts"][0] |= dispatch.kernels(self.wide).keep(
+                *_inputs.kernel_view(new), store.arrays | constants, start, threads
+            )
+        return Prepared(store, constants, stop, self.n_features, self.wide)
 
     def kept(self, numbers: Array) -> Prepared:
         """Of these rows alone, in this order."""
-        arrays = {name: self._store.arrays[name][: self.n_rows][numbers] for name in OF_ROWS}
-        store = _Store(arrays, len(numbers))
-        return Prepared(store, self._facts.copy(), len(numbers), self.n_features, self.wide)
+        arrays = self._of_rows()
+        panels = arrays.pop("panels")
+        kept = {name: array[numbers] if len(array) else array for name, array in arrays.items()}
+        kept["panels"] = np.zeros((_panels(len(numbers)), *panels.shape[1:]), panels.dtype)
+        to, at = np.arange(len(numbers)), np.asarray(numbers)
+        kept["panels"][to // PANEL_ROWS, :, to % PANEL_ROWS] = panels[
+            at // PANEL_ROWS, :, at % PANEL_ROWS
+        ]
+        store = _Store(kept, len(numbers))
+        return Prepared(store, self._constants, len(numbers), self.n_features, self.wide)
 
     def arrays(self) -> dict[str, Array]:
         """All that is known, by name, contiguous: what :meth:`from_arrays` takes."""
-        of_rows = {name: self._store.arrays[name][: self.n_rows] for name in OF_ROWS}
-        return {"facts": self._facts, **of_rows}
+        return self._constants | self._of_rows()
 
     @classmethod
     def from_arrays(
@@ -90,30 +119,95 @@ class Prepared:
     ) -> Prepared:
         """Of arrays that were saved, which may be read-only; ValueError names what is wrong."""
         wide = _inputs.KINDS[np.dtype(dtype)][1]
-        kinds: Kinds = {"facts": ((1,), np.dtype(np.int64))}
-        kinds |= {name: ((n_rows,), _precision(wide)) for name in OF_ROWS}
+        _check_arrays(arrays, {"facts": ((3,), np.dtype(np.int64))})
+        _, lines, words = (int(fact) for fact in arrays["facts"])
+        features = -(-n_features // 8) * 2
+        if (lines, words) not in ((0, 0), (0, features), *((i, HEAD // 4) for i in (1, 2, 3))):
+            raise ValueError(f"array 'facts' is {arrays['facts']}, which no rows have")
+        kinds = _kinds(n_rows, n_features, lines, words, wide)
+        kinds |= {
+            "facts": ((3,), np.dtype(np.int64)),
+            "directions": ((lines * HEAD, n_features), _precision(wide)),
+            "units": ((max(1, lines),), np.dtype(np.float32)),
+            "widest": ((1,), np.dtype(np.float32)),
+        }
+        for name in arrays.keys() - kinds.keys():
+            raise ValueError(f"array {name!r} is not known; expected {', '.join(kinds)}")
         _check_arrays(arrays, kinds)
         store = _Store({name: arrays[name] for name in OF_ROWS}, -1)
-        return cls(store, arrays["facts"], n_rows, n_features, wide)
+        constants = {name: arrays[name] for name in kinds if name not in OF_ROWS}
+        return cls(store, constants, n_rows, n_features, wide)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all that is known."""
         return sum(array.nbytes for array in self.arrays().values())
 
+    def serves(self, options: Options, found: int, k: int = 1) -> bool:
+        """Whether the best k of so many rows, with such options, are searched for by all this."""
+        kernels = dispatch.kernels(self.wide)
+        seen, _, words = self._facts
+        return (
+            words > 0
+            and found >= max(LEAST_ROWS, LEAST_PART * k)
+            and not seen & kernels.NEEDS_CARE
+            and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
+            and self.n_rows < np.iinfo(np.int32).max
+        )
+
+    @property
+    def read(self) -> int:
+        """Bytes of each row, at least, that a search reads."""
+        return self._facts[2] * 4
+
+    def whole(self) -> dict[str, Array]:
+        """The arrays as the kernels take them, rows to come among them."""
+        return self._store.arrays | self._constants
+
+    @property
+    def _facts(self) -> tuple[int, int, int]:
+        found, lines, words = (int(fact) for fact in self._constants["facts"])
+        return found, lines, words
+
+    def _of_rows(self) -> dict[str, Array]:
+        arrays = self._store.arrays
+        rows = {name: _panels(self.n_rows) if name == "panels" else self.n_rows for name in OF_ROWS}
+        return {name: arrays[name][: rows[name]] for name in OF_ROWS}
+
 
 def _precision(wide: bool) -> np.dtype[Any]:
     return np.dtype(np.float64 if wide else np.float32)
 
 
-def _room(rows: int, wide: bool) -> dict[str, Array]:
-    return {name: np.empty(rows, _precision(wide)) for name in OF_ROWS}
+def _panels(rows: int) -> int:
+    return -(-rows // PANEL_ROWS)
+
+
+def _kinds(rows: int, features: int, lines: int, words: int, wide: bool) -> Kinds:
+    """The arrays that grow."""
+    real, word, single = _precision(wide), np.dtype(np.int32), np.dtype(np.float32)
+    return {
+        **{name: ((rows,), real) for name in ("norm2", "inverse", "rest")},
+        "panels": ((_panels(rows), words, PANEL_ROWS), word),
+        "starts": ((rows if words else 0,), word),
+        "lines": ((rows, lines * HEAD), np.dtype(np.int8)),
+        "squares": ((rows, lines), word),
+        "raised": ((rows, lines), word),
+        "errors": ((rows, 1 + lines if lines else 0), single),
+    }
+
+
+def _room(rows: int, features: int, lines: int, words: int, wide: bool) -> dict[str, Array]:
+    kinds = _kinds(rows, features, lines, words, wide)
+    # panels end with rows that there are not
+    make = {"panels": np.zeros}
+    return {
+        name: make.get(name, np.empty)(shape, dtype) for name, (shape, dtype) in kinds.items()
+    }
 
 
 def _check_arrays(arrays: dict[str, Array], kinds: Kinds) -> None:
-    """Whether there are just these arrays: shapes, dtypes, contiguous in C's order."""
-    for name in arrays.keys() - kinds.keys():
-        raise ValueError(f"array {name!r} is not known; expected {', '.join(kinds)}")
+    """Whether there are these arrays: shapes, dtypes, contiguous in C's order, aligned."""
     for name, (shape, dtype) in kinds.items():
         array = arrays.get(name)
         if array is None:
@@ -123,5 +217,5 @@ def _check_arrays(arrays: dict[str, Array], kinds: Kinds) -> None:
                 f"array {name!r} has shape {array.shape} in {array.dtype}; "
                 f"expected {shape} in {dtype}"
             )
-        if not array.flags.c_contiguous or math.prod(shape) * dtype.itemsize != array.nbytes:
+        if not (array.flags.c_contiguous and array.flags.aligned):
             raise ValueError(f"array {name!r} does not lie in one piece; expected C's order")

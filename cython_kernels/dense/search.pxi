@@ -1,0 +1,457 @@
+# The two reductions by what is kept of Y (prepared.pxi): of every row the panels are read, of those
+# that are left the further lines of their heads, and of what is left then the row itself.
+#
+# takes: kernels.pyx, source.pxi, pack.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi,
+#        directions.pxi, heads.pxi, near.pxi, full.pxi, prepared.pxi, vectors.h, panels.h, bits.h,
+#        memory.h, openmp.h
+# gives: search
+#
+# For top-k, the rows that are nearest by their panels are settled first: their k-th best is a limit
+# from the start, a low one at worst. Queries go in batches, whose parts of the panels stay in the
+# cache. Where there is room, distances by panels are kept; else they are found twice.
+
+cdef enum:
+    MOST_QUERIES = 256           # of a batch
+    NEAREST = 64                 # rows that are settled first, beyond half as many again as k
+    TASK_BLOCKS = 32             # of NEAR_ROWS rows
+    LISTED = 256                 # rows of a query that wait for the next lines
+    DISTANCES = 32 << 20         # bytes of them that are kept
+    GATHERED = 4                 # rows are read one by one where fewer than one in so many are wanted
+    NOWHERE = 1 << 30            # the distance of rows that are not to be found
+
+cdef struct Search:
+    Job* job
+    const Kept* kept
+    Py_ssize_t places, blocks    # rows that may be found, and blocks of NEAR_ROWS of these
+    const int64_t* numbers       # which rows, ascending; NULL: all
+    bint gathered                # places are those of `numbers`; otherwise rows
+    uint64_t* allowed            # [block]: which rows; or NULL
+    Heads X                      # of the batch, as of Y
+    int32_t* words               # [query][word]: what meets panels, raised
+    int32_t* square              # [query]: |q|² of that
+    float* error
+    int32_t* distances           # [query][block][NEAR_ROWS]; or NULL
+    int32_t* least               # [query][block]
+    int32_t* scratch             # [thread][scratch_size]
+    Py_ssize_t scratch_size
+
+cdef struct Listed:
+    Py_ssize_t count
+    int64_t place[LISTED]
+    int32_t distance[LISTED]
+
+
+cdef inline Py_ssize_t first_rows(const Search* s) noexcept nogil:
+    return s.job.best.k + s.job.best.k // 2 + NEAREST
+
+
+cdef inline Py_ssize_t row_at(const Search* s, Py_ssize_t place) noexcept nogil:
+    return s.numbers[place] if s.gathered else place
+
+
+cdef void start_query(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
+    """The heads of one query of the batch, whose norm is known."""
+    cdef const Kept* kept = s.kept
+    cdef const Source* X = &s.job.X
+    cdef real dots[DIRECTIONS]
+    cdef Py_ssize_t features = X.features, lines = kept.directions.lines, b, k
+    cdef real* row = <real*> (s.scratch + thread * s.scratch_size)
+    cdef int32_t* words = s.words + q * kept.words
+    cdef int32_t start
+    if lines > 0:
+        for b in range(ceil_div(features, BLOCK)):
+            convert(X, s.job.PX.first + q, b * BLOCK, block_length(features, b), row + b * BLOCK)
+        for k in range(lines * HEAD):
+            dots[k] = quick_dot(row, kept.directions.rows + k * features, features)
+        round_head(&s.X, &kept.directions, dots, q, s.X.norm2[q] == 0)
+        memcpy(words, s.X.line + q * lines * HEAD, HEAD)
+        s.square[q], s.error[q] = s.X.square[q * lines], s.X.error[q * (1 + lines) + 1]
+    else:
+        round_axes(X, s.job.PX.first + q, 0 if s.X.norm2[q] == 0 else s.X.inverse[q],
+                   kept.directions.unit[0], kept.words, <int8_t*> words, s.square + q, &start,
+                   s.error + q)
+    for k in range(kept.words):
+        words[k] = <int32_t> (<uint32_t> words[k] ^ <uint32_t> 0x80808080)
+
+
+cdef int start_queries(const Search* s) noexcept nogil:
+    cdef Job* job = s.job
+    cdef Source part = job.X
+    cdef Py_ssize_t p, q
+    cdef int status = 0
+    part.data += job.PX.first * part.row_stride
+    part.rows = job.PX.count
+    for p in range(ceil_div(part.rows, PANEL)):
+        status |= measure_panel(&part, p * PANEL, &s.X)
+    if status & CARE:
+        return status
+    for q in prange(job.PX.count, schedule="dynamic", chunksize=4,
+                    num_threads=threads_in(job.process, job.threads if job.PX.count > 4 else 1)):
+        start_query(s, q, omp_get_thread_num())
+    return status
+
+
+cdef void gather_distances(const Search* s, Py_ssize_t q, Py_ssize_t block,
+                           int32_t* to) noexcept nogil:
+    cdef const Kept* kept = s.kept
+    cdef Py_ssize_t lines = kept.directions.lines, first = block * NEAR_ROWS, r, row
+    cdef Py_ssize_t rows = at_most(NEAR_ROWS, s.places - first)
+    for r in range(rows):
+        prefetch_second(kept.heads.line + s.numbers[first + r] * lines * HEAD)
+        prefetch_second(<const char*> (kept.starts + s.numbers[first + r]))
+    for r in range(rows):
+        row = s.numbers[first + r]
+        to[r] = 0                    # rows along the axes are met as they are
+        if lines > 0:
+            to[r] = (s.square[q] + kept.starts[row]
+                     - 2 * raised_dot(s.X.line + q * lines * HEAD,
+                                      kept.heads.line + row * lines * HEAD, vnni))
+
+
+cdef void find_distances(const Search* s, Py_ssize_t q, int queries, Py_ssize_t block,
+                         int32_t* to) noexcept nogil:
+    """to[q, r]: of the rows of a block, by their panels."""
+    cdef const Kept* kept = s.kept
+    cdef Py_ssize_t panel_words = kept.words * PANEL_ROWS, first = block * NEAR_ROWS
+    cdef Py_ssize_t rows = at_most(NEAR_ROWS, s.places - first), last, p
+    cdef const int32_t* panel[NEAR_PANELS]
+    cdef const int32_t* starts = kept.starts + first
+    cdef int32_t some[NEAR_ROWS]
+    cdef uint64_t allowed = ~<uint64_t> 0
+    cdef int i, r
+    if s.gathered:
+        for i in range(queries):
+            gather_distances(s, q + i, block, to + i * NEAR_ROWS)
+    else:
+        last = (s.places - 1) // PANEL_ROWS
+        for p in range(NEAR_PANELS):
+            panel[p] = kept.panels + at_most(block * NEAR_PANELS + p, last) * panel_words
+        if rows < NEAR_ROWS:
+            memset(some, 0, sizeof(some))
+            memcpy(some, starts, rows * sizeof(int32_t))
+            starts = some
+        near_block(panel, kept.words, s.words + q * kept.words, queries, s.square + q, starts,
+                   vnni, to)
+        if s.allowed != NULL:
+            allowed = s.allowed[block]
+    if rows < NEAR_ROWS:
+        allowed &= (<uint64_t> 1 << rows) - 1
+    if ~allowed:
+        for i in range(queries):
+            for r in range(NEAR_ROWS):
+                if not allowed >> r & 1:
+                    to[i * NEAR_ROWS + r] = NOWHERE
+
+
+cdef void distances_task(const Search* s, Py_ssize_t task) noexcept nogil:
+    """The distances of a task's blocks, kept where there is room, and the least of each block."""
+    cdef Py_ssize_t block, some, q
+    cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
+    cdef int queries, i
+    for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
+        q = some * NEAR_QUERIES
+        queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
+        for block in range(task * TASK_BLOCKS, at_most((task + 1) * TASK_BLOCKS, s.blocks)):
+            find_distances(s, q, queries, block, own)
+            for i in range(queries):
+                s.least[(q + i) * s.blocks + block] = least_of(own + i * NEAR_ROWS)
+                if s.distances != NULL:
+                    memcpy(s.distances + ((q + i) * s.blocks + block) * NEAR_ROWS,
+                           own + i * NEAR_ROWS, NEAR_ROWS * sizeof(int32_t))
+
+
+cdef int32_t nth_least(int32_t* a, Py_ssize_t n, Py_ssize_t nth) noexcept nogil:
+    """The nth least of a[:n], which is put in another order (Hoare's quickselect)."""
+    cdef Py_ssize_t low = 0, high = n - 1, i, j
+    cdef int32_t pivot, t
+    while low < high:
+        pivot = a[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while a[i] < pivot:
+                i += 1
+            while a[j] > pivot:
+                j -= 1
+            if i <= j:
+                t = a[i]
+                a[i] = a[j]
+                a[j] = t
+                i += 1
+                j -= 1
+        if nth <= j:
+            high = j
+        elif nth >= i:
+            low = i
+        else:
+            break
+    return a[nth]
+
+
+cdef void settle_row(const Search* s, Py_ssize_t q, Py_ssize_t place, Waiting* waiting,
+                     int thread) noexcept nogil:
+    waiting.rows[waiting.count] = <int32_t> q
+    waiting.columns[waiting.count] = <int32_t> row_at(s, place)
+    waiting.count += 1
+    if waiting.count == AT_A_TIME:
+        settle_waiting(s.job, waiting, thread)
+
+
+cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
+    """The limit of a query by the rows that are nearest by their panels; all there is to be found
+    of a zero row."""
+    cdef Best* best = s.job.best
+    cdef const int32_t* least = s.least + q * s.blocks
+    cdef const int32_t* at
+    cdef int32_t* scratch = s.scratch + thread * s.scratch_size
+    cdef int32_t own[NEAR_ROWS]
+    cdef Py_ssize_t wanted = first_rows(s), block, taken = 0, place
+    cdef int32_t bar
+    cdef uint64_t bits
+    cdef Waiting waiting
+    waiting.count = 0
+    if s.X.norm2[q] == 0:
+        place = 0
+        while taken < best.k and place < s.places:
+            if s.allowed == NULL or s.allowed[place // NEAR_ROWS] >> (place % NEAR_ROWS) & 1:
+                settle_row(s, q, place, &waiting, thread)
+                taken += 1
+            place += 1
+        settle_waiting(s.job, &waiting, thread)
+        return
+    if s.blocks < 4 * wanted:        # they are kept, then
+        memcpy(scratch, s.distances + q * s.blocks * NEAR_ROWS,
+               s.blocks * NEAR_ROWS * sizeof(int32_t))
+        bar = nth_least(scratch, s.blocks * NEAR_ROWS, at_most(wanted, s.places) - 1)
+    else:
+        memcpy(scratch, least, s.blocks * sizeof(int32_t))
+        bar = nth_least(scratch, s.blocks, wanted - 1)
+    bar = bar if bar < NOWHERE else NOWHERE - 1
+    for block in range(s.blocks):
+        if least[block] > bar or taken >= 4 * wanted:
+            continue
+        if s.distances != NULL:
+            at = s.distances + (q * s.blocks + block) * NEAR_ROWS
+        else:
+            find_distances(s, q, 1, block, own)
+            at = own
+        bits = near_bits(at, bar)
+        while bits:
+            settle_row(s, q, block * NEAR_ROWS + first_bit(bits), &waiting, thread)
+            bits &= bits - 1
+            taken += 1
+    settle_waiting(s.job, &waiting, thread)
+    if best.count[q] >= best.k:
+        keep_best(best, q)
+    forget(best, q, 0, s.job.Y.rows)     # they come once more
+
+
+cdef inline int32_t bar_of(const Search* s, Py_ssize_t q) noexcept nogil:
+    """What a distance by panels must not exceed."""
+    cdef float limit = <float> limit_of(s.job, s.job.PX.first + q)
+    cdef double reach = <double> reach_of(limit) + s.error[q] + s.kept.widest[0]
+    reach /= s.kept.directions.unit[0]
+    reach *= reach
+    return <int32_t> reach if reach < NOWHERE - 1 else NOWHERE - 1
+
+
+cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* waiting,
+                      int thread) noexcept nogil:
+    """Those whose further lines are near enough are met."""
+    cdef const Kept* kept = s.kept
+    cdef const Directions* d = &kept.directions
+    cdef const Heads* Y = &kept.heads
+    cdef Py_ssize_t lines = d.lines, i, row, line
+    cdef float reach = reach_of(<float> limit_of(s.job, s.job.PX.first + q)), distance, bar
+    cdef bint near
+    for i in range(list.count):
+        row = row_at(s, list.place[i])
+        distance = d.unit[0] * d.unit[0] * <float> list.distance[i]
+        near = True
+        for line in range(1, lines):
+            distance += d.unit[line] * d.unit[line] * <float> (
+                s.X.square[q * lines + line] + Y.raised[row * lines + line]
+                - 2 * raised_dot(s.X.line + (q * lines + line) * HEAD,
+                                 Y.line + (row * lines + line) * HEAD, vnni))
+            bar = (reach + s.X.error[q * (1 + lines) + 1 + line]
+                   + Y.error[row * (1 + lines) + 1 + line])
+            if distance > bar * bar:
+                near = False
+                break
+        if near:
+            meet(s.job, q, row, False, waiting, thread)
+    list.count = 0
+
+
+cdef inline void list_place(const Search* s, Py_ssize_t q, Py_ssize_t place, int32_t distance,
+                            Listed* list, Waiting* waiting, int thread) noexcept nogil:
+    cdef Py_ssize_t lines = s.kept.directions.lines, row
+    if lines > 1:
+        row = row_at(s, place)
+        prefetch_second(s.kept.heads.line + (row * lines + 1) * HEAD)
+        prefetch_second(<const char*> (s.kept.heads.raised + row * lines))
+        prefetch_second(<const char*> (s.kept.heads.error + row * (1 + lines)))
+    list.place[list.count], list.distance[list.count] = place, distance
+    list.count += 1
+    if list.count == LISTED:
+        meet_listed(s, q, list, waiting, thread)
+
+
+cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil:
+    """Who of a task's blocks may belong to the result is met."""
+    cdef Py_ssize_t first = task * TASK_BLOCKS, block, some, q, place
+    cdef Py_ssize_t stop = at_most(first + TASK_BLOCKS, s.blocks)
+    cdef Listed lists[NEAR_QUERIES]
+    cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
+    cdef int32_t bars[NEAR_QUERIES]
+    cdef const int32_t* at
+    cdef uint64_t bits
+    cdef Waiting waiting
+    cdef int queries, i, r
+    waiting.count = 0
+    for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
+        q = some * NEAR_QUERIES
+        queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
+        for i in range(queries):
+            lists[i].count = 0
+            # of a zero row all is found
+            bars[i] = bar_of(s, q + i) if s.X.norm2[q + i] != 0 else -1
+        for block in range(first, stop):
+            if s.distances == NULL:
+                find_distances(s, q, queries, block, own)
+            for i in range(queries):
+                at = own + i * NEAR_ROWS
+                if s.distances != NULL:
+                    if s.least[(q + i) * s.blocks + block] > bars[i]:
+                        continue
+                    at = s.distances + ((q + i) * s.blocks + block) * NEAR_ROWS
+                bits = near_bits(at, bars[i])
+                while bits:
+                    r = first_bit(bits)
+                    bits &= bits - 1
+                    place = block * NEAR_ROWS + r
+                    list_place(s, q + i, place, at[r], &lists[i], &waiting, thread)
+        for i in range(queries):
+            meet_listed(s, q + i, &lists[i], &waiting, thread)
+    settle_waiting(s.job, &waiting, thread)
+
+
+cdef void run_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil:
+    cdef Pairs* pairs = s.job.pairs
+    if pairs != NULL:
+        start_run(&pairs.found[thread])
+    near_task(s, task, thread)
+    if pairs != NULL and end_run(&pairs.found[thread], pairs.task + task):
+        s.job.status[thread * LINE] |= OUT_OF_MEMORY
+
+
+cdef void search_batch(const Search* s) noexcept nogil:
+    cdef Job* job = s.job
+    cdef Py_ssize_t tasks = ceil_div(s.blocks, TASK_BLOCKS), t, q
+    with parallel(num_threads=threads_in(job.process, job.threads)):
+        if job.best != NULL:
+            for t in prange(tasks, schedule="dynamic"):
+                distances_task(s, t)
+            wait_for_all()
+            for q in prange(job.PX.count, schedule="dynamic"):
+                first_limit(s, q, omp_get_thread_num())
+            wait_for_all()
+        for t in prange(tasks, schedule="dynamic"):
+            run_task(s, t, omp_get_thread_num())
+
+
+cdef size_t carve_search(Search* s, Py_ssize_t batch, bint stored, char* memory) noexcept nogil:
+    cdef char* start = memory
+    cdef Job* job = s.job
+    cdef Py_ssize_t lines = s.kept.directions.lines, rows = ceil_div(batch, PANEL) * PANEL
+    cdef Heads* h = &s.X
+    h.line = <int8_t*> carve(&memory, rows * lines * HEAD)
+    h.square = <int32_t*> carve(&memory, rows * lines * sizeof(int32_t))
+    h.raised = <int32_t*> carve(&memory, rows * lines * sizeof(int32_t))
+    h.error = <float*> carve(&memory, rows * (1 + lines) * sizeof(float))
+    h.norm2 = <real*> carve(&memory, rows * sizeof(real))
+    h.inverse = <real*> carve(&memory, rows * sizeof(real))
+    h.rest = <real*> carve(&memory, rows * sizeof(real))
+    s.words = <int32_t*> carve(&memory, batch * s.kept.words * sizeof(int32_t))
+    s.square = <int32_t*> carve(&memory, batch * sizeof(int32_t))
+    s.error = <float*> carve(&memory, batch * sizeof(float))
+    s.distances = s.least = NULL
+    if job.best != NULL:
+        s.least = <int32_t*> carve(&memory, batch * s.blocks * sizeof(int32_t))
+    if stored:
+        s.distances = <int32_t*> carve(&memory, batch * s.blocks * NEAR_ROWS * sizeof(int32_t))
+    if s.numbers != NULL and not s.gathered:
+        s.allowed = <uint64_t*> carve(&memory, s.blocks * sizeof(uint64_t))
+    s.scratch = <int32_t*> carve(&memory, job.threads * s.scratch_size * sizeof(int32_t))
+    job.status = <int*> carve(&memory, LINE * sizeof(int) * job.threads)
+    return memory - start
+
+
+cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object watch) except -1:
+    """The reduction of `job` by what is kept of Y's rows, or of those of these numbers. CARE: rows
+    of X need it, and nothing has come of it."""
+    cdef Search s
+    cdef Block* held
+    cdef Block* lists = NULL
+    cdef Py_ssize_t n = job.X.rows, batch, block_bytes, i, first = 0
+    cdef bint stored
+    cdef int status = 0
+    memset(&s, 0, sizeof(s))
+    s.job, s.kept, s.places = job, kept, job.Y.rows
+    if job.best != NULL:
+        size_lists(job.best, job.Y.rows)
+    if numbers is not None:
+        s.numbers = &numbers[0]
+        s.gathered = numbers.shape[0] < s.places // GATHERED
+        if s.gathered:
+            s.places = numbers.shape[0]
+    s.blocks = ceil_div(s.places, NEAR_ROWS)
+    s.scratch_size = at_least(s.blocks, ceil_div(job.X.features, LINE) * LINE
+                              * <Py_ssize_t> (sizeof(real) // sizeof(int32_t)))
+    block_bytes = s.blocks * NEAR_ROWS * sizeof(int32_t)
+    batch = at_most(n, MOST_QUERIES)
+    stored = job.best != NULL and batch * block_bytes <= DISTANCES
+    if job.best != NULL:
+        batch = at_most(batch, at_least(1, most_lists(job)))
+        if s.blocks < 4 * first_rows(&s):
+            batch = at_most(batch, at_least(1, DISTANCES // block_bytes))
+            stored, s.scratch_size = True, at_least(s.scratch_size, s.blocks * NEAR_ROWS)
+        else:
+            batch = at_most(batch, at_least(1, DISTANCES // (s.blocks * <Py_ssize_t> sizeof(int32_t))))
+    held = allocate(carve_search(&s, batch, stored, NULL), FOR_HEADS)
+    try:
+        carve_search(&s, batch, stored, held.memory)
+        if s.allowed != NULL:
+            memset(s.allowed, 0, s.blocks * sizeof(uint64_t))
+            for i in range(numbers.shape[0]):
+                s.allowed[numbers[i] // NEAR_ROWS] |= <uint64_t> 1 << (numbers[i] % NEAR_ROWS)
+        memset(job.status, 0, LINE * sizeof(int) * job.threads)
+        if job.best != NULL:
+            job.best.rows = batch
+            lists = allocate(carve_lists(job.best, NULL), FOR_LISTS)
+            carve_lists(job.best, lists.memory)
+            job.best.shared = job.threads > 1
+        job.PX.source, job.PY.source = &job.X, &job.Y
+        job.PX.norm2, job.PX.inverse, job.PX.rest = s.X.norm2, s.X.inverse, s.X.rest
+        job.PY.norm2, job.PY.inverse = kept.heads.norm2, kept.heads.inverse
+        job.PY.rest, job.PY.count = kept.heads.rest, job.Y.rows
+        while first < n:
+            job.PX.first, job.PX.count = first, at_most(batch, n - first)
+            with nogil:
+                status |= start_queries(&s)
+            if status & CARE or (status & ZERO_ROW and job.zero_inverse != 0):
+                return status | CARE
+            start_rows(job)
+            with nogil:
+                search_batch(&s)
+            status |= found(job)
+            watch.found(status, count_pairs(job.pairs) if job.pairs != NULL else 0)
+            if job.pairs != NULL:
+                job.pairs.task += ceil_div(s.blocks, TASK_BLOCKS)
+            finish_rows_of_X(job, watch)
+            first += job.PX.count
+            watch.did(job.PX.count * s.places, n * s.places, 0)
+            PyErr_CheckSignals()
+        return status
+    finally:
+        block_release(held)
+        block_release(lists)
