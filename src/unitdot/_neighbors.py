@@ -169,7 +169,7 @@ def top_k_of(
         examine(queries, Y, same, wide, options, axes=axes)
         similarities[:], indices[:] = np.nan, -1
     searched = (
-        prepared is not None
+        isinstance(prepared, Prepared)
         and not (none or alone or selection.groups)
         and _search(queries, Y, least, selection, prepared, progress, options, axes,
                     (similarities, indices))
@@ -208,10 +208,10 @@ def _search(
 ) -> bool:  # fmt: skip
     """Top-k by what is known of Y; False where that is of no use, and nothing is done."""
     similarities, indices = results
-    wide, kernels = prepared.wide, dispatch.kernels(prepared.wide)
-    k, found = indices.shape[1], selection.outputs // len(X)
-    if _inputs.compute_wide(X, Y) != wide or not prepared.serves(options, found, k):
+    wide, found = _inputs.compute_wide(X, Y), selection.outputs // len(X)
+    if not prepared.serves(wide, options, found, indices.shape[1]):
         return False
+    kernels = dispatch.kernels(wide)
     threads = threads_for(options.n_threads, len(X) * found * prepared.read)
     with reporting(progress, "neighbours") as report:
         x, y = views(X, Y, X is Y)
@@ -334,14 +334,21 @@ def pairs_of(
     whole = views(X, Y, same)
     outputs = selection.outputs if selection.groups else n * m // (1 + same)
     threads = threads_of(X, Y, outputs, options)
+    reached = _limit(limit, wide, result_dtype)
+    kept = None
+    if prepared is not None and not (same or most or selection.groups) and reached > 0:
+        kept = prepared.whole() if prepared.serves(wide, options, m) else None
     with reporting(progress, "pairs") as report:
-        watch = _Watch(kernels, *whole, options, report, result_dtype)
-        watch.most, watch.selection = most, selection
-        kernels.pairs(
-            *whole[0], *whole[1], same, _limit(limit, wide, result_dtype), min(most, n * m),
-            wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
-            *(selection.groups or ()),
-        )  # fmt: skip
+        for known in (None,) if kept is None else (kept, None):
+            watch = _Watch(kernels, *whole, options, report, result_dtype)
+            watch.most, watch.selection = most, selection
+            status = kernels.pairs(
+                *whole[0], *whole[1], same, reached, min(most, n * m),
+                wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
+                *(selection.groups or ()), kept=known,
+            )  # fmt: skip
+            if known is None or not status & kernels.NEEDS_CARE:
+                break
     found = watch.rows, watch.columns, watch.similarities
     if selection.groups:
         found = put_in_order(*found, n, most)

@@ -143,12 +143,13 @@ class Prepared:
         """Bytes of all that is known."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def serves(self, options: Options, found: int, k: int = 1) -> bool:
+    def serves(self, wide: bool, options: Options, found: int, k: int = 1) -> bool:
         """Whether the best k of so many rows, with such options, are searched for by all this."""
-        kernels = dispatch.kernels(self.wide)
+        kernels = dispatch.kernels(wide)
         seen, _, words = self._facts
         return (
-            words > 0
+            wide == self.wide
+            and words > 0
             and found >= max(LEAST_ROWS, LEAST_PART * k)
             and not seen & kernels.NEEDS_CARE
             and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
@@ -187,7 +188,7 @@ def _kinds(rows: int, features: int, lines: int, words: int, wide: bool) -> Kind
     """The arrays that grow."""
     real, word, single = _precision(wide), np.dtype(np.int32), np.dtype(np.float32)
     return {
-        **{name: ((rows,), real) for name in ("norm2", "inverse", "rest")},
+        **dict.fromkeys(("norm2", "inverse", "rest"), ((rows,), real)),
         "panels": ((_panels(rows), words, PANEL_ROWS), word),
         "starts": ((rows if words else 0,), word),
         "lines": ((rows, lines * HEAD), np.dtype(np.int8)),
@@ -201,9 +202,7 @@ def _room(rows: int, features: int, lines: int, words: int, wide: bool) -> dict[
     kinds = _kinds(rows, features, lines, words, wide)
     # panels end with rows that there are not
     make = {"panels": np.zeros}
-    return {
-        name: make.get(name, np.empty)(shape, dtype) for name, (shape, dtype) in kinds.items()
-    }
+    return {name: make.get(name, np.empty)(shape, dtype) for name, (shape, dtype) in kinds.items()}
 
 
 def _check_arrays(arrays: dict[str, Array], kinds: Kinds) -> None:

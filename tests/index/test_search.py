@@ -1,167 +1,209 @@
-"""An index answers as the plain functions do with the same rows."""
+"""Searches by what is kept of the corpus give what searches without give: bits, order and ties."""
 
 import numpy as np
 import pytest
 
 import unitdot
-from tests.helpers import LAYOUTS, assert_same_bits, normal
-from tests.index import data
+from unitdot import _inputs, _neighbors
+from unitdot._machine.dispatch import use_isa
+from unitdot._prepared import Prepared
+
+from ..helpers import FUSED_ISAS, ISAS, assert_same_bits
+
+DTYPES = (np.float32, np.float64, np.float16, np.int8)
+KINDS = ("axes", "directions", "embeddings")
+N, QUERIES = 2100, 9
 
 
-@pytest.mark.parametrize("kind", data.KINDS)
-@pytest.mark.parametrize("n", [1, 5, 300])
-def test_bits_of_the_plain_functions(isa, kind, n):
-    Y = data.rows(n, kind=kind)
-    data.assert_same_answers(unitdot.CosineIndex(Y), Y, data.queries(kind=kind))
+def make_rows(kind, dtype, n=N, features=136, seed=0):
+    """`axes`: no direction has more energy than others; `directions`: few have most of it;
+    `embeddings`: in between."""
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, features))
+    if kind == "directions":
+        basis = np.random.default_rng(1).standard_normal((8, features))
+        rows = rows[:, :8] @ basis + 0.1 * rows
+    elif kind == "embeddings":
+        rows *= np.linspace(3, 0.2, features) ** 2
+    if dtype == np.int8:
+        rows *= 120 / np.abs(rows).max()
+    return rows.astype(dtype)
 
 
-def test_bits_of_many_rows(isa, embeddings):
-    """Enough of them that most of the work is left out."""
-    Y = embeddings.astype(np.float32)
-    data.assert_same_answers(unitdot.CosineIndex(Y), Y, Y[:40] + Y[1:41], k=10)
+def corpus_and_queries(kind, dtype, features=136):
+    rows = make_rows(kind, dtype, N + QUERIES, features)
+    Y, X = rows[:N].copy(), rows[N:].copy()
+    Y[100:140] = Y[3]  # ties
+    Y[77] = 0
+    X[0], X[1], X[2] = Y[3], 0, -Y[5]
+    return Y, X
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("copy", [True, False])
-def test_rows_in_any_layout(layout, copy):
-    Y = LAYOUTS[layout](normal((50, 24), np.float32))
-    index = unitdot.CosineIndex(Y, copy=copy)
-    data.assert_same_answers(index, Y, data.queries())
-    assert_same_bits(np.ascontiguousarray(index[:], np.float32), np.asarray(Y, np.float32))
-    assert np.shares_memory(index[:], Y) is not copy
+def options(zero="zero", dtype=None, n_threads=2):
+    return _inputs.check_options((dtype, zero, True, n_threads))
 
 
-@pytest.mark.parametrize("where", ["mask", "numbers", "slice", "none"])
-@pytest.mark.parametrize("kind", ["float32", "sparse64"])
-@pytest.mark.parametrize("groups", [False, True])
-@pytest.mark.parametrize("alone", [False, True])
-def test_filters_are_masks_of_the_full_matrix(isa, where, kind, groups, alone):
-    n = 60
-    Y, X = data.rows(n, kind=kind), data.queries(7, kind=kind)
-    rng = np.random.default_rng(2)
-    mask = {
-        "mask": rng.random(n) < 0.3, "numbers": np.isin(np.arange(n), [50, 3, 7, 20, 21]),
-        "slice": np.isin(np.arange(n), range(40, 4, -3)), "none": np.zeros(n, bool),
-    }[where]  # fmt: skip
-    given = {"mask": mask, "numbers": [50, 3, 7, 21, 20, 3], "slice": slice(40, 4, -3), "none": []}
-    index = unitdot.CosineIndex(Y)
-    labels_Y, labels_X = rng.integers(0, 3, n), rng.integers(0, 3, 7)
-    if alone:
-        X, labels_X = Y, labels_Y
-    S = unitdot.cosine_similarity(X, Y)
-    meet = np.broadcast_to(mask, S.shape)
-    options = {"where": given[where]}
-    if groups:
-        meet = meet & (labels_X[:, None] == labels_Y)
-        options["groups"] = labels_Y if alone else (labels_X, labels_Y)
-    argument = () if alone else (X,)
-    found = index.pairs(*argument, threshold=0.2, **options)
-    hits = meet & (S.dtype.type(0.2) <= S)
-    if alone:
-        hits &= mask[:, None] & np.triu(np.ones_like(hits), 1)
-    rows, columns = np.nonzero(hits)
-    expected = unitdot.Pairs(rows, columns, S[rows, columns], S.shape, self_join=alone)
-    data.assert_same_pairs(found, expected)
-    most = index.pairs(*argument, threshold=0.2, max_pairs=5, **options)
-    best = np.lexsort((columns, rows, -S[rows, columns]))[:5]
-    best.sort()
-    assert_same_bits(most.columns, columns[best])
-
-    nearest = index.top_k(*argument, k=6, **options)
-    if alone:
-        meet = meet & ~np.eye(n, dtype=bool)
-    order = np.argsort(np.where(meet, -S, np.inf), axis=1, kind="stable")[:, :6]
-    left = np.take_along_axis(meet, order, axis=1)
-    assert_same_bits(nearest.indices, np.where(left, order, -1).astype(np.int64))
-    similarities = np.take_along_axis(S, order, axis=1)
-    assert_same_bits(nearest.similarities, np.where(left, similarities, np.nan).astype(S.dtype))
-
-
-def test_keywords_are_those_of_the_functions():
-    Y = data.rows(30)
-    Y[4] = 0
-    X, index = data.queries(), unitdot.CosineIndex(Y)
-    done = []
-    keywords = {"zero": "nan", "dtype": np.float64, "n_threads": 1}
-    keywords["progress"] = lambda *told: done.append(told)
-    data.assert_same_neighbours(
-        index.top_k(X, 30, threshold=0.1, **keywords),
-        unitdot.cosine_top_k(X, Y, 30, threshold=0.1, **keywords),
-    )
-    data.assert_same_neighbours(
-        index.top_k(k=3, include_self=True), unitdot.cosine_top_k(Y, k=3, include_self=True)
-    )
-    data.assert_same_pairs(
-        index.pairs(X, threshold=0, **keywords),
-        unitdot.cosine_pairs(X, Y, threshold=0, **keywords),
-    )
-    assert done
-    del keywords["progress"]
-    out = np.empty((3, 30))
-    assert index.similarity(X, out=out, **keywords) is out
-    assert_same_bits(out, unitdot.cosine_similarity(X, Y, **keywords))
-    vector = index.top_k(X[0], 2)
-    data.assert_same_neighbours(vector, unitdot.cosine_top_k(X[0], Y, 2))
-
-
-def test_zero_rows_and_nan_are_seen_by_every_search():
-    Y = normal((30, 24), np.float32)
-    Y[4], Y[7, 2] = 0, np.nan
-    X, index = data.queries(), unitdot.CosineIndex(Y)
-    with pytest.raises(ValueError, match="Y holds a NaN or an infinity at row 7, column 2"):
-        index.top_k(X, 2)
-    with pytest.raises(ValueError, match="Y has a zero row, row 4"):
-        index.pairs(X, zero="raise", check_finite=False)
-    data.assert_same_neighbours(
-        index.top_k(X, 30, check_finite=False), unitdot.cosine_top_k(X, Y, 30, check_finite=False)
+def top_k(X, Y, k, prepared, threshold=None, where=None, **keywords):
+    return _neighbors.top_k_of(
+        X, Y, k, threshold, where, None, False, False, options(**keywords), prepared
     )
 
 
-@pytest.mark.parametrize("kind", data.KINDS)
-def test_rows_come_back(kind):
-    Y = data.rows(9, kind=kind)
-    index = unitdot.CosineIndex(Y)
-    assert index.dtype == Y.dtype
-    for key in (2, -1, slice(1, 7, 2), [5, 0, 5], np.arange(9) % 2 == 0):
-        mine, theirs = index[key], Y[key]
-        if kind.startswith("sparse"):
-            mine, theirs = mine.toarray(), theirs.toarray()
-        assert_same_bits(mine.astype(np.float64), theirs.astype(np.float64))
-        assert mine.dtype == Y.dtype
+def assert_same_neighbours(actual, expected):
+    np.testing.assert_array_equal(actual.indices, expected.indices)
+    assert_same_bits(actual.similarities, expected.similarities)
 
 
-def test_nobody_can_change_what_is_kept():
-    Y = data.rows(9)
-    index = unitdot.CosineIndex(Y, ids=range(9))
-    kept = Y.copy()
-    Y[:] = 1
-    assert_same_bits(index[:], kept)
-    for array in (index[:], index[3], index.ids):
-        with pytest.raises(ValueError, match="read-only"):
-            array[...] = 0
-    index[[1, 2]][:] = 0
-    assert_same_bits(index[:], kept)
+def assert_same_pairs(actual, expected):
+    for got, right in zip(actual, expected, strict=True):
+        assert_same_bits(got, right)
 
 
-def test_arrays_of_the_caller_stay_writeable():
-    Y = data.rows(9)
-    index = unitdot.CosineIndex(Y, copy=False)
-    index.add(Y[:2])
-    Y[0] = 5  # neither refused, nor seen by a copy
-    assert index[0].tolist() != Y[0].tolist()
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 10, 131])
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+def test_top_k_is_that_of_the_rows(isa, dtype, kind, k, zero):
+    Y, X = corpus_and_queries(kind, dtype)
+    with use_isa(isa):
+        prepared = Prepared.of(Y)
+        for queries in (X, X[0], X[4:5]):
+            found = top_k(queries, Y, k, prepared, zero=zero)
+            assert_same_neighbours(found, unitdot.cosine_top_k(queries, Y, k, zero=zero))
 
 
-def test_sparse_rows_are_put_in_order():
-    sparse = pytest.importorskip("scipy.sparse")
-    parts = [1.0, 2.0, 0.0, 3.0], [2, 0, 1, 2], [0, 4, 4]
-    Y = sparse.csr_array(parts, shape=(2, 3))
-    index = unitdot.CosineIndex(Y)
-    assert index[:].indices.tolist() == [0, 2]
-    assert index[:].data.tolist() == [2.0, 4.0]
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("where", ["some", "most", "last", "mask"])
+def test_only_some_rows_are_found(dtype, kind, where):
+    Y, X = corpus_and_queries(kind, dtype)
+    chosen = {
+        "some": np.arange(0, 2 * 1030, 2)[::-1],
+        "most": np.setdiff1d(np.arange(N), [3, 4, 120]),
+        "last": slice(N - 1100, None),
+        "mask": np.arange(N) % 7 != 3,
+    }[where]
+    prepared = Prepared.of(Y)
+    found = top_k(X, Y, 20, prepared, where=chosen)
+    assert_same_neighbours(found, unitdot.cosine_top_k(X, Y, 20, where=chosen))
 
 
-def test_what_is_printed():
-    assert repr(unitdot.CosineIndex(data.rows(3))) == "CosineIndex(shape=(3, 24), dtype=float32)"
-    index = unitdot.CosineIndex(data.rows(3, kind="int8"), ids=[3, 2, 1])
-    assert repr(index) == "CosineIndex(shape=(3, 24), dtype=int8, ids=int)"
-    assert 3 * 24 + 3 * 8 < index.nbytes < 1000
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+def test_few_of_many_rows_are_found(kind, dtype):
+    Y = make_rows(kind, dtype, 9000)
+    X = make_rows(kind, dtype, 5, seed=2)
+    chosen = np.random.default_rng(3).choice(len(Y), 1500, replace=False)
+    found = top_k(X, Y, 12, Prepared.of(Y), where=chosen)
+    assert_same_neighbours(found, unitdot.cosine_top_k(X, Y, 12, where=chosen))
+
+
+@pytest.mark.parametrize("isa", FUSED_ISAS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_thresholds_that_are_met_just_so(isa, kind):
+    Y, X = corpus_and_queries(kind, np.float32)
+    with use_isa(isa):
+        prepared = Prepared.of(Y)
+        value = float(unitdot.cosine_top_k(X, Y, 30).similarities[:, 20].max())
+        for threshold in (value, np.nextafter(value, 2), np.nextafter(value, -2), 1.0, 0.0, -1):
+            threshold = float(threshold)
+            found = top_k(X, Y, 40, prepared, threshold)
+            expected = unitdot.cosine_top_k(X, Y, 40, threshold=threshold)
+            assert_same_neighbours(found, expected)
+            pairs = _neighbors.pairs_of(X, Y, threshold, None, None, False, options(), prepared)
+            assert_same_pairs(pairs, unitdot.cosine_pairs(X, Y, threshold=threshold))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_queries_and_their_pairs(dtype, kind):
+    Y = make_rows(kind, dtype, 3000)
+    X = np.concatenate([make_rows(kind, dtype, 500, seed=4), Y[::50]])
+    prepared = Prepared.of(Y)
+    assert_same_neighbours(top_k(X, Y, 10, prepared), unitdot.cosine_top_k(X, Y, 10))
+    pairs = _neighbors.pairs_of(X, Y, 0.6, None, None, False, options(), prepared)
+    expected = unitdot.cosine_pairs(X, Y, threshold=0.6)
+    assert pairs.n_pairs > 60
+    assert_same_pairs(pairs, expected)
+
+
+@pytest.mark.parametrize("extreme", [1e-30, 1e30, 1e-42])
+@pytest.mark.parametrize("side", ["corpus", "queries"])
+def test_rows_of_any_scale(extreme, side):
+    Y, X = corpus_and_queries("directions", np.float32)
+    rows = Y if side == "corpus" else X
+    rows[5] *= np.float32(extreme)
+    prepared = Prepared.of(Y)
+    assert_same_neighbours(top_k(X, Y, 10, prepared), unitdot.cosine_top_k(X, Y, 10))
+    pairs = _neighbors.pairs_of(X, Y, 0.5, None, None, False, options(), prepared)
+    assert_same_pairs(pairs, unitdot.cosine_pairs(X, Y, threshold=0.5))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_came_later_and_unlike_the_first(kind):
+    first = make_rows(kind, np.float32, 1200)
+    others = make_rows("axes", np.float32, 900, seed=5)
+    others[:50] = 0
+    others[50:60, 1:] = 0  # an axis: one element has it all
+    prepared = Prepared.of(first)
+    rows = np.concatenate([first, others])
+    longer = prepared.extended(rows)
+    X = np.concatenate([first[:5], others[45:55], -others[-5:]])
+    assert_same_neighbours(top_k(X, rows, 25, longer), unitdot.cosine_top_k(X, rows, 25))
+    assert_same_neighbours(top_k(X, first, 25, prepared), unitdot.cosine_top_k(X, first, 25))
+    numbers = np.random.default_rng(6).permutation(len(rows))[:1500]
+    some = np.ascontiguousarray(rows[numbers])
+    assert_same_neighbours(
+        top_k(X, some, 25, longer.kept(numbers)), unitdot.cosine_top_k(X, some, 25)
+    )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["axes", "directions"])
+def test_what_one_machine_prepared_another_searches(dtype, kind):
+    Y, X = corpus_and_queries(kind, dtype)
+    expected = unitdot.cosine_top_k(X, Y, 10)
+    for maker in FUSED_ISAS:
+        with use_isa(maker):
+            arrays = Prepared.of(Y).arrays()
+        for isa in FUSED_ISAS:
+            with use_isa(isa):
+                opened = Prepared.from_arrays(arrays, *Y.shape, Y.dtype)
+                assert_same_neighbours(top_k(X, Y, 10, opened), expected)
+
+
+def test_queries_of_another_precision_and_results_of_another_dtype():
+    Y, X = corpus_and_queries("directions", np.float32)
+    prepared = Prepared.of(Y)
+    for queries, dtype in ((X.astype(np.float64), None), (X, np.float64), (X.astype(int), None)):
+        found = top_k(queries, Y, 10, prepared, dtype=dtype)
+        assert_same_neighbours(found, unitdot.cosine_top_k(queries, Y, 10, dtype=dtype))
+    wide = Y.astype(np.float64)
+    found = top_k(X, wide, 10, Prepared.of(wide), dtype=np.float32)
+    assert_same_neighbours(found, unitdot.cosine_top_k(X, wide, 10, dtype=np.float32))
+
+
+def test_zero_rows_are_refused_by_name():
+    Y, X = corpus_and_queries("directions", np.float32)
+    prepared = Prepared.of(Y)
+    with pytest.raises(ValueError, match="X"):
+        top_k(X, Y, 10, prepared, zero="raise")
+    with pytest.raises(ValueError, match="Y"):
+        top_k(X[3:], Y, 10, prepared, zero="raise")
+
+
+@pytest.mark.parametrize("kind", ["axes", "directions"])
+def test_whatever_a_file_holds_nothing_crashes(kind):
+    Y, X = corpus_and_queries(kind, np.float32)
+    arrays = Prepared.of(Y).arrays()
+    rng = np.random.default_rng(7)
+    for name, array in arrays.items():
+        if name == "facts":
+            continue
+        altered = array.copy()
+        view = altered.reshape(-1).view(np.uint8)
+        view[:] = rng.integers(256, size=view.shape, dtype=np.uint8)
+        opened = Prepared.from_arrays(arrays | {name: altered}, *Y.shape, Y.dtype)
+        found = top_k(X, Y, 10, opened)
+        assert ((found.indices >= -1) & (found.indices < N)).all()

@@ -50,6 +50,8 @@ ALLOWED = {
     "_inputs.py: check_within": "finds a number of a row that is out of range, for the error",
     "_inputs.py: check_where": "numbers of rows, from a mask, a slice or numbers",
     "_neighbors.py: _limit": "one number: the threshold",
+    "_neighbors.py: _search": "a status, as bits",
+    "_neighbors.py: pairs_of": "a status, as bits",
     "_neighbors.py: next_group": "numbers of rows, from those in a group",
     "_results.py: keep_first": "brings pairs that were put together by hand into order",
     "_results.py: to_csr": "1 - similarity, an entry each; row starts; whether pairs are in order",
