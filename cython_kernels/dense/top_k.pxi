@@ -5,8 +5,8 @@
 #
 # takes: pack.pxi, tile.pxi, reduce.pxi, plan.pxi, screen.pxi, sample.pxi, vectors.h, bits.h,
 #        openmp.h
-# gives: LISTS, Pair, Best, bring_forward, depth_for, forget, counts, offer, select_panel,
-#        result_row, finish_row, reset_lists, room_for, bytes_of_list, carve_lists
+# gives: LISTS, Pair, Best, bring_forward, depth_for, forget, keep_best, counts, offer,
+#        select_panel, result_row, finish_row, reset_lists, room_for, bytes_of_list, carve_lists
 
 cdef enum:
     SPARE = 16                   # the least room beyond k

@@ -219,7 +219,8 @@ def _search(
         limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
         status = kernels.top_k(
             *x, *y, _inputs.byte_view(similarities), indices, False, False, limit,
-            options.zero == "nan", threads, watch, None, None, prepared.whole(), selection.numbers,
+            options.zero == "nan", threads, watch, kept=prepared.whole(),
+            numbers=selection.numbers,
         )  # fmt: skip
     return not status & kernels.NEEDS_CARE
 

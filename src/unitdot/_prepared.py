@@ -92,7 +92,7 @@ class Prepared:
             new = rows_all[start:]
             threads = threads_for(n_threads, new.size * READ)
             constants["facts"][0] |= dispatch.kernels(self.wide).keep(
-                *_inputs.kernel_view(new), store.arrays | constants, start, threads
+                *_inputs.kernel_view(new), {**store.arrays, **constants}, start, threads
             )
         return Prepared(store, constants, stop, self.n_features, self.wide)
 
@@ -111,7 +111,8 @@ class Prepared:
 
     def arrays(self) -> dict[str, Array]:
         """All that is known, by name, contiguous: what :meth:`from_arrays` takes."""
-        return self._constants | self._of_rows()
+        every = {**self._constants, **self._of_rows()}
+        return {name: array for name, array in every.items() if array.size}
 
     @classmethod
     def from_arrays(
@@ -133,6 +134,8 @@ class Prepared:
         }
         for name in arrays.keys() - kinds.keys():
             raise ValueError(f"array {name!r} is not known; expected {', '.join(kinds)}")
+        empty = {name: np.empty(*kind) for name, kind in kinds.items() if 0 in kind[0]}
+        arrays = {**empty, **arrays}
         _check_arrays(arrays, kinds)
         store = _Store({name: arrays[name] for name in OF_ROWS}, -1)
         constants = {name: arrays[name] for name in kinds if name not in OF_ROWS}
@@ -163,7 +166,7 @@ class Prepared:
 
     def whole(self) -> dict[str, Array]:
         """The arrays as the kernels take them, rows to come among them."""
-        return self._store.arrays | self._constants
+        return {**self._store.arrays, **self._constants}
 
     @property
     def _facts(self) -> tuple[int, int, int]:
@@ -191,7 +194,7 @@ def _kinds(rows: int, features: int, lines: int, words: int, wide: bool) -> Kind
         **dict.fromkeys(("norm2", "inverse", "rest"), ((rows,), real)),
         "panels": ((_panels(rows), words, PANEL_ROWS), word),
         "starts": ((rows if words else 0,), word),
-        "lines": ((rows, lines * HEAD), np.dtype(np.int8)),
+        "lines": ((rows, lines * HEAD), np.dtype("int8")),
         "squares": ((rows, lines), word),
         "raised": ((rows, lines), word),
         "errors": ((rows, 1 + lines if lines else 0), single),

@@ -1,4 +1,4 @@
-"""What is kept of a corpus's rows: the same however it came about, and never more than it says."""
+"""What is kept of a corpus's rows: the same however it came about, and checked when it is read."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,15 @@ from unitdot._prepared import Prepared
 from ..helpers import assert_same_bits
 
 DTYPES = (np.float32, np.float64, np.float16, np.int8)
+START = 1100  # rows, of which more than norms is kept
 
 
-def rows_of(dtype, n=300, features=70, seed=0):
-    rows = np.random.default_rng(seed).standard_normal((n, features)) * 20
-    return rows.astype(dtype)
+def rows_of(dtype, kind="directions", n=1500, features=70, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = rng.standard_normal((n, features))
+    if kind == "directions":
+        rows = rows[:, :5] @ np.random.default_rng(1).standard_normal((5, features)) + 0.05 * rows
+    return (rows * 10).astype(dtype)
 
 
 def assert_same(actual, expected):
@@ -23,33 +27,39 @@ def assert_same(actual, expected):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_growth_gives_what_all_rows_give(dtype):
-    rows = rows_of(dtype)
-    first = Prepared.of(rows[:100])
+@pytest.mark.parametrize("kind", ["directions", "axes"])
+def test_growth_in_steps_is_growth_at_once(dtype, kind):
+    rows = rows_of(dtype, kind)
+    first = Prepared.of(rows[:START])
     before = {name: array.copy() for name, array in first.arrays().items()}
-    second = first.extended(rows[:170])
-    assert_same(second.extended(rows), Prepared.of(rows))
+    second = first.extended(rows[: START + 70])
+    at_once = Prepared.of(rows[:START]).extended(rows)
+    assert_same(second.extended(rows), at_once)
     # another branch: what the first one wrote is not its own
-    other = np.concatenate([rows[:100], rows_of(dtype, seed=1)])
-    assert_same(first.extended(other), Prepared.of(other))
-    assert_same(second.extended(rows), Prepared.of(rows))
+    other = np.concatenate([rows[:START], rows_of(dtype, kind, seed=3)])
+    assert_same(first.extended(other), Prepared.of(rows[:START]).extended(other))
+    assert_same(second.extended(rows), at_once)
     for name, array in first.arrays().items():
         assert_same_bits(array, before[name])
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_kept_rows_are_those_alone(dtype):
-    rows = rows_of(dtype)
-    numbers = np.array([250, 3, 4, 99])
-    kept = Prepared.of(rows).kept(numbers)
-    assert_same(kept, Prepared.of(rows[numbers]))
-    more = np.concatenate([rows[numbers], rows])
-    assert_same(kept.extended(more), Prepared.of(more))
+@pytest.mark.parametrize("kind", ["directions", "axes"])
+def test_kept_rows_are_those_alone(kind):
+    rows = rows_of(np.float32, kind)
+    prepared = Prepared.of(rows)
+    order = np.random.default_rng(4).permutation(len(rows))
+    turned = prepared.kept(order)
+    assert_same(turned.kept(np.argsort(order)), prepared)
+    some = prepared.kept(order[:99])
+    assert_same(some, turned.kept(np.arange(99)))
+    more = np.concatenate([rows[order[:99]], rows])
+    assert_same_bits(some.extended(more).arrays()["norm2"], Prepared.of(more).arrays()["norm2"])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_saved_arrays_come_back(dtype):
-    rows = rows_of(dtype)
+@pytest.mark.parametrize("kind", ["directions", "axes"])
+def test_saved_arrays_come_back(dtype, kind):
+    rows = rows_of(dtype, kind)
     prepared = Prepared.of(rows)
     arrays = {name: array.copy() for name, array in prepared.arrays().items()}
     for array in arrays.values():
@@ -59,21 +69,33 @@ def test_saved_arrays_come_back(dtype):
     assert_same(opened, prepared)
     assert opened.nbytes == sum(array.nbytes for array in arrays.values())
     more = np.concatenate([rows, rows])
-    assert_same(opened.extended(more), Prepared.of(more))
+    assert_same(opened.extended(more), prepared.extended(more))
+
+
+@pytest.mark.parametrize("features", [64, 65, 384, 1000])
+@pytest.mark.parametrize("kind", ["directions", "axes"])
+def test_what_is_kept_is_a_third_of_the_rows(kind, features):
+    rows = rows_of(np.float32, kind, 20_000, features)
+    assert Prepared.of(rows).nbytes <= 0.35 * rows.nbytes
 
 
 def test_saved_arrays_that_are_wrong_are_named():
     rows = rows_of(np.float32)
     arrays = Prepared.of(rows).arrays()
+    shape = len(rows), rows.shape[1], rows.dtype
+    assert arrays["facts"][1] == 1
     for name, array in arrays.items():
-        for wrong in (array[:-1], array.astype(np.float16), array[None], None):
+        for wrong in (array[:-1], array.view(np.uint8), array[None], None):
             changed = arrays | {name: wrong}
             if wrong is None:
                 del changed[name]
             with pytest.raises(ValueError, match=f"'{name}'"):
-                Prepared.from_arrays(changed, len(rows), rows.shape[1], rows.dtype)
+                Prepared.from_arrays(changed, *shape)
+    for facts in ([0, 4, 16], [0, -1, 16], [0, 1, 15], [0, 0, 17], [0, 2**40, 2**40]):
+        with pytest.raises(ValueError, match="'facts'"):
+            Prepared.from_arrays(arrays | {"facts": np.array(facts)}, *shape)
     with pytest.raises(ValueError, match="'else'"):
-        Prepared.from_arrays(arrays | {"else": rows}, len(rows), rows.shape[1], rows.dtype)
+        Prepared.from_arrays(arrays | {"else": rows}, *shape)
     every_other = np.repeat(arrays["norm2"], 2)[::2]
     with pytest.raises(ValueError, match="'norm2' does not lie in one piece"):
-        Prepared.from_arrays(arrays | {"norm2": every_other}, len(rows), rows.shape[1], rows.dtype)
+        Prepared.from_arrays(arrays | {"norm2": every_other}, *shape)

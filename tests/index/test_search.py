@@ -105,9 +105,9 @@ def test_thresholds_that_are_met_just_so(isa, kind):
     Y, X = corpus_and_queries(kind, np.float32)
     with use_isa(isa):
         prepared = Prepared.of(Y)
-        value = float(unitdot.cosine_top_k(X, Y, 30).similarities[:, 20].max())
-        for threshold in (value, np.nextafter(value, 2), np.nextafter(value, -2), 1.0, 0.0, -1):
-            threshold = float(threshold)
+        value = unitdot.cosine_top_k(X[3:], Y, 30).similarities[:, 20].max()
+        beside = [np.nextafter(value, np.float32(end)) for end in (-2, 2)]
+        for threshold in map(float, (value, *beside, 1, 0, -1)):
             found = top_k(X, Y, 40, prepared, threshold)
             expected = unitdot.cosine_top_k(X, Y, 40, threshold=threshold)
             assert_same_neighbours(found, expected)
@@ -124,7 +124,7 @@ def test_many_queries_and_their_pairs(dtype, kind):
     assert_same_neighbours(top_k(X, Y, 10, prepared), unitdot.cosine_top_k(X, Y, 10))
     pairs = _neighbors.pairs_of(X, Y, 0.6, None, None, False, options(), prepared)
     expected = unitdot.cosine_pairs(X, Y, threshold=0.6)
-    assert pairs.n_pairs > 60
+    assert pairs.n_pairs >= 60
     assert_same_pairs(pairs, expected)
 
 

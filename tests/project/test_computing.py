@@ -53,6 +53,7 @@ ALLOWED = {
     "_neighbors.py: _search": "a status, as bits",
     "_neighbors.py: pairs_of": "a status, as bits",
     "_neighbors.py: next_group": "numbers of rows, from those in a group",
+    "_prepared.py: kept": "where rows are among panels",
     "_results.py: keep_first": "brings pairs that were put together by hand into order",
     "_results.py: to_csr": "1 - similarity, an entry each; row starts; whether pairs are in order",
     "_selection.py": "numbers of rows: who meets whom, and where that goes in the results",
