@@ -328,8 +328,8 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     `threshold`: the least similarity, from -1 on; -2: all columns count, NaN too. `watch` as in
     unitdot._neighbors. Groups: rows order_X[starts_X[g]:starts_X[g + 1]], ascending, meet those of
     order_Y alone; rows of a group that is empty on one side are left as they are. `kept`: what is
-    known of Y (prepared.pxi), where rows of these `numbers` alone may be found; NEEDS_CARE: it could
-    not be used.
+    known of Y (prepared.pxi), where rows of these `numbers` alone may be found; NEEDS_CARE: that
+    could not be used.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Best best

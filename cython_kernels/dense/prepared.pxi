@@ -1,12 +1,12 @@
 # Prepared rows: what is found out about a corpus once, and kept: norms, heads along directions that
-# serve any query (heads.pxi), and what is read first of all of these, in panels. search.pxi uses it.
+# serve any query (heads.pxi), and what is read first, in panels. search.pxi uses all this.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
 #        cascade.pxi, integers.pxi, vectors.h, screen.h, panels.h, memory.h, openmp.h
 # gives: Kept, measure_panel, round_axes, prepare, kept_of, keep
 #
-# Where a few directions hold little of the rows' energy, the rows themselves take the place of heads:
-# the directions are then the axes, whose singular values are 1, and all that heads.pxi says holds.
+# Where few directions hold little of the rows' energy, the rows themselves take the place of heads:
+# directions are then the axes, whose singular values are 1, and all that heads.pxi says holds.
 
 cdef enum:
     ANY_LEVELS = 127             # of integers that any machine may have prepared

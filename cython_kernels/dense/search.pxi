@@ -16,7 +16,7 @@ cdef enum:
     TASK_BLOCKS = 32             # of NEAR_ROWS rows
     LISTED = 256                 # rows of a query that wait for the next lines
     DISTANCES = 32 << 20         # bytes of them that are kept
-    GATHERED = 4                 # rows are read one by one where fewer than one in so many are wanted
+    GATHERED = 4                 # fewer than one row in so many is read one by one
     NOWHERE = 1 << 30            # the distance of rows that are not to be found
 
 cdef struct Search:
@@ -416,7 +416,7 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
             batch = at_most(batch, at_least(1, DISTANCES // block_bytes))
             stored, s.scratch_size = True, at_least(s.scratch_size, s.blocks * NEAR_ROWS)
         else:
-            batch = at_most(batch, at_least(1, DISTANCES // (s.blocks * <Py_ssize_t> sizeof(int32_t))))
+            batch = at_most(batch, at_least(1, DISTANCES // (block_bytes // NEAR_ROWS)))
     held = allocate(carve_search(&s, batch, stored, NULL), FOR_HEADS)
     try:
         carve_search(&s, batch, stored, held.memory)
