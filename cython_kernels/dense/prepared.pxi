@@ -290,7 +290,7 @@ cdef Kept kept_of(object arrays) except *:
     cdef const real[::1] norm2 = arrays["norm2"]
     cdef const real[::1] inverse = arrays["inverse"]
     cdef const real[::1] rest = arrays["rest"]
-    cdef const int32_t[:, :, ::1] panels = arrays["panels"]
+    cdef const int32_t[:, ::1] panels = arrays["panels"]
     cdef const int32_t[::1] starts = arrays["starts"]
     cdef const int8_t[:, ::1] line = arrays["lines"]
     cdef const int32_t[:, ::1] square = arrays["squares"]
@@ -302,13 +302,13 @@ cdef Kept kept_of(object arrays) except *:
     kept.directions.levels = ANY_LEVELS
     for i in range(units.shape[0]):
         kept.directions.unit[i] = units[i]
-    kept.words = panels.shape[1]
+    kept.words = panels.shape[1] // PANEL_ROWS
     kept.widest = <float*> &widest[0]
     kept.heads.norm2 = <real*> &norm2[0]
     kept.heads.inverse = <real*> &inverse[0]
     kept.heads.rest = <real*> &rest[0]
     if kept.words > 0:
-        kept.panels, kept.starts = <int32_t*> &panels[0, 0, 0], <int32_t*> &starts[0]
+        kept.panels, kept.starts = <int32_t*> &panels[0, 0], <int32_t*> &starts[0]
     if kept.directions.lines > 0:
         kept.directions.rows = <real*> &directions[0, 0]
         kept.heads.line, kept.heads.error = <int8_t*> &line[0, 0], <float*> &error[0, 0]

@@ -101,11 +101,10 @@ class Prepared:
         arrays = self._of_rows()
         panels = arrays.pop("panels")
         kept = {name: array[numbers] if len(array) else array for name, array in arrays.items()}
-        kept["panels"] = np.zeros((_panels(len(numbers)), *panels.shape[1:]), panels.dtype)
+        kept["panels"] = np.zeros((_panels(len(numbers)), panels.shape[1]), panels.dtype)
+        new, old = (array.reshape(len(array), -1, PANEL_ROWS) for array in (kept["panels"], panels))
         to, at = np.arange(len(numbers)), np.asarray(numbers)
-        kept["panels"][to // PANEL_ROWS, :, to % PANEL_ROWS] = panels[
-            at // PANEL_ROWS, :, at % PANEL_ROWS
-        ]
+        new[to // PANEL_ROWS, :, to % PANEL_ROWS] = old[at // PANEL_ROWS, :, at % PANEL_ROWS]
         store = _Store(kept, len(numbers))
         return Prepared(store, self._constants, len(numbers), self.n_features, self.wide)
 
@@ -192,7 +191,7 @@ def _kinds(rows: int, features: int, lines: int, words: int, wide: bool) -> Kind
     real, word, single = _precision(wide), np.dtype(np.int32), np.dtype(np.float32)
     return {
         **dict.fromkeys(("norm2", "inverse", "rest"), ((rows,), real)),
-        "panels": ((_panels(rows), words, PANEL_ROWS), word),
+        "panels": ((_panels(rows), words * PANEL_ROWS), word),
         "starts": ((rows if words else 0,), word),
         "lines": ((rows, lines * HEAD), np.dtype("int8")),
         "squares": ((rows, lines), word),
