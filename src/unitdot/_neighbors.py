@@ -209,7 +209,7 @@ def _search(
     """Top-k by what is known of Y; False where that is of no use, and nothing is done."""
     similarities, indices = results
     wide, found = _inputs.compute_wide(X, Y), selection.outputs // len(X)
-    if not prepared.serves(wide, options, found, indices.shape[1]):
+    if not prepared.serves(wide, options, len(Y), found, indices.shape[1]):
         return False
     kernels = dispatch.kernels(wide)
     threads = threads_for(options.n_threads, len(X) * found * prepared.read)
@@ -338,7 +338,7 @@ def pairs_of(
     reached = _limit(limit, wide, result_dtype)
     kept = None
     if prepared is not None and not (same or most or selection.groups) and reached > 0:
-        kept = prepared.whole() if prepared.serves(wide, options, m) else None
+        kept = prepared.whole() if prepared.serves(wide, options, m, m) else None
     with reporting(progress, "pairs") as report:
         for known in (None,) if kept is None else (kept, None):
             watch = _Watch(kernels, *whole, options, report, result_dtype)

@@ -145,12 +145,13 @@ class Prepared:
         """Bytes of all that is known."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def serves(self, wide: bool, options: Options, found: int, k: int = 1) -> bool:
-        """Whether the best k of so many rows, with such options, are searched for by all this."""
+    def serves(self, wide: bool, options: Options, n_rows: int, found: int, k: int = 1) -> bool:
+        """Whether the best k of so many rows that may be found are searched for by all this."""
         kernels = dispatch.kernels(wide)
         seen, _, words = self._facts
         return (
             wide == self.wide
+            and n_rows == self.n_rows
             and words > 0
             and found >= max(LEAST_ROWS, LEAST_PART * k)
             and not seen & kernels.NEEDS_CARE
