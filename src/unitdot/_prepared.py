@@ -13,8 +13,9 @@ from unitdot._inputs import Array, Options
 from unitdot._machine import dispatch
 from unitdot._machine.threads import threads_for
 
-# coordinates of a line of heads, lines at most, rows of a panel: as the kernels have them
-HEAD, MOST_LINES, PANEL_ROWS = 64, 3, 16
+# coordinates of a line of heads, lines at most, rows of a panel, features at most of rows that are
+# kept themselves: as the kernels have them
+HEAD, MOST_LINES, PANEL_ROWS, MOST_AXES = 64, 3, 16, 8192
 # rows, at least, of which more than norms is kept
 LEAST_ROWS = 1 << 10
 # a search wants no more neighbours than one row in so many
@@ -121,7 +122,7 @@ class Prepared:
         wide = _inputs.KINDS[np.dtype(dtype)][1]
         _check_arrays(arrays, {"facts": ((3,), np.dtype(np.int64))})
         _, lines, words = (int(fact) for fact in arrays["facts"])
-        features = -(-n_features // 8) * 2
+        features = -(-n_features // 8) * 2 if n_features <= MOST_AXES else 0
         if (lines, words) not in ((0, 0), (0, features), *((i, HEAD // 4) for i in (1, 2, 3))):
             raise ValueError(f"array 'facts' is {arrays['facts']}, which no rows have")
         kinds = _kinds(n_rows, n_features, lines, words, wide)

@@ -99,3 +99,10 @@ def test_saved_arrays_that_are_wrong_are_named():
     every_other = np.repeat(arrays["norm2"], 2)[::2]
     with pytest.raises(ValueError, match="'norm2' does not lie in one piece"):
         Prepared.from_arrays(arrays | {"norm2": every_other}, *shape)
+
+
+def test_saved_rows_of_more_features_than_there_may_be_are_refused():
+    features = 8200
+    words = features // 4
+    with pytest.raises(ValueError, match="'facts'"):
+        Prepared.from_arrays({"facts": np.array([0, 0, words])}, 1, features, np.float32)
