@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from .curves import CURVES
 from .work import (
+    ADD,
+    BUILD,
     DASK_1,
     DASK_2,
     DASK_LOOP,
@@ -15,14 +17,20 @@ from .work import (
     FAISS_INDEX,
     FAISS_PANORAMA,
     FAISS_RANGE,
+    FAISS_READY,
     FLOAT32,
+    INDEX,
+    INDEX_SOME,
     KEEP_FIRST,
     MATMUL,
     MATMUL_COPY,
     MATMUL_WIDENED,
     NUMKONG,
+    OPEN,
+    PANORAMA_READY,
     PARTITION,
     PEAK,
+    QUANTIZER_READY,
     READ,
     ROW_BLOCKS,
     SCIPY,
@@ -31,8 +39,10 @@ from .work import (
     SPARSE_TEXTS,
     SYRK,
     TOPN,
+    TOPN_READY,
     TORCH,
     TRANSFORMER,
+    UNIT_ROWS,
     UNITDOT,
     USEARCH,
     WITHOUT_LIMITS,
@@ -194,6 +204,7 @@ def all_cases(threads: int) -> list[Case]:
         *_kinds_of_rows(),
         *_on_dask(),
         *_stored(),
+        *_indexes(),
         *_going_on(),
         _tile("tile-float32", "float32"),
         _tile("tile-float64", "float64"),
@@ -340,6 +351,49 @@ def _going_on() -> list[Case]:
         graph.contest("transformer", title_graph, {SKLEARN: 0.10}),
         Case("keep-first", "keep_first of 10,000,000 pairs, one thread", "s", (keep_first,)),
     ]
+
+
+def _indexes() -> list[Case]:
+    """Searches of what was prepared before, and what preparing costs."""
+    one = Work((1, 384), (400_000, 384), function="cosine_top_k", options={"k": 10}, data="real")
+    words = Work((1,), (100_000,), "float64", "cosine_top_k", {"k": 10}, data=SPARSE_TEXTS[0])
+    peers: Targets = {PANORAMA_READY: 0.35, QUANTIZER_READY: 0.30, UNITDOT: None}
+    few: Targets = {FAISS_READY: 0.06, UNITDOT: None}
+    rows = "400,000 x 384"
+
+    def case(name: str, title: str, work: Work, first: str, others: Targets, **fields) -> Case:
+        runs = ({first: None} | others).items()
+        return Case(
+            name, title, "s", tuple(work.run(label, "seconds", limit) for label, limit in runs),
+            **fields,
+        )  # fmt: skip
+
+    added = replace(one, X=(1000, 384))
+    million = replace(one, Y=(1_000_000, 384))
+    opened = Case(
+        "index-open", f"opening a saved index of {rows}", "s", (one.run(OPEN, "seconds", 0.002),)
+    )
+    return [
+        case("index-query", f"top-10 of one query in an index of {rows}, real rows", one, INDEX,
+             {FAISS_READY: 0.08} | peers),
+        case("index-64", f"top-10 of 64 queries in an index of {rows}, real rows",
+             replace(one, X=(64, 384)), INDEX, few),
+        case("index-1000", f"top-10 of 1,000 queries in an index of {rows}, real rows",
+             replace(one, X=(1000, 384)), INDEX, few | {FAISS_READY: 0.10}),
+        case("index-normal", f"top-10 of one query in an index of {rows}, Gaussian rows",
+             replace(one, data="normal"), INDEX, {FAISS_READY: 0.20, UNITDOT: None}),
+        case("index-where", f"top-10 of one query in 1 % of an index of {rows}", one, INDEX_SOME,
+             {INDEX: 0.10}),
+        case("index-build", f"an index of {rows}", one, BUILD, {UNIT_ROWS: 2.5}),
+        case("index-add", f"1,000 rows more in an index of {rows}", added, ADD, {BUILD: 0.02}),
+        opened,
+        case("index-million", "top-10 of one query in an index of 1,000,000 x 384, real rows",
+             million, INDEX, {UNITDOT: 0.12}, on_demand=True),
+        case("sparse-index-query", "top-10 of one in an index of 100,000 lines by words", words,
+             INDEX, {TOPN_READY: 1.0}),
+        case("sparse-index-1000", "top-10 of 1,000 in an index of 100,000 lines by words",
+             replace(words, X=(1000,)), INDEX, {TOPN_READY: 0.5}),
+    ]  # fmt: skip
 
 
 def _texts() -> list[Case]:

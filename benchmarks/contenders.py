@@ -16,6 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -197,6 +199,72 @@ def _ranges(result: tuple[np.ndarray, np.ndarray, np.ndarray]) -> SimpleNamespac
     return SimpleNamespace(indptr=indptr.astype(np.int64), indices=indices, data=data)
 
 
+def _faiss_ready(indexed: str, function: str, X: Any, Y: Any, k: int) -> tuple[Call, Answer | None]:
+    """An index that was made before; queries are normalised in the call."""
+    faiss = import_module("faiss")
+    n_features, exact = Y.shape[1], indexed != "IndexScalarQuantizer"
+    if indexed == "IndexFlatIPPanorama":
+        index = faiss.IndexFlatIPPanorama(n_features, PANORAMA_LEVELS)
+    elif exact:
+        index = faiss.IndexFlatIP(n_features)
+    else:
+        kind = faiss.ScalarQuantizer.QT_8bit
+        index = faiss.IndexScalarQuantizer(n_features, kind, faiss.METRIC_INNER_PRODUCT)
+    corpus = Y.copy()
+    faiss.normalize_L2(corpus)
+    index.train(corpus)
+    index.add(corpus)
+
+    def call():
+        queries = X.copy()
+        faiss.normalize_L2(queries)
+        return index.search(queries, k)
+
+    return call, (lambda result: result) if exact else None
+
+
+def _index(function: str, X: Any, Y: Any, k: int, step: int = 1) -> tuple[Call, Answer | None]:
+    """An index that was made and searched before; of every `step`-th row."""
+    index = import_module("unitdot").CosineIndex(Y, copy=False)
+    if step == 1:
+        return partial(index.top_k, X, k), lambda result: result
+    return partial(index.top_k, X, k, where=slice(None, None, step)), None
+
+
+def _build(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    return partial(import_module("unitdot").CosineIndex, Y, copy=False), None
+
+
+def _add(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    """The rows of X, each time behind those that are there."""
+    index = import_module("unitdot").CosineIndex(Y)
+    return partial(index.add, X), None
+
+
+def _open(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    folder = TemporaryDirectory()
+    path = Path(folder.name) / "rows.unitdot"
+    index = import_module("unitdot").CosineIndex
+    index(Y, copy=False).save(path)
+    # the folder lives as long as the call
+    return lambda folder=folder: index.open(path), None
+
+
+def _unit_rows(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    return lambda: Y / np.linalg.norm(Y, axis=1, keepdims=True), None
+
+
+def _topn_ready(function: str, X: Any, Y: Any, k: int) -> tuple[Call, Answer]:
+    topn = import_module("sparse_dot_topn")
+    normalize = import_module("sklearn.preprocessing").normalize
+    transpose = normalize(Y).T.tocsr()
+
+    def call():
+        return topn.sp_matmul_topn(normalize(X), transpose, top_n=k, n_threads=threads())
+
+    return call, lambda result: result
+
+
 def _usearch(function: str, X: Any, Y: Any, k: int) -> tuple[Call, Answer]:
     index = import_module("usearch.index")
     corpus, metric = X if Y is None else Y, index.MetricKind.Cos
@@ -281,6 +349,16 @@ CONTENDERS: dict[str, Contender] = {
     names.FAISS_RANGE: partial(_faiss, "IndexFlatIP"),
     names.USEARCH: _usearch,
     names.TOPN: _sparse_dot_topn,
+    names.INDEX: _index,
+    names.INDEX_SOME: partial(_index, step=100),
+    names.FAISS_READY: partial(_faiss_ready, "IndexFlatIP"),
+    names.PANORAMA_READY: partial(_faiss_ready, "IndexFlatIPPanorama"),
+    names.QUANTIZER_READY: partial(_faiss_ready, "IndexScalarQuantizer"),
+    names.TOPN_READY: _topn_ready,
+    names.BUILD: _build,
+    names.ADD: _add,
+    names.OPEN: _open,
+    names.UNIT_ROWS: _unit_rows,
     names.DASK_1: partial(on_dask, "unitdot", 1, 1),
     names.DASK_2: partial(on_dask, "unitdot", 2, 1),
     names.DASK_THREADS: partial(on_dask, "unitdot", 1, 2),

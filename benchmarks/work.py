@@ -22,6 +22,17 @@ FAISS_PANORAMA = "faiss IndexFlatIPPanorama"
 FAISS_RANGE = "faiss range_search"
 USEARCH = "usearch exact"
 TOPN = "sparse_dot_topn"
+# what is made once is made before the call
+INDEX = "unitdot CosineIndex"
+INDEX_SOME = "unitdot CosineIndex, where 1 %"
+FAISS_READY = "faiss IndexFlatIP, ready"
+PANORAMA_READY = "faiss IndexFlatIPPanorama, ready"
+QUANTIZER_READY = "faiss 8-bit quantiser, ready"  # not exact
+TOPN_READY = "sparse_dot_topn, transpose ready"
+BUILD = "unitdot CosineIndex(Y)"
+ADD = "unitdot CosineIndex.add"
+OPEN = "unitdot CosineIndex.open"
+UNIT_ROWS = "numpy Y / norms"
 # on Dask's workers: benchmarks.workers
 DASK_1, DASK_2 = "unitdot.dask, 1 worker of 1 thread", "unitdot.dask, 2 workers of 1 thread"
 DASK_THREADS = "unitdot.dask, 1 worker of 2 threads"
