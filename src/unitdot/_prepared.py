@@ -103,7 +103,8 @@ class Prepared:
         panels = arrays.pop("panels")
         kept = {name: array[numbers] if len(array) else array for name, array in arrays.items()}
         kept["panels"] = np.zeros((_panels(len(numbers)), panels.shape[1]), panels.dtype)
-        new, old = (array.reshape(len(array), -1, PANEL_ROWS) for array in (kept["panels"], panels))
+        each = panels.shape[1] // PANEL_ROWS, PANEL_ROWS
+        new, old = (array.reshape(len(array), *each) for array in (kept["panels"], panels))
         to, at = np.arange(len(numbers)), np.asarray(numbers)
         new[to // PANEL_ROWS, :, to % PANEL_ROWS] = old[at // PANEL_ROWS, :, at % PANEL_ROWS]
         store = _Store(kept, len(numbers))

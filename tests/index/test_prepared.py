@@ -52,6 +52,9 @@ def test_kept_rows_are_those_alone(kind):
     assert_same(turned.kept(np.argsort(order)), prepared)
     some = prepared.kept(order[:99])
     assert_same(some, turned.kept(np.arange(99)))
+    none = prepared.kept(order[:0])
+    assert none.n_rows == 0
+    assert_same_bits(none.extended(rows).arrays()["panels"], prepared.arrays()["panels"])
     more = np.concatenate([rows[order[:99]], rows])
     assert_same_bits(some.extended(more).arrays()["norm2"], Prepared.of(more).arrays()["norm2"])
 
