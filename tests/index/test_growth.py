@@ -137,6 +137,25 @@ def test_added_rows_cost_no_copy_of_the_others():
     assert index.shape == (4100, 24)
 
 
+@pytest.mark.parametrize("kind", ["float32", "sparse64"])
+@pytest.mark.parametrize("opened", [False, True])
+def test_copies_grow_apart(kind, opened, tmp_path):
+    """Though what they had in common is in the same memory, where one of them had room for more."""
+    Y = data.rows(40, kind=kind)
+    index = unitdot.CosineIndex(Y, ids=[f"{i}" for i in range(40)])
+    if opened:
+        index.save(tmp_path / "index")
+        index = unitdot.CosineIndex.open(tmp_path / "index")
+    indexes = [index, copy.copy(index), copy.deepcopy(index)]
+    more = [data.rows(3, seed, kind) for seed in (5, 6, 7)]
+    for one, Z in zip(indexes, more, strict=True):
+        one.add(Z, ["x", "y", "z"])
+    for one, Z in zip(indexes, more, strict=True):
+        data.assert_same_answers(one, data.stacked([Y, Z]), data.queries(kind=kind))
+        one.remove(ids="y")
+        assert one.ids[-3:].tolist() == ["39", "x", "z"]
+
+
 def test_ids_that_a_failed_add_brought_are_free():
     index = unitdot.CosineIndex(data.rows(2), ids=["a", "b"])
     index.add(data.rows(1), ["c"])
