@@ -53,7 +53,8 @@ What the less usual figures mean
   always is; ``cdist`` of NumKong and SimSIMD, and their ``angular`` and ``cosine`` of one pair or
   of paired rows; ``normalize`` and a product in torch, with ``topk`` by blocks; usearch's
   ``search(exact=True)``; sparse_dot_topn on rows that scikit-learn normalises.
-- *NumPy's* rows are yardsticks: products of rows that are not normalised, parts of the work.
+- *NumPy's* rows are yardsticks: products of rows that are not normalised, parts of the work. So is
+  faiss's 8-bit quantiser, which gets integers as they are.
 - *faiss* finds inner products: rows are copied and normalised first, which is counted, as is the
   building of an index. With a matrix itself it counts each row as its own neighbour.
 - *Import* is the time of the statement alone; the start of the interpreter, which would flatter the

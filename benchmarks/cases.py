@@ -14,6 +14,7 @@ from .work import (
     DASK_ML,
     DASK_THREADS,
     FAISS,
+    FAISS_8_BIT,
     FAISS_INDEX,
     FAISS_PANORAMA,
     FAISS_RANGE,
@@ -42,6 +43,7 @@ from .work import (
     TOPN_READY,
     TORCH,
     TRANSFORMER,
+    TWO_AXES,
     UNIT_ROWS,
     UNITDOT,
     USEARCH,
@@ -205,6 +207,7 @@ def all_cases(threads: int) -> list[Case]:
         *_on_dask(),
         *_stored(),
         *_indexes(),
+        *_stacks(),
         *_going_on(),
         _tile("tile-float32", "float32"),
         _tile("tile-float64", "float64"),
@@ -326,9 +329,24 @@ def _stored() -> list[Case]:
             stored = replace(work, dtype=dtype)
             # SimSIMD takes bfloat16 in a way of its own
             others = [peer for peer in peers if (peer, dtype) != (SIMSIMD, "bfloat16")]
+            if (name, dtype) == ("top-10", "int8"):
+                others = [FAISS_8_BIT]
             case = stored.contest(f"{name}-{dtype}", f"{what}, {dtype}", dict.fromkeys(others))
             wide = work.run(FLOAT32, "seconds", limit)
             cases.append(replace(case, runs=(case.runs[0], wide, *case.runs[1:])))
+    return cases
+
+
+def _stacks() -> list[Case]:
+    """Many small matrices in one call, with the limits of their times."""
+    cases = []
+    for name, shape, limit in (("4", (20_000, 4, 16), 2.0), ("32", (512, 32, 64), 1.5)):
+        title = f"{' x '.join(map(format, shape, [','] * 3))}, each with itself"
+        cases.append(Work(shape, None).contest(f"stack-{name}", title, {MATMUL_COPY: limit}))
+    for name, shape in (("1", (20_000, 1, 384)), ("17", (20_000, 17, 3))):
+        title = f"paired distances, {' x '.join(map(format, shape, [','] * 3))}"
+        paired = replace(PAIRED, X=shape, Y=shape)
+        cases.append(paired.contest(f"stack-paired-{name}", title, {TWO_AXES: 1.3}))
     return cases
 
 

@@ -49,12 +49,12 @@ def fault(
     """
     import unitdot
 
-    bound = tolerance(X.dtype, X.shape[1])
+    bound = tolerance(X.dtype, X.shape[-1])
     other = X if Y is None else Y
     if function.startswith("paired"):
         truth = unitdot.paired_cosine_similarity(X[rows], other[rows])
     else:
-        truth = unitdot.cosine_similarity(X[rows], other)
+        truth = unitdot.cosine_similarity(X[rows], other[rows] if X.ndim > 2 else other)
     given = ~np.isnan(claimed)
     error = np.max(np.abs(claimed - truth), where=given, initial=0)
     if error > bound:

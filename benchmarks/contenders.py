@@ -69,6 +69,12 @@ def _unitdot(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answe
     return call, _similar if function.endswith("distances") else lambda result: result
 
 
+def _two_axes(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
+    """The same paired rows as a stack's."""
+    X, Y = (A.reshape(-1, A.shape[-1]) for A in (X, Y))
+    return _unitdot(function, X, Y, **options)[0], None
+
+
 def _without_limits(
     function: str, X: Any, Y: Any, groups: int = 0, threshold: float = 0.0, **options: Any
 ) -> tuple[Call, None]:
@@ -193,6 +199,19 @@ def _faiss(
     return call, _ranges if threshold else lambda result: result
 
 
+def _faiss_8_bit(function: str, X: Any, Y: Any, k: int) -> tuple[Call, None]:
+    """Inner products of integers of 8 bits as they are, without norms."""
+    faiss = import_module("faiss")
+    kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
+
+    def call():
+        index = faiss.IndexScalarQuantizer(Y.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        index.add(Y.astype(np.float32))
+        return index.search(X.astype(np.float32), k)
+
+    return call, None
+
+
 def _ranges(result: tuple[np.ndarray, np.ndarray, np.ndarray]) -> SimpleNamespace:
     """What a range search found, as CSR has it."""
     indptr, data, indices = result
@@ -293,7 +312,7 @@ def _sparse_dot_topn(
 
 def _matmul(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
     other = X.copy() if Y is None else Y
-    return lambda: X @ other.T, None
+    return lambda: X @ np.swapaxes(other, -1, -2), None
 
 
 def _syrk(function: str, X: Any, Y: Any) -> tuple[Call, None]:
@@ -338,6 +357,7 @@ CONTENDERS: dict[str, Contender] = {
     names.FLOAT32: _unitdot,
     names.ONE_THREAD: partial(_unitdot, n_threads=1),
     names.WITHOUT_LIMITS: _without_limits,
+    names.TWO_AXES: _two_axes,
     names.SKLEARN: _scikit_learn,
     names.SCIPY: _scipy,
     names.NUMKONG: partial(_simd, "numkong", "angular", "angular"),
@@ -347,6 +367,7 @@ CONTENDERS: dict[str, Contender] = {
     names.FAISS_INDEX: partial(_faiss, "IndexFlatIP"),
     names.FAISS_PANORAMA: partial(_faiss, "IndexFlatIPPanorama"),
     names.FAISS_RANGE: partial(_faiss, "IndexFlatIP"),
+    names.FAISS_8_BIT: _faiss_8_bit,
     names.USEARCH: _usearch,
     names.TOPN: _sparse_dot_topn,
     names.INDEX: _index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,7 +39,9 @@ DASK_1, DASK_2 = "unitdot.dask, 1 worker of 1 thread", "unitdot.dask, 2 workers 
 DASK_THREADS = "unitdot.dask, 1 worker of 2 threads"
 DASK_LOOP, DASK_ML = "block loop, 2 workers", "dask-ml, 2 workers"
 ON_WORKERS = DASK_1, DASK_2, DASK_THREADS, DASK_LOOP, DASK_ML
+TWO_AXES = "unitdot, rows in two axes"
 # yardsticks: parts of the work, on rows that are not normalised
+FAISS_8_BIT = "faiss 8-bit quantiser"
 MATMUL = "numpy X @ Y.T"
 MATMUL_COPY = "numpy X @ Y.T, Y a copy"
 SYRK = "numpy X @ X.T (syrk)"
@@ -157,9 +160,9 @@ class Work:
 
     def gflop(self) -> float:
         """Operations of the full product; symmetry is not counted, so a rate is nominal."""
-        return 2e-9 * self.X[0] * (self.Y or self.X)[0] * self.X[1]
+        return 2e-9 * math.prod(self.X) * (self.Y or self.X)[-2]
 
     def input_gb(self) -> float:
         """Bytes of the inputs."""
         item_size = {"int8": 1, "float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}[self.dtype]
-        return 1e-9 * item_size * sum(rows * features for rows, features in (self.X, self.Y))
+        return 1e-9 * item_size * sum(map(math.prod, (self.X, self.Y)))

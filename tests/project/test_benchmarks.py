@@ -51,6 +51,19 @@ def test_who_is_missing_is_named(package):
     assert report.status([result]) == 0
 
 
+@pytest.mark.parametrize(
+    ("stack", "other"),
+    [
+        (work.Work((40, 3, 8), None), work.MATMUL_COPY),
+        (replace(PAIRED, X=(40, 3, 8), Y=(40, 3, 8)), work.TWO_AXES),
+    ],
+    ids=["all", "paired"],
+)
+def test_stacks_are_measured_and_right(stack, other):
+    rows = measure(stack, other)["rows"]
+    assert all("value" in row and "wrong" not in row for row in rows)
+
+
 def test_who_is_wrong_is_named(package):
     package("simsimd", "cosine = None\ndef cdist(X, Y, **_): return 1.001 - X @ Y.T")
     result = measure(MATRIX, work.SIMSIMD)
