@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from itertools import pairwise
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Held(NamedTuple):
         da, features = import_module("dask.array"), self.X.shape[1]
         return da.concatenate(
             [
-                da.from_delayed(chunk, (stop - start, features), dtype=self.X.dtype)
+                da.from_delayed(chunk, (stop - start, features), self.X.dtype, name=uuid4().hex)
                 for chunk, (start, stop) in zip(self.chunks, pairwise(self.starts), strict=True)
             ]
         )
@@ -45,10 +46,10 @@ def on_dask(
     size = min(MOST_ROWS, -(-len(X) // LEAST_CHUNKS))
     starts = [*range(0, len(X), size), len(X)]
     held = Held(client.scatter([X[i:j] for i, j in pairwise(starts)]), starts, X)
-    lazy = WAYS[way](held, function, **options)
 
-    def call(held: Held = held) -> Any:  # whose chunks the workers keep as long as it is there
-        return dask.compute(lazy, scheduler=client)[0]
+    def call() -> Any:
+        # anew: what workers still have of the last call would be its answer
+        return dask.compute(WAYS[way](held, function, **options), scheduler=client)[0]
 
     return call, _neighbours if function == "cosine_top_k" else _graph(len(X))
 

@@ -14,6 +14,8 @@ da = pytest.importorskip("dask.array")
 sparse = pytest.importorskip("scipy.sparse")
 on_dask = pytest.importorskip("unitdot.dask")
 
+pytestmark = pytest.mark.filterwarnings("ignore:chunks of")  # that are small
+
 ROWS, FEATURES = 90, 37
 CHUNKS = {  # of the rows and of the features
     "one": (ROWS, FEATURES),
@@ -45,10 +47,11 @@ PAIRS = [
     {"threshold": 0, "max_pairs": 100},
     {"threshold": 1, "max_pairs": 2},
 ]
-schedulers = pytest.mark.parametrize("scheduler", ["threads", "sync"])
 any_chunks = pytest.mark.parametrize("chunks", CHUNKS)
-any_rows = pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "i8", "?"])
-any_like = pytest.mark.parametrize("like", LIKE)
+# dtypes, and what the blocks are
+KINDS = [(dtype, "dense") for dtype in ("f2", "f4", "f8", "i1", "i8", "?")]
+KINDS += [("f4", "csr_matrix"), ("f8", "csr_array"), ("i8", "csc")]
+any_kind = pytest.mark.parametrize("kind", KINDS, ids="-".join)
 any_side = pytest.mark.parametrize("side", ["X alone", "X", "dask", "memory", "wide", "sparse"])
 
 
@@ -60,9 +63,9 @@ def rows(dtype, n=ROWS, seed=0):
     return X
 
 
-def sides(dtype, like, chunks, side):
+def sides(kind, chunks, side):
     """(X, Y) as Dask has them, and as the plain function has."""
-    dtype = "f4" if like != "dense" and dtype == "f2" else dtype  # SciPy has none
+    dtype, like = kind
     X, Y = LIKE[like](rows(dtype)), rows(dtype, 60, seed=1)
     Y = {"wide": Y.astype("f8"), "sparse": sparse.csr_array(Y.astype("f8"))}.get(side, Y)
     lazy_X = da.from_array(X, chunks=CHUNKS[chunks], asarray=like == "dense")
@@ -73,7 +76,7 @@ def sides(dtype, like, chunks, side):
     return (lazy_X, Y if side == "memory" else da.from_array(Y, (25, 30), asarray=False)), (X, Y)
 
 
-def compute(lazy, scheduler):
+def compute(lazy, scheduler="threads"):
     return dask.compute(lazy, scheduler=scheduler)[0]
 
 
@@ -82,26 +85,24 @@ def assert_same_pairs(frame, expected):
     assert_same_result(found, Pairs(*expected))
 
 
-@schedulers
 @any_side
 @any_chunks
-@any_like
-@any_rows
+@any_kind
 @pytest.mark.parametrize("name", MATRIX)
-def test_matrix(name, dtype, like, chunks, side, scheduler):
-    lazy, plain = sides(dtype, like, chunks, side)
+def test_matrix(name, kind, chunks, side):
+    lazy, plain = sides(kind, chunks, side)
     for keywords in {}, {"zero": "nan", "dtype": "f4"}, {"check_finite": False, "n_threads": 1}:
         found = getattr(on_dask, name)(*lazy, **keywords)
         expected = function(name)(*plain, **keywords)
         assert (found.dtype, found.chunks[0]) == (expected.dtype, lazy[0].chunks[0])
-        assert_same_bits(compute(found, scheduler), expected)
+        assert_same_bits(compute(found), expected)
 
 
 @any_chunks
-@any_like
+@pytest.mark.parametrize("like", LIKE)
 @pytest.mark.parametrize("side", ["X alone", "X", "sparse"])
 def test_sparse_matrix(like, chunks, side):
-    (lazy, plain) = sides("f8", like, chunks, side)
+    (lazy, plain) = sides(("f8", like), chunks, side)
     found = on_dask.cosine_similarity(*lazy, dense_output=False)
     expected = unitdot.cosine_similarity(*plain, dense_output=False)
     assert type(found._meta) is type(expected)
@@ -116,27 +117,23 @@ def test_sparse_matrix(like, chunks, side):
             assert_same_bits(block, part)
 
 
-@schedulers
 @any_chunks
-@any_like
-@any_rows
+@any_kind
 @pytest.mark.parametrize("name", [name for name in ALL if name not in MATRIX])
-def test_paired(name, dtype, like, chunks, scheduler):
-    (X, _), (plain, _) = sides(dtype, like, chunks, "X alone")
+def test_paired(name, kind, chunks):
+    (X, _), (plain, _) = sides(kind, chunks, "X alone")
     Y = rows("f4", seed=1)
     for other in Y, da.from_array(Y, chunks=(17, 20)):
         found = getattr(on_dask, name)(X, other, zero="nan")
         assert found.chunks == X.chunks[:1]
-        assert_same_bits(compute(found, scheduler), function(name)(plain, Y, zero="nan"))
+        assert_same_bits(compute(found), function(name)(plain, Y, zero="nan"))
 
 
-@schedulers
 @any_side
 @any_chunks
-@any_like
-@any_rows
-def test_top_k(dtype, like, chunks, side, scheduler):
-    lazy, plain = sides(dtype, like, chunks, side)
+@any_kind
+def test_top_k(kind, chunks, side):
+    lazy, plain = sides(kind, chunks, side)
     for i, keywords in enumerate(TOP_K):
         if side == "X alone":
             keywords = keywords | {"include_self": bool(i % 2)}
@@ -145,16 +142,14 @@ def test_top_k(dtype, like, chunks, side, scheduler):
         assert found.shape == expected.shape
         assert found.similarities.dtype == expected.similarities.dtype
         assert found.indices.chunks == (lazy[0].chunks[0], expected.indices.shape[1:])
-        assert_same_result(compute(found, scheduler), expected)
+        assert_same_result(compute(found), expected)
 
 
-@schedulers
 @any_side
 @any_chunks
-@any_like
-@any_rows
-def test_pairs(dtype, like, chunks, side, scheduler):
-    lazy, plain = sides(dtype, like, chunks, side)
+@any_kind
+def test_pairs(kind, chunks, side):
+    lazy, plain = sides(kind, chunks, side)
     for keywords in PAIRS:
         found = on_dask.cosine_pairs(*lazy, **keywords)
         expected = unitdot.cosine_pairs(*plain, **keywords)
@@ -162,7 +157,7 @@ def test_pairs(dtype, like, chunks, side, scheduler):
         assert found.npartitions == (1 if most else lazy[0].numblocks[0])
         assert list(found.columns) == ["rows", "columns", "similarities"]
         assert found["similarities"].dtype == expected.similarities.dtype
-        assert_same_pairs(compute(found, scheduler), expected)
+        assert_same_pairs(compute(found), expected)
         if not most:  # a partition is what the rows of a chunk have
             first = found.partitions[0].compute()
             assert len(first) == np.count_nonzero(expected.rows < lazy[0].chunks[0][0])
@@ -172,7 +167,7 @@ def test_queries_in_memory():
     corpus, queries = rows("f4"), rows("f4", 9, seed=1)
     lazy = da.from_array(corpus, chunks=(40, 37))
     found = on_dask.cosine_top_k(queries, lazy, k=3)
-    assert_same_result(compute(found, "sync"), unitdot.cosine_top_k(queries, corpus, k=3))
+    assert_same_result(compute(found), unitdot.cosine_top_k(queries, corpus, k=3))
     frame = on_dask.cosine_pairs(queries.tolist(), lazy, threshold=0.3)
     expected = unitdot.cosine_pairs(queries.tolist(), corpus, threshold=0.3)
     assert_same_pairs(frame.compute(), expected)
@@ -184,17 +179,23 @@ def test_rows_of_every_scale():
     X[3] *= np.float32(2.0**-140)
     X[70] *= np.float32(2.0**120)
     lazy = da.from_array(X, chunks=(30, 37))
-    assert_same_result(compute(on_dask.cosine_top_k(lazy), "sync"), unitdot.cosine_top_k(X))
+    assert_same_result(compute(on_dask.cosine_top_k(lazy)), unitdot.cosine_top_k(X))
 
 
 def test_no_rows():
     X = rows("f4")
     lazy, none = da.from_array(X, chunks=(40, 37)), da.from_array(X[:0], chunks=(1, 37))
-    assert_same_bits(
-        compute(on_dask.cosine_similarity(none, lazy), "sync"), np.empty((0, ROWS), "f4")
-    )
+    assert_same_bits(compute(on_dask.cosine_similarity(none, lazy)), np.empty((0, ROWS), "f4"))
     for sides in (none, none), (lazy, none), (none, lazy), (none, None):
         plain = [side if side is None else side.compute() for side in sides]
         found = on_dask.cosine_top_k(*sides, k=2, threshold=0.1)
-        assert_same_result(compute(found, "sync"), unitdot.cosine_top_k(*plain, k=2, threshold=0.1))
+        assert_same_result(compute(found), unitdot.cosine_top_k(*plain, k=2, threshold=0.1))
         assert_same_pairs(on_dask.cosine_pairs(*sides).compute(), unitdot.cosine_pairs(*plain))
+
+
+def test_one_thread():
+    X = rows("f4")
+    lazy = da.from_array(X, chunks=(40, 20))
+    assert_same_bits(compute(on_dask.cosine_similarity(lazy), "sync"), unitdot.cosine_similarity(X))
+    assert_same_result(compute(on_dask.cosine_top_k(lazy), "sync"), unitdot.cosine_top_k(X))
+    assert_same_pairs(compute(on_dask.cosine_pairs(lazy), "sync"), unitdot.cosine_pairs(X))
