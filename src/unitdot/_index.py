@@ -307,10 +307,16 @@ class CosineIndex:
             rows = rows.kept(numbers)
             prepared = None if prepared is None else prepared.kept(numbers)
         X, Y = (rows.argument, None) if X is None else (X, rows.argument)
-        found = pairs_of(X, Y, threshold, max_pairs, groups, progress, how, prepared)
+        alone = Y is None
+        try:
+            found = pairs_of(X, Y, threshold, max_pairs, groups, progress, how, prepared)
+        except ValueError as error:
+            if numbers is None:
+                raise
+            rows_of = {"X" if alone else "Y": lambda row: int(numbers[row])}
+            raise _inputs.renumbered(error, rows_of) from None
         if numbers is None:
             return found
-        alone = Y is None
         places = numbers[found.rows] if alone else found.rows, numbers[found.columns]
         shape = (state.n if alone else found.shape[0]), state.n
         return Pairs._of(*places, found.similarities, shape=shape, self_join=alone)
@@ -625,7 +631,7 @@ def _state_of(facts: dict[str, Any], arrays: Arrays, name: str) -> _State:
     if not isinstance(shape, list) or [*map(type, (*shape, looked_at))] != [int, int, int]:
         raise ValueError(f"holds rows of shape {shape!r}; expected two integers")
     n, n_features = shape
-    if not n_features > 0 or not 0 <= n < 1 << 32:
+    if not 0 < n_features < 1 << 62 or not 0 <= n < 1 << 32:
         raise ValueError(f"holds rows of shape {shape}; expected features, fewer than 2**32 rows")
     try:
         rows = ROWS[kind].of_arrays(arrays, (n, n_features), name)

@@ -67,7 +67,8 @@ class DenseRows:
     def of(cls, Y: Any, copy: bool) -> DenseRows:
         """The rows of an argument."""
         matrix = _inputs.as_matrix(Y, "Y", False, False)
-        _inputs.check_features(matrix, matrix)
+        if not matrix.shape[1]:
+            raise ValueError(f"Y has 0 features (shape {matrix.shape}); expected at least 1")
         _inputs.check_row_numbers(matrix)
         return cls(*with_room(matrix, len(matrix), FIRST)) if copy else cls(matrix)
 
@@ -372,8 +373,7 @@ class Ids:
 
     def rows_of(self, ids: Any) -> Array:
         """The rows that have these ids."""
-        values = ids.tolist() if isinstance(ids, np.ndarray) else ids
-        values = [values] if isinstance(values, (str, int, np.integer)) else list(values)
+        values = _inputs.as_some_ids(ids, "ids", self.kind == "str")
         rows = [self.place(value) for value in values]
         if None in rows:
             raise ValueError(
@@ -405,7 +405,7 @@ class Ids:
 def _decoded(text: Array, ends: Array) -> Array:
     """Strings, or a ValueError where it cannot be that they were written so."""
     every, stops = text.tobytes(), ends.tolist()
-    starts = [0, *stops[:-1]]
+    starts = [0, *stops][:-1]
     if stops[-1:] not in ([], [len(every)]) or any(
         start > stop for start, stop in zip(starts, stops, strict=True)
     ):

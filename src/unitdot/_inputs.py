@@ -2,7 +2,8 @@
 
 import numbers
 import operator
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -267,6 +268,21 @@ def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
     return array
 
 
+def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
+    """One id, or several, as a list: strings or integers, as those of the index are."""
+    values = [ids] if isinstance(ids, (str, numbers.Integral)) else ids
+    values = values.tolist() if isinstance(values, np.ndarray) else values
+    expected = f"expected {'strings' if strings else 'integers'}, as the index has"
+    if isinstance(values, (bytes, numbers.Number)) or not hasattr(values, "__iter__"):
+        raise TypeError(f"{name} is {ids!r}; {expected}")
+    values = list(values)
+    for value in values:
+        integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not (isinstance(value, str) if strings else integer):
+            raise TypeError(f"{name} holds {value!r}; {expected}")
+    return values
+
+
 def check_unique(ids: Array, name: str) -> None:
     """Raise for the first id that is there twice."""
     if ids.dtype.kind != "O" and len(np.unique(ids)) == len(ids):
@@ -431,6 +447,18 @@ def as_matrix(argument: Any, name: str, vector: bool, check_finite: bool) -> Arr
         expected = "a vector or a matrix" if vector else "a matrix"
         raise axes_error(name, array.shape, expected)
     return array
+
+
+def renumbered(error: ValueError, rows: dict[str, Callable[[int], int]]) -> ValueError:
+    """The error, of rows of a part, with the number that the row it names has in the whole.
+
+    `rows`: what makes that of a row of X, and of one of Y.
+    """
+    found = re.match(r"([XY])\b(.*?\brow )(\d+)", str(error), re.DOTALL)
+    if found is None or found[1] not in rows:
+        return error
+    side, words, row = found.groups()
+    return ValueError(f"{side}{words}{rows[side](int(row))}{str(error)[found.end() :]}")
 
 
 def axes_error(name: str, shape: Shape, expected: str) -> ValueError:

@@ -400,7 +400,7 @@ def _work(
     _inputs.check_features(side_X, other)
     dtype = _inputs.result_dtype(side_X.wide or other.wide, how.options)
     how = how._replace(options=how.options._replace(dtype=dtype))
-    work = Work(side_X, side_Y, how)
+    work = Work(side_X, side_Y, how, Y is X)
     if level is not None:
         work.advise(level + 1)
     return work, dtype

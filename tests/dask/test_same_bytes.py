@@ -199,3 +199,15 @@ def test_one_thread():
     assert_same_bits(compute(on_dask.cosine_similarity(lazy), "sync"), unitdot.cosine_similarity(X))
     assert_same_result(compute(on_dask.cosine_top_k(lazy), "sync"), unitdot.cosine_top_k(X))
     assert_same_pairs(compute(on_dask.cosine_pairs(lazy), "sync"), unitdot.cosine_pairs(X))
+
+
+@pytest.mark.parametrize("like", [np.asarray, sparse.csr_array])
+def test_blocks_that_are_one_object_are_two_sets_of_rows(like):
+    block = like(np.array([[0.0, 0.0], [1.0, 2.0]]))
+    X = da.concatenate([da.from_array(block, chunks=(2, 2), asarray=False)] * 2)
+    whole = np.vstack([block.toarray() if like is not np.asarray else block] * 2)
+    whole = like(whole)
+    assert_same_bits(compute(on_dask.cosine_distances(X)), unitdot.cosine_distances(whole))
+    Y = da.from_array(like(whole), chunks=(2, 2), asarray=False)
+    apart = unitdot.cosine_distances(whole, whole.copy())
+    assert_same_bits(compute(on_dask.cosine_distances(X, Y)), apart)

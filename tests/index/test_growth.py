@@ -276,11 +276,17 @@ def test_a_child_forked_while_a_thread_adds_can_add():
         ("index.remove([True])", ValueError, r"rows is a mask of shape \(1,\)"),
         ("index.remove(1.5)", TypeError, "rows has dtype float64"),
         ("index.remove(ids=[1, 9])", ValueError, "ids holds 9, which no row"),
+        ("index.remove(ids=5.0)", TypeError, "ids is 5.0; expected integers"),
+        ("index.remove(ids=b'a')", TypeError, "ids is b'a'; expected integers"),
+        ("index.remove(ids=[2.0])", TypeError, "ids holds 2.0; expected integers"),
+        ("index.remove(ids=True)", TypeError, "ids holds True; expected integers"),
+        ("index.remove(ids=[[1]])", TypeError, r"ids holds \[1\]; expected integers"),
         ("plain.remove(ids=[1])", ValueError, "ids is given where the index has none"),
         ("index[0, 1]", IndexError, "expected rows only"),
         ("index.top_k(Z, 1, include_self=True)", ValueError, "include_self is True beside an X"),
         ("index.top_k(Z[:, :2], 1)", ValueError, "Y has 4 features .* where X has 2"),
         ("index.pairs(Z, where=[3])", ValueError, "where holds 3 in place 0"),
+        ("unitdot.CosineIndex(Y[:, :0])", ValueError, r"Y has 0 features \(shape \(3, 0\)\)"),
         ("index.pairs(Z, where=[1], groups=[1])", TypeError, "groups is not a pair"),
     ],
 )
@@ -293,6 +299,17 @@ def test_errors_say_what_was_expected(call, error, words):
     with pytest.raises(error, match=words):
         eval(call, names)
     assert [len(names[name]) for name in ("index", "plain", "sparse")] == [3, 3, 3]
+
+
+@pytest.mark.parametrize("side", [None, np.ones((1, 4))])
+def test_errors_of_rows_that_a_filter_lets_through_name_them(side):
+    Y, name = np.ones((10, 4)), "X" if side is None else "Y"
+    Y[7] = 0
+    with pytest.raises(ValueError, match=f"{name} has a zero row, row 7,"):
+        unitdot.CosineIndex(Y).pairs(side, where=[5, 7, 8], zero="raise")
+    Y[7] = np.nan
+    with pytest.raises(ValueError, match=f"{name} holds .* row 7, column 0"):
+        unitdot.CosineIndex(Y).pairs(side, where=[5, 7, 8])
 
 
 @pytest.mark.parametrize(

@@ -29,14 +29,17 @@ Layer = dict[Any, Task]
 
 
 class Work:
-    """Two sides and what is wanted of them. Without a Y, only half of the blocks meet."""
+    """Two sides and what is wanted of them. Without a Y, only half of the blocks meet.
 
-    def __init__(self, X: Side, Y: Side | None, how: How) -> None:
+    `one`: they are one and the same argument.
+    """
+
+    def __init__(self, X: Side, Y: Side | None, how: How, one: bool = False) -> None:
         self.X, self.Y, self.how = X, X if Y is None else Y, how
-        self.alone = Y is None
+        self.alone, self.one = Y is None, one
         arrays = self.X.array, self.Y.array
         self.dependencies = list({array.name: array for array in arrays}.values())
-        self.token = tokenize(*(array.name for array in arrays), self.alone, how)
+        self.token = tokenize(*(array.name for array in arrays), self.alone, one, how)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -85,6 +88,8 @@ def matrix(work: Work, meta: Any) -> Any:
     name = f"{work.how.name}-{work.token}"
     layer: Layer = {}
     for i, j, place in work.meetings():
+        if work.one:  # a row is at no distance from itself, as in the plain function
+            place = place._replace(same=i == j)
         layer[name, i, j] = work.task((name, i, j), tasks.matrix, i, j, place)
         if work.alone and i != j:
             half = TaskRef((name, i, j))

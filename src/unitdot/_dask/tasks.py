@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unitdot import _neighbors, _similarity
+from unitdot import _inputs, _neighbors, _similarity
 from unitdot._inputs import Array, Options
 from unitdot._machine.threads import available_threads
 from unitdot._results import TopK, merge_top_k
@@ -99,14 +99,11 @@ def meeting(place: Meeting) -> Iterator[int]:
         try:
             yield threads
         except ValueError as error:
-            found = re.match(r"([XY])\b(.*?\brow )(\d+)", str(error), re.DOTALL)
-            if found is None:
-                raise
-            side, words, row = found.groups()
-            first = place.first_x if side == "X" else place.first_y
-            name = "X" if place.alone else side
-            rest = str(error)[found.end() :]
-            raise ValueError(f"{name}{words}{int(row) + first}{rest}") from None
+            firsts = {"X": place.first_x, "Y": place.first_y}
+            told = _inputs.renumbered(
+                error, {side: first.__add__ for side, first in firsts.items()}
+            )
+            raise ValueError(re.sub("^Y", "X", str(told)) if place.alone else str(told)) from None
 
 
 def aligned(block: Any) -> Any:
@@ -119,12 +116,19 @@ def aligned(block: Any) -> Any:
     return block
 
 
+def another(block: Any) -> Any:
+    """The same rows as another object."""
+    return block.view() if isinstance(block, np.ndarray) else block.__class__(block)
+
+
 def matrix(x: Any, y: Any, place: Meeting, how: How) -> Any:
     """A block of the full matrix, or of paired rows, by the function of this name."""
     function: Callable[..., Any] = getattr(_similarity, how.name)
     more = {} if how.dense_output else {"dense_output": False}
     with meeting(place) as threads:
-        return function(x, None if place.same else y, **more, **how.keywords(threads))
+        # two blocks may be one object, and are two sets of rows all the same
+        other = None if place.same else another(y)
+        return function(x, other, **more, **how.keywords(threads))
 
 
 def transposed(block: Any) -> Any:

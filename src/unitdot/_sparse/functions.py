@@ -222,7 +222,10 @@ def _search_is_slower(problem: Problem, how: tuple[bool, float, Array, Array]) -
     (first, length), *_ = kernels.blocks_of(problem.Y)
     seconds = []
     for weights in (True, False):
-        index = kernels.Index(problem.Y, first, length, weights, problem.wide, _vectors())
+        try:
+            index = kernels.Index(problem.Y, first, length, weights, problem.wide, _vectors())
+        except MemoryError:  # the search goes on with what it has
+            return False
         found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
         counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y, index)
         start = perf_counter()
