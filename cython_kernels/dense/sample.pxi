@@ -40,7 +40,7 @@ cdef int expect_limits(const Job* job, object watch) except -1:
     cdef Job sample = job[0]
     cdef Best best = job.best[0]
     cdef Py_ssize_t step = sample_step(job.best)
-    best.k = sample_k(job.best)
+    best.k = best.places = sample_k(job.best)
     best.room = room_for(best.k)
     # a row's best go to the same place, the last of them last; the results' indices are overwritten
     best.similarities.data += (job.best.k - 1) * best.similarities.column_stride

@@ -207,3 +207,15 @@ def test_whatever_a_file_holds_nothing_crashes(kind):
         opened = Prepared.from_arrays(arrays | {name: altered}, *Y.shape, Y.dtype)
         found = top_k(X, Y, 10, opened)
         assert ((found.indices >= -1) & (found.indices < N)).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_one_instruction_set_prepared_others_search(kind):
+    Y, X = corpus_and_queries(kind, np.float32)
+    expected = unitdot.cosine_top_k(X, Y, 10)
+    for made in FUSED_ISAS:
+        with use_isa(made):
+            prepared = Prepared.of(Y)
+        for other in FUSED_ISAS:
+            with use_isa(other):
+                assert_same_neighbours(top_k(X, Y, 10, prepared), expected)
