@@ -213,7 +213,9 @@ def _plain(argument: Any, name: str) -> Array:
 def check_where(where: Any, n: int, name: str = "where") -> Array:
     """The rows of Y that `where` chooses, ascending, each once."""
     if isinstance(where, slice):
-        return np.arange(n)[where] if (where.step or 1) > 0 else np.arange(n)[where][::-1]
+        start, stop, step = where.indices(n)
+        chosen = range(start, stop, step)[:: 1 if step > 0 else -1]
+        return np.arange(chosen.start, chosen.stop, chosen.step, dtype=np.int64)
     array = _plain(where, name)
     if array.dtype == bool:
         if array.shape != (n,):

@@ -14,7 +14,10 @@ da = pytest.importorskip("dask.array")
 sparse = pytest.importorskip("scipy.sparse")
 on_dask = pytest.importorskip("unitdot.dask")
 
-pytestmark = pytest.mark.filterwarnings("ignore:chunks of")  # that are small
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:chunks of"),  # that are small
+    pytest.mark.costly,
+]
 
 ROWS, FEATURES = 90, 37
 CHUNKS = {  # of the rows and of the features

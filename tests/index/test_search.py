@@ -219,3 +219,10 @@ def test_what_one_instruction_set_prepared_others_search(kind):
         for other in FUSED_ISAS:
             with use_isa(other):
                 assert_same_neighbours(top_k(X, Y, 10, prepared), expected)
+
+
+@pytest.mark.parametrize("where", [slice(None, None, 7), slice(None, 100, -3), slice(5, 5)])
+def test_slices(where):
+    Y, X = corpus_and_queries("embeddings", np.float32)
+    found = unitdot.CosineIndex(Y).top_k(X, 3, where=where)
+    assert_same_neighbours(found, unitdot.cosine_top_k(X, Y, 3, where=np.arange(N)[where]))

@@ -9,7 +9,9 @@ from unitdot._machine.dispatch import use_isa
 from ..helpers import ISAS
 
 
-@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    "isa", [pytest.param(isa, marks=pytest.mark.thorough) for isa in ISAS[1:]] + ISAS[:1]
+)
 @pytest.mark.parametrize("case", exactness.CASES)
 def test_unitdot_has_no_wrong_answer(case, isa):
     with use_isa(isa):
