@@ -6,13 +6,17 @@
 # gives: heads_start, turn_heads, count_headed, drop_heads, pack_directions, carve_headed, lay_out
 
 cdef enum:
+    FEW_QUERIES = 4096
     PROBES = 32                  # rows of X that tell, with twice as many of Y, what pays now
 
 cdef double LEAST_WORK = 4e9     # multiply-adds of a call, from which on directions may pay
 
 
 cdef Py_ssize_t heads_start(const Job* job) noexcept nogil:
-    """0, or -1 where the work is too little for heads."""
+    """0, or -1 where the work is too little for heads, or too few rows of X have a limit to share
+    the heads of all of Y."""
+    if job.best != NULL and not job.same and job.X.rows < FEW_QUERIES and forced.lines == 0:
+        return -1
     return 0 if forced.lines > 0 or outputs_of(job) * job.X.features >= LEAST_WORK else -1
 
 
