@@ -183,7 +183,6 @@ def _faiss(
 ) -> tuple[Call, Answer]:
     """Inner products of unit rows, which are copies: the user's arrays are not to change."""
     faiss = import_module("faiss")
-    levels = [PANORAMA_LEVELS] if indexed == "IndexFlatIPPanorama" else []
 
     def call():
         copies = [X.copy()] if Y is None else [X.copy(), Y.copy()]
@@ -192,20 +191,28 @@ def _faiss(
         queries, corpus = copies[0], copies[-1]
         if indexed is None:
             return faiss.knn(queries, corpus, k, metric=faiss.METRIC_INNER_PRODUCT)
-        index = getattr(faiss, indexed)(corpus.shape[1], *levels)
+        index = _faiss_index(indexed, corpus.shape[1])
         index.add(corpus)
         return index.range_search(queries, threshold) if threshold else index.search(queries, k)
 
     return call, _ranges if threshold else lambda result: result
 
 
+def _faiss_index(name: str, n_features: int) -> Any:
+    """An index of inner products, empty; `name`: of a class, or of what a quantiser does."""
+    faiss = import_module("faiss")
+    if name.startswith("QT"):
+        kind = getattr(faiss.ScalarQuantizer, name)
+        return faiss.IndexScalarQuantizer(n_features, kind, faiss.METRIC_INNER_PRODUCT)
+    levels = [PANORAMA_LEVELS] if name == "IndexFlatIPPanorama" else []
+    return getattr(faiss, name)(n_features, *levels)
+
+
 def _faiss_8_bit(function: str, X: Any, Y: Any, k: int) -> tuple[Call, None]:
     """Inner products of integers of 8 bits as they are, without norms."""
-    faiss = import_module("faiss")
-    kind = faiss.ScalarQuantizer.QT_8bit_direct_signed
 
     def call():
-        index = faiss.IndexScalarQuantizer(Y.shape[1], kind, faiss.METRIC_INNER_PRODUCT)
+        index = _faiss_index("QT_8bit_direct_signed", Y.shape[1])
         index.add(Y.astype(np.float32))
         return index.search(X.astype(np.float32), k)
 
@@ -220,15 +227,7 @@ def _ranges(result: tuple[np.ndarray, np.ndarray, np.ndarray]) -> SimpleNamespac
 
 def _faiss_ready(indexed: str, function: str, X: Any, Y: Any, k: int) -> tuple[Call, Answer | None]:
     """An index that was made before; queries are normalised in the call."""
-    faiss = import_module("faiss")
-    n_features, exact = Y.shape[1], indexed != "IndexScalarQuantizer"
-    if indexed == "IndexFlatIPPanorama":
-        index = faiss.IndexFlatIPPanorama(n_features, PANORAMA_LEVELS)
-    elif exact:
-        index = faiss.IndexFlatIP(n_features)
-    else:
-        kind = faiss.ScalarQuantizer.QT_8bit
-        index = faiss.IndexScalarQuantizer(n_features, kind, faiss.METRIC_INNER_PRODUCT)
+    faiss, index = import_module("faiss"), _faiss_index(indexed, Y.shape[1])
     corpus = Y.copy()
     faiss.normalize_L2(corpus)
     index.train(corpus)
@@ -239,6 +238,7 @@ def _faiss_ready(indexed: str, function: str, X: Any, Y: Any, k: int) -> tuple[C
         faiss.normalize_L2(queries)
         return index.search(queries, k)
 
+    exact = indexed.startswith("IndexFlat")
     return call, (lambda result: result) if exact else None
 
 
@@ -374,7 +374,7 @@ CONTENDERS: dict[str, Contender] = {
     names.INDEX_SOME: partial(_index, step=100),
     names.FAISS_READY: partial(_faiss_ready, "IndexFlatIP"),
     names.PANORAMA_READY: partial(_faiss_ready, "IndexFlatIPPanorama"),
-    names.QUANTIZER_READY: partial(_faiss_ready, "IndexScalarQuantizer"),
+    names.QUANTIZER_READY: partial(_faiss_ready, "QT_8bit"),
     names.TOPN_READY: _topn_ready,
     names.BUILD: _build,
     names.ADD: _add,

@@ -96,16 +96,17 @@ cdef void gather_distances(const Search* s, Py_ssize_t q, Py_ssize_t block,
     cdef const Kept* kept = s.kept
     cdef Py_ssize_t lines = kept.directions.lines, first = block * NEAR_ROWS, r, row
     cdef Py_ssize_t rows = at_most(NEAR_ROWS, s.places - first)
+    if lines == 0:                   # rows along the axes are met as they are
+        memset(to, 0, rows * sizeof(int32_t))
+        return
     for r in range(rows):
         prefetch_second(kept.heads.line + s.numbers[first + r] * lines * HEAD)
         prefetch_second(<const char*> (kept.starts + s.numbers[first + r]))
     for r in range(rows):
         row = s.numbers[first + r]
-        to[r] = 0                    # rows along the axes are met as they are
-        if lines > 0:
-            to[r] = (s.square[q] + kept.starts[row]
-                     - 2 * raised_dot(s.X.line + q * lines * HEAD,
-                                      kept.heads.line + row * lines * HEAD, vnni))
+        to[r] = (s.square[q] + kept.starts[row]
+                 - 2 * raised_dot(s.X.line + q * lines * HEAD,
+                                  kept.heads.line + row * lines * HEAD, vnni))
 
 
 cdef void find_distances(const Search* s, Py_ssize_t q, int queries, Py_ssize_t block,

@@ -56,7 +56,8 @@ class CosineIndex:
     and opened before.
 
     Any number of threads may search an index. A search beside :meth:`add` and :meth:`remove` sees
-    the rows before or after, never a mixture.
+    the rows before or after, never a mixture. It takes up to 32 MiB for distances beside the
+    neighbours' lists.
 
     Parameters
     ----------

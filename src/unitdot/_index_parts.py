@@ -67,8 +67,7 @@ class DenseRows:
     def of(cls, Y: Any, copy: bool) -> DenseRows:
         """The rows of an argument."""
         matrix = _inputs.as_matrix(Y, "Y", False, False)
-        if not matrix.shape[1]:
-            raise ValueError(f"Y has 0 features (shape {matrix.shape}); expected at least 1")
+        _inputs.check_has_features(matrix, "Y")
         _inputs.check_row_numbers(matrix)
         return cls(*with_room(matrix, len(matrix), FIRST)) if copy else cls(matrix)
 
@@ -272,8 +271,7 @@ def _canonical(argument: Any, name: str) -> tuple[tuple[Array, ...], int]:
     if name == "Y" and argument.ndim != 2:
         raise _inputs.axes_error(name, argument.shape, "a matrix")
     csr = sparse_inputs.in_order(argument, name)
-    if not csr.n_features:
-        raise ValueError(f"{name} has 0 features (shape {csr.shape}); expected at least 1")
+    _inputs.check_has_features(csr, name)
     stored = int(csr.starts[-1])
     return (csr.values[:stored], csr.indices[:stored], csr.starts), csr.n_features
 

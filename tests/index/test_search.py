@@ -221,8 +221,39 @@ def test_what_one_instruction_set_prepared_others_search(kind):
                 assert_same_neighbours(top_k(X, Y, 10, prepared), expected)
 
 
-@pytest.mark.parametrize("where", [slice(None, None, 7), slice(None, 100, -3), slice(5, 5)])
+@pytest.mark.parametrize("where", [slice(None, None, 2), slice(None, None, -2), slice(5, 5)])
 def test_slices(where):
     Y, X = corpus_and_queries("embeddings", np.float32)
     found = unitdot.CosineIndex(Y).top_k(X, 3, where=where)
     assert_same_neighbours(found, unitdot.cosine_top_k(X, Y, 3, where=np.arange(N)[where]))
+
+
+@pytest.mark.parametrize("kind", ["axes", "embeddings"])
+def test_coordinates_that_are_all_rounded_apart(kind, isa):
+    """Two rows that are all but one, whose integers in the last line are as far apart as the errors
+    of both rows add up to: none of these may be left out."""
+    Y = make_rows(kind, np.float64, features=264)
+    arrays = Prepared.of(Y).arrays()
+    if kind == "axes":
+        directions, rounded = np.eye(264), slice(0, 263)
+    else:
+        directions, rounded = arrays["directions"], slice(-64, None)
+        assert len(directions) == 128
+    unit, level = arrays["units"][-1], 23 if kind == "axes" else 10
+    rows = []
+    for part in (0.49, 0.51):
+        along = np.zeros(len(directions))
+        along[rounded] = (level + part) * unit
+        row = np.linalg.solve(directions @ directions.T, along) @ directions
+        # the rest of the norm lies where nothing else does
+        rest = np.eye(264)[263] if kind == "axes" else np.linalg.svd(directions)[2][-1]
+        rows.append(row + np.sqrt(1 - row @ row) * rest)
+    X, Y[1] = np.array(rows[:1]), rows[1]  # which is not in the sample
+    prepared = Prepared.of(Y)
+    assert_same_bits(prepared.arrays()["units"], arrays["units"])
+    similarity = float(unitdot.cosine_similarity(X, Y)[0, 1])
+    assert similarity > 0.9999
+    found = _neighbors.pairs_of(X, Y, similarity, None, None, False, options(), prepared)
+    assert_same_pairs(found, unitdot.cosine_pairs(X, Y, threshold=similarity))
+    assert found.n_pairs == 1
+    assert top_k(X, Y, 1, prepared, similarity).indices == 1

@@ -21,7 +21,8 @@ def test_typed_script_uses_every_public_name(alias, module):
     assert used == {*module.__all__}
 
 
-def test_typed_script_runs(capsys):
+def test_typed_script_runs(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes a file
     for library in ("sklearn", "dask"):
         pytest.importorskip(library)
     runpy.run_path(str(SCRIPT))

@@ -223,7 +223,10 @@ def _search_is_slower(problem: Problem, how: tuple[bool, float, Array, Array]) -
     seconds = []
     for weights in (True, False):
         try:
-            index = kernels.Index(problem.Y, first, length, weights, problem.wide, _vectors())
+            if weights and problem.prepared is not None:
+                index = problem.prepared.blocks()[0]
+            else:
+                index = kernels.Index(problem.Y, first, length, weights, problem.wide, _vectors())
         except MemoryError:  # the search goes on with what it has
             return False
         found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
