@@ -67,7 +67,8 @@ class DenseRows:
     def of(cls, Y: Any, copy: bool) -> DenseRows:
         """The rows of an argument."""
         matrix = _inputs.as_matrix(Y, "Y", False, False)
-        _inputs.check_has_features(matrix, "Y")
+        if not matrix.shape[1]:
+            raise _inputs.no_features_error("Y", matrix.shape)
         _inputs.check_row_numbers(matrix)
         return cls(*with_room(matrix, len(matrix), FIRST)) if copy else cls(matrix)
 
@@ -271,7 +272,8 @@ def _canonical(argument: Any, name: str) -> tuple[tuple[Array, ...], int]:
     if name == "Y" and argument.ndim != 2:
         raise _inputs.axes_error(name, argument.shape, "a matrix")
     csr = sparse_inputs.in_order(argument, name)
-    _inputs.check_has_features(csr, name)
+    if not csr.n_features:
+        raise _inputs.no_features_error(name, csr.shape)
     stored = int(csr.starts[-1])
     return (csr.values[:stored], csr.indices[:stored], csr.starts), csr.n_features
 

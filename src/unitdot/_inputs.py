@@ -502,13 +502,12 @@ def check_features(X: Shaped, Y: Shaped, given: tuple[Shaped, Shaped] | None = N
             f"Y has {counted(other)} (shape {Y.shape}) where X has {features} "
             f"(shape {X.shape}); expected the same number"
         )
-    check_has_features(X, "X")
+    raise no_features_error("X", X.shape)
 
 
-def check_has_features(side: Shaped, name: str) -> None:
-    """Raise for rows of no features."""
-    if not side.shape[-1]:
-        raise ValueError(f"{name} has 0 features (shape {side.shape}); expected at least 1")
+def no_features_error(name: str, shape: Shape) -> ValueError:
+    """What to raise for rows of no features."""
+    return ValueError(f"{name} has 0 features (shape {shape}); expected at least 1")
 
 
 def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array, int]:

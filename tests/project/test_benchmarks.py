@@ -26,6 +26,7 @@ ONCE = Options(threads=1, rounds=1, seconds=0.001, patience=60)
 MATRIX = work.Work((3, 8), (40, 8))
 TOP_K = work.Work((3, 8), (40, 8), function="cosine_top_k", options={"k": 2})
 PAIRS = work.Work((20, 8), None, function="cosine_pairs", options={"threshold": 0.1})
+TOP_K_OF_ITSELF = work.Work((20, 8), None, function="cosine_top_k", options={"k": 2})
 PAIRED = work.Work((40, 8), (40, 8), function="paired_cosine_distances")
 
 
@@ -310,12 +311,12 @@ def contenders_of(function):
     } - {work.UNITDOT, *work.ON_WORKERS}
 
 
-def test_who_is_on_workers_is_right():
+@pytest.mark.parametrize("one", [PAIRS, pytest.param(TOP_K_OF_ITSELF, marks=pytest.mark.thorough)])
+def test_who_is_on_workers_is_right(one):
     for library in ("dask", "distributed"):
         pytest.importorskip(library)
-    for one in (PAIRS, work.Work((20, 8), None, function="cosine_top_k", options={"k": 2})):
-        for row in measure(one, *work.ON_WORKERS)["rows"]:
-            assert "missing" in row or (row["value"] > 0 and "wrong" not in row), row
+    for row in measure(one, *work.ON_WORKERS)["rows"]:
+        assert "missing" in row or (row["value"] > 0 and "wrong" not in row), row
 
 
 @pytest.mark.parametrize("one", [MATRIX, TOP_K, PAIRS, PAIRED], ids=lambda one: one.function)
