@@ -1,7 +1,7 @@
 # A block of rows of Y by feature: for every feature, the rows of the block that have it, ascending.
 #
 # takes: sparse.pyx, rows.pxi, sparse.h
-# gives: HEAVIEST, Lists, Index, raise_top, set_bit, panels_of, blocks_of
+# gives: HEAVIEST, Lists, Index, length_of, raise_top, set_bit, panels_of, blocks_of
 
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
@@ -94,6 +94,22 @@ cdef class Index:
         finally:
             end(&team)
 
+    def products(self, Rows X):
+        """Entries in the lists of every entry of X."""
+        cdef Lists* lists = &self.lists
+        cdef Entries row
+        cdef Py_ssize_t i, k
+        cdef int64_t total = 0
+        cdef Team team
+        begin(&team, X.table.longest, 0, 0, 1)
+        row = team.of[0].x
+        for i in range(X.table.rows):
+            read_row(&X.table, i, &row)
+            for k in range(row.count):
+                total += length_of(lists, row.feature[k])
+        end(&team)
+        return total
+
     cdef add_bitmaps(self, const Table* t):
         # or-ing a bitmap in pays for lists of about half as many rows as it has words; but many
         # bitmaps of lists that short would take far more memory than the lists
@@ -138,6 +154,10 @@ cdef class Index:
             if lists.heaviest_of[f] >= 0:
                 keep_heaviest(lists, f, lists.heavy_row + lists.heaviest_of[f],
                               lists.heavy_weight + lists.heaviest_of[f])
+
+
+cdef inline int64_t length_of(const Lists* lists, Py_ssize_t feature) noexcept nogil:
+    return lists.start[feature + 1] - lists.start[feature]
 
 
 cdef void raise_top(float* top, int32_t* row, Py_ssize_t k, float s, int32_t j) noexcept nogil:

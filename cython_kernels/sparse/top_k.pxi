@@ -137,10 +137,6 @@ cdef void order_features(Search* w, Scratch* s, double inverse) noexcept nogil:
         w.rest[k] = <float> sqrt(rest)
 
 
-cdef inline int64_t length_of(const Lists* lists, Py_ssize_t feature) noexcept nogil:
-    return lists.start[feature + 1] - lists.start[feature]
-
-
 cdef void add_scores(Search* w, Py_ssize_t k) noexcept nogil:
     """The k-th feature's list."""
     cdef const Lists* lists = w.lists

@@ -10,7 +10,7 @@ from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.prepared import Prepared
 
 from ..helpers import FLOATS, assert_same_bits
-from .data import csr, random_rows
+from .data import csr, random_rows, sparse
 from .test_reductions import DATA
 
 
@@ -55,6 +55,24 @@ def test_a_corpus_that_grows_keeps_its_full_blocks(monkeypatch):
             block.stop - block.first == 50 for block in blocks
         ]
         blocks = prepared.blocks()
+
+
+def test_threads_follow_the_entries_that_a_search_meets(monkeypatch):
+    monkeypatch.setattr("unitdot._machine.threads.available_threads", lambda: 2)
+    # all share the first feature, so hardly any is as frequent as the mean
+    Y = sparse.hstack([np.ones((4000, 1)), sparse.eye_array(4000)], format="csr")
+    prepared = Prepared.of(Y)
+
+    def threads(X, n_threads=None):
+        options = _inputs.DEFAULTS._replace(n_threads=n_threads)
+        return sparse_functions._prepare(X, Y, options, prepared=prepared).threads
+
+    assert threads(Y[:100]) == 1  # lists that are not made
+    rows = prepared.rows(False)
+    assert prepared.blocks()
+    assert prepared.products(rows) == 4000 * 4000 + 4000
+    assert [threads(Y[:n]) for n in (1, 10, 100)] == [1, 1, 2]
+    assert threads(Y[:100], 1) == 1
 
 
 def test_more_features_than_are_numbered_are_not_prepared():

@@ -48,6 +48,7 @@ class Index:
     def __init__(
         self, Y: Rows, first: int, rows: int, weights: bool, wide: bool, vectors: int = 0
     ) -> None: ...
+    def products(self, X: Rows) -> int: ...
 
 @disjoint_base
 class PairIndex:

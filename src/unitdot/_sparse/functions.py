@@ -32,6 +32,8 @@ Triplet = tuple[Array, Array, Array]
 BRUTE_FORCE = 1e-5
 # results with more entries, rows or columns have indices of 64 bits
 MOST_FOR_INT32 = np.iinfo(np.int32).max
+# what a product of two entries costs, in multiply-adds
+PRODUCT = 8
 # bits of the vectors of instruction sets that the kernels have code for
 VECTORS = {"avx2": 256, "avx512": 512, "avx512vnni": 512}
 # between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
@@ -656,7 +658,7 @@ def _prepare(
             f"expected fewer than 2**31"
         )
     wide = any(is_wide(side) for side in checked)
-    work = 8 * entries_of(checked[0]) * (entries_of(checked[-1]) // checked[0].shape[1] + 4)
+    work = PRODUCT * entries_of(checked[0]) * (entries_of(checked[-1]) // checked[0].shape[1] + 4)
     threads = threads_for(options.n_threads, work)
     matrices = [side for side in checked if isinstance(side, Csr)]
     numbered: Sequence[Csr | Array] = checked
@@ -671,6 +673,8 @@ def _prepare(
             row, buffer = sparse_inputs.rows_of(side, nan_for_zero, threads)
         rows.append(row)
         buffers.append(buffer)
+    if prepared is not None and threads == 1:  # features may be far from equally frequent
+        threads = threads_for(options.n_threads, PRODUCT * prepared.products(rows[0]))
     if options.check_finite:
         for side, name, row in zip(checked, names, rows, strict=False):
             if row.found & Found.NOT_FINITE:

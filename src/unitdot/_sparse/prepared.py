@@ -56,6 +56,10 @@ class Prepared:
             self._blocks, self._before = blocks, None
         return blocks
 
+    def products(self, X: Any) -> int:
+        """Entries of the lists that all rows of X have to look at, of blocks that are made."""
+        return sum(block.products(X) for block in self._blocks or ())
+
     @property
     def nbytes(self) -> int:
         """Of the blocks, if they are made."""
