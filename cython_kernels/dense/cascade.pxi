@@ -3,7 +3,8 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
 #        integers.pxi, direct.pxi, vectors.h, screen.h, memory.h, openmp.h
-# gives: heads_start, turn_heads, count_headed, drop_heads, pack_directions, carve_headed, lay_out
+# gives: heads_start, turn_heads, count_headed, is_apart, drop_heads, pack_directions, carve_headed,
+#        lay_out
 
 cdef enum:
     FEW_QUERIES = 4096
@@ -118,12 +119,34 @@ cdef int prepare_heads(Job* job) except -1:
         c.words, c.held = words, held
         job.cascade = c              # which `run` drops, whatever happens
         pack_directions(job)
-        if (make_heads(job, &c.X, &job.X)
-                | (0 if job.same else make_heads(job, &c.Y, &job.Y))) & CARE:
+        if make_all_heads(job) & CARE:
             drop_heads(job)          # the screen ends when it meets such a row
     finally:
         block_release(room)
     return 0
+
+
+cdef bint is_apart(const Job* job) noexcept nogil:
+    """Whether Y's rows are others than those of X."""
+    return not job.same or job.first_Y > 0
+
+
+cdef Source part_of_Y(const Job* job) noexcept nogil:
+    cdef Source own = job.Y
+    own.data += job.first_Y * own.row_stride
+    own.rows -= job.first_Y
+    return own
+
+
+cdef int make_all_heads(Job* job) except -1:
+    cdef Cascade* c = job.cascade
+    cdef Source own
+    cdef int status = make_heads(job, &c.X, &job.X)
+    if is_apart(job):
+        own = part_of_Y(job)
+        status |= make_heads(job, &c.Y, &own)
+        c.Y = heads_from(&c.Y, -job.first_Y, c.directions.lines)
+    return status
 
 
 cdef size_t most_memory(const Job* job) noexcept:
@@ -143,6 +166,7 @@ cdef size_t carve_cascade(const Job* job, const Directions* found, char* memory)
     cdef char* start = memory
     cdef Cascade* c = <Cascade*> carve(&memory, sizeof(Cascade))
     cdef Cascade own
+    cdef Source own_Y
     cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK)
     if start == NULL:
         c = &own
@@ -153,10 +177,10 @@ cdef size_t carve_cascade(const Job* job, const Directions* found, char* memory)
     c.packed.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
     carve_rows(&c.packed, &memory, False, False)
     carve_all_heads(&c.X, &job.X, found.lines, &memory)
-    if job.same:
-        c.Y = c.X
-    else:
-        carve_all_heads(&c.Y, &job.Y, found.lines, &memory)
+    c.Y = c.X
+    if is_apart(job):
+        own_Y = part_of_Y(job)
+        carve_all_heads(&c.Y, &own_Y, found.lines, &memory)
     return memory - start
 
 

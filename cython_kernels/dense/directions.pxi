@@ -158,7 +158,7 @@ cdef inline float reach_of(float limit) noexcept nogil:
 
 cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* room) noexcept nogil:
     """Leading directions of Y's rows, evenly spaced ones; False where there are none."""
-    cdef Py_ssize_t count = at_most(lines * SAMPLED_ROWS, job.Y.rows), features = d.features
+    cdef Py_ssize_t count = at_most(lines * SAMPLED_ROWS, rows_of_Y(job)), features = d.features
     cdef Py_ssize_t wanted = lines * HEAD, i
     cdef int time, threads = threads_in(job.process, job.threads)
     d.lines = lines
@@ -166,7 +166,7 @@ cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* roo
         memcpy(d.rows, forced.rows, wanted * features * sizeof(real))
     else:
         for i in prange(count, num_threads=threads, schedule="dynamic", chunksize=16):
-            unit_row(&job.Y, i * job.Y.rows // count, sample + i * features)
+            unit_row(&job.Y, job.first_Y + i * rows_of_Y(job) // count, sample + i * features)
         for time in range(1 + ROUNDS):
             for i in prange(wanted, num_threads=threads, schedule="dynamic"):
                 iterate(sample, count, NULL if time == 0 else d.rows + i * features,
@@ -279,7 +279,7 @@ cdef inline real limit_of(const Job* job, Py_ssize_t row) noexcept nogil:
 
 
 cdef double outputs_of(const Job* job) noexcept nogil:
-    return <double> job.X.rows * job.Y.rows / (2 if job.same else 1)
+    return <double> job.X.rows * rows_of_Y(job) / (2 if job.same and job.first_Y == 0 else 1)
 
 
 cdef size_t room_to_find(const Job* job) noexcept nogil:
@@ -290,7 +290,7 @@ cdef size_t room_to_find(const Job* job) noexcept nogil:
 
 cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     """Directions along which heads pay; returns how many words of them in batches; 0: none."""
-    cdef Py_ssize_t features = job.X.features, chosen = 0, i, lines, most
+    cdef Py_ssize_t features = job.X.features, chosen = 0, m = rows_of_Y(job), i, lines, most
     cdef Py_ssize_t rows_X[JUDGED_X]
     cdef Py_ssize_t rows_Y[JUDGED_Y]
     cdef real* sample = room + DIRECTIONS * features
@@ -306,7 +306,7 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
         unit_row(&job.X, rows_X[i], X + i * features)
     for i in range(JUDGED_Y):
         # others than those that the directions come from
-        rows_Y[i] = at_most(i * job.Y.rows // JUDGED_Y + job.Y.rows // JUDGED_Y // 3 + 1,
+        rows_Y[i] = at_most(job.first_Y + i * m // JUDGED_Y + m // JUDGED_Y // 3 + 1,
                             job.Y.rows - 1)
         unit_row(&job.Y, rows_Y[i], Y + i * features)
     most = at_least(1, forced.lines)

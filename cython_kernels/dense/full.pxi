@@ -245,7 +245,7 @@ cdef int finish_rows_of_X(Job* job, object watch) except -1:
     cdef Py_ssize_t i, rows = job.PX.count
     if job.best != NULL:
         if job.same:
-            rows = job.best.rows if job.PX.first + rows == job.best.rows else 0
+            rows = job.best.rows if job.PX.first + rows == job.X.rows else 0
         for i in prange(rows, nogil=True, num_threads=threads_in(job.process, job.threads),
                         schedule="guided", chunksize=4):
             finish_row(job.best, i)
@@ -286,6 +286,16 @@ cdef int run_superblock(Job* job) except -1:
     return status
 
 
+cdef inline Py_ssize_t first_column(const Job* job) noexcept nogil:
+    # that rows of X from PX.first on have not met
+    return at_least(job.PX.first, job.first_Y) if job.same else 0
+
+
+cdef inline int64_t all_pairs(const Job* job) noexcept nogil:
+    cdef int64_t n = job.X.rows
+    return n * rows_of_Y(job) if is_apart(job) else n * (n + 1) // 2
+
+
 cdef int run(Job* job, object watch) except -1:
     """Every superblock in turn; returns the status.
 
@@ -302,7 +312,7 @@ cdef int run(Job* job, object watch) except -1:
     choose_rows(job, &rows_X, &rows_Y)
     try:
         if job.best != NULL:
-            job.best.rows = n if job.same else rows_X
+            job.best.rows = m if job.same else rows_X
             lists = allocate(carve_lists(job.best, NULL), FOR_LISTS)
             carve_lists(job.best, lists.memory)
         while i < n:
@@ -311,7 +321,7 @@ cdef int run(Job* job, object watch) except -1:
             job.X_packed = False
             start_rows(job)
             met = 0
-            j = i if job.same else 0
+            j = first_column(job)
             while j < m:
                 job.diagonal = job.same and i == j
                 job.PY.first = j
@@ -344,12 +354,12 @@ cdef int run(Job* job, object watch) except -1:
                             start_rows(job)
                             watch.again(met)
                             met = 0
-                            j = i if job.same else 0
+                            j = first_column(job)
                         continue
                     count = (job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
                              else job.PX.count * job.PY.count)
                     met += count
-                    watch.did(count, n * (n + 1) // 2 if job.same else n * m,
+                    watch.did(count, all_pairs(job),
                               count_pairs(job.pairs) if job.pairs != NULL else 0)
                 if job.pairs != NULL:
                     job.pairs.task += tasks_of(job)

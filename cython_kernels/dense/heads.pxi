@@ -3,8 +3,8 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
 #        vectors.h, screen.h, memory.h, openmp.h
-# gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, round_head, head_panel,
-#        make_heads
+# gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, heads_from, round_head,
+#        head_panel, make_heads
 #
 # Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
 # |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
@@ -56,6 +56,14 @@ cdef void carve_all_heads(Heads* h, const Source* s, Py_ssize_t lines,
     h.norm2 = <real*> carve(memory, rows * sizeof(real))
     h.inverse = <real*> carve(memory, rows * sizeof(real))
     h.rest = <real*> carve(memory, rows * sizeof(real))
+
+
+cdef Heads heads_from(const Heads* h, Py_ssize_t row, Py_ssize_t lines) noexcept nogil:
+    cdef Heads own
+    own.line, own.square = h.line + row * lines * HEAD, h.square + row * lines
+    own.raised, own.error = h.raised + row * lines, h.error + row * (1 + lines)
+    own.norm2, own.inverse, own.rest = h.norm2 + row, h.inverse + row, h.rest + row
+    return own
 
 
 cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t row,

@@ -306,13 +306,31 @@ cdef void size_lists(Best* best, Py_ssize_t columns) noexcept nogil:
     best.room = room_for(best.k)
 
 
+cdef void raise_least(Best* best, Py_ssize_t rows) noexcept nogil:
+    """The least of the floors is a threshold, where all rows have one."""
+    cdef real least = REAL_MAX
+    cdef Py_ssize_t row
+    for row in range(rows):
+        least = min(least, least_of_row(best, row))
+    best.least = least
+
+
 cdef int top_k_of(Job* job, object watch) except -1:
     size_lists(job.best, job.Y.rows)
-    job.same = job.same and job.X.rows <= most_lists(job)
+    job.same = job.same and (job.first_Y > 0 or job.X.rows <= most_lists(job))
+    if job.best.floors != NULL:
+        raise_least(job.best, job.Y.rows if job.first_Y > 0 else job.X.rows)
     job.screen_from, job.heads_from = screen_start(job), heads_start(job)
     if job.screen_from == 0 and can_expect(job):     # before any row has a limit of its own
         expect_limits(job, watch)
     return run(job, watch)
+
+
+def list_bytes(Py_ssize_t k):
+    """What each row's list takes while its best k are sought."""
+    cdef Best best
+    best.room = room_for(k)
+    return bytes_of_list(&best)
 
 
 def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, :] Y, int kind_Y,
@@ -320,7 +338,7 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
           bint exclude_self, double threshold, bint nan_for_zero, int threads, object watch,
           const int64_t[::1] starts_X=None, const int64_t[::1] order_X=None,
           const int64_t[::1] starts_Y=None, const int64_t[::1] order_Y=None, object kept=None,
-          const int64_t[::1] numbers=None):
+          const int64_t[::1] numbers=None, const double[::1] floors=None, bint both=False):
     """The best columns of every row, as many as `indices` has: similarities, descending, and
     indices; equal ones in order of index, NaN last. Places left over: NaN and -1.
 
@@ -329,7 +347,9 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     unitdot._neighbors. Groups: rows order_X[starts_X[g]:starts_X[g + 1]], ascending, meet those of
     order_Y alone; rows of a group that is empty on one side are left as they are. `kept`: what is
     known of Y (prepared.pxi), where rows of these `numbers` alone may be found; NEEDS_CARE: that
-    could not be used.
+    could not be used. `floors`: of each row, what is less does not count, where that is a number.
+    `both`: the results, and floors, have the rows of X and then those of Y, whose best rows of X
+    are found by the way; `list_bytes` for each row is needed for that.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Best best
@@ -344,6 +364,11 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     if kept is not None:
         known = kept_of(kept)
         return search(&job, &known, numbers, watch)
+    if floors is not None:
+        best.floors = &floors[0]
+    if both:
+        join_parts(&job)
+        best.first_Y = job.first_Y
     if starts_X is None:
         return top_k_of(&job, watch)
     groups = groups_of(starts_X, order_X, starts_Y, order_Y)

@@ -5,7 +5,7 @@
 #        cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
 # gives: SEGMENT, LONGEST, PATIENCE, FINISHING, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT,
 #        panels_in, groups_in, carve, carve_rows, packed_features, plan, choose_rows, packed_bytes,
-#        patient_outputs, rounded, most_lists
+#        patient_outputs, rounded, most_lists, rows_of_Y, join_parts
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
@@ -29,6 +29,7 @@ cdef struct Job:
     Best* best                       # top-k instead of the matrix
     Pairs* pairs                     # pairs above a threshold instead of the matrix
     bint same                        # Y is X: half the work, mirrored
+    Py_ssize_t first_Y               # where they are two parts of one: join_parts
     int integers                     # the products are made in integers: integers_of
     bint careful                     # pack every row times its own power of two
     bint screened                    # screen.pxi: what is at hand
@@ -219,7 +220,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t rows, side, padded, outputs, most = rows_with_lists(job)
     rows = packed_bytes(job) // row_bytes * job.threads
     if job.same:
-        side = n if n <= rows else rows // 2
+        side = n if n <= rows and job.first_Y == 0 else rows // 2
         rows_X[0] = rows_Y[0] = side
     elif can_stream(job):
         rows_X[0], rows_Y[0] = n, LONGEST
@@ -275,3 +276,15 @@ cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
 
 cdef inline Py_ssize_t most_lists(const Job* job) noexcept nogil:
     return <Py_ssize_t> LISTS * job.threads // <Py_ssize_t> bytes_of_list(job.best)
+
+
+cdef inline Py_ssize_t rows_of_Y(const Job* job) noexcept nogil:
+    return job.Y.rows - job.first_Y
+
+
+cdef void join_parts(Job* job) noexcept nogil:
+    """X and Y are two parts of one set, `same`: its rows are those of X, then those of Y."""
+    job.same, job.first_Y = True, job.X.rows
+    # as if the rows of X lay before those of Y: nobody reads there
+    job.Y.data -= job.first_Y * job.Y.row_stride
+    job.Y.rows += job.first_Y

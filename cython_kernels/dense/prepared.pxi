@@ -84,14 +84,6 @@ cdef inline void to_panels(const Kept* kept, Py_ssize_t row, const int32_t* word
         to[w * PANEL_ROWS] = words[w]
 
 
-cdef Heads heads_from(const Heads* h, Py_ssize_t row, Py_ssize_t lines) noexcept nogil:
-    cdef Heads own
-    own.line, own.square = h.line + row * lines * HEAD, h.square + row * lines
-    own.raised, own.error = h.raised + row * lines, h.error + row * (1 + lines)
-    own.norm2, own.inverse, own.rest = h.norm2 + row, h.inverse + row, h.rest + row
-    return own
-
-
 cdef int keep_projected(const Cascade* cascade, const Kept* kept, const Source* s, Py_ssize_t row,
                         Py_ssize_t first, float* widest) noexcept nogil:
     """PANEL rows of `s` from `row` on, which are the corpus's from first + row on."""

@@ -31,7 +31,8 @@ cdef inline Py_ssize_t sample_k(const Best* best) noexcept nogil:
 
 cdef bint can_expect(const Job* job) noexcept nogil:
     """Whether limits from a sample let the screen pay from the start."""
-    return (job.best.k >= MANY and not job.same and sample_k(job.best) * sample_step(job.best)
+    return (job.best.k >= MANY and not job.same and job.best.floors == NULL
+            and sample_k(job.best) * sample_step(job.best)
             * columns_each(job) <= job.Y.rows)
 
 

@@ -6,7 +6,8 @@
 # takes: pack.pxi, tile.pxi, reduce.pxi, plan.pxi, screen.pxi, sample.pxi, vectors.h, bits.h,
 #        openmp.h
 # gives: LISTS, Pair, Best, bring_forward, depth_for, forget, keep_best, counts, offer,
-#        select_panel, result_row, finish_row, reset_lists, room_for, bytes_of_list, carve_lists
+#        select_panel, least_of_row, result_row, finish_row, reset_lists, room_for, bytes_of_list,
+#        carve_lists
 
 cdef enum:
     SPARE = 16                   # the least room beyond k
@@ -31,6 +32,7 @@ cdef struct Best:
     Py_ssize_t k, room           # of these, as many as there may be; and room of a list
     Py_ssize_t first, rows       # the rows that have lists
     int64_t columns              # of which there are so many
+    int64_t first_Y              # as the job's
     Entry* entries               # [row][room]
     uint32_t* count
     real* limit                  # what is less does not count; equal ones only before `worst`
@@ -43,6 +45,7 @@ cdef struct Best:
     bint single                  # similarities are rounded to float32 before they are compared
     bint exclude_self            # X is Y, and no row is its own neighbour
     bint expected                # the rows' limits to begin with are known: sample.pxi
+    const double* floors         # [row]: what is less than its own does not count; or NULL
     Output similarities          # the results
     int64_t* indices
     const int64_t* row_numbers   # in the results; NULL: as they are
@@ -178,6 +181,13 @@ cdef inline Entry* spare_of(const Best* best) noexcept nogil:
     return best.spare + omp_get_thread_num() * best.room
 
 
+cdef inline real least_of_row(const Best* best, Py_ssize_t row) noexcept nogil:
+    # a floor may be NaN: there is none
+    if best.floors == NULL or not best.floors[best.first + row] > best.least:
+        return best.least
+    return <real> best.floors[best.first + row]
+
+
 cdef void forget(Best* best, Py_ssize_t row, int64_t first, int64_t stop) noexcept nogil:
     """Out of the list with columns [first, stop), which will come once more."""
     cdef Entry* e = best.entries + row * best.room
@@ -188,7 +198,7 @@ cdef void forget(Best* best, Py_ssize_t row, int64_t first, int64_t stop) noexce
             n += 1
     best.count[row] = <uint32_t> n
     # the limit may be the similarity of one of them
-    best.limit[row] = max(best.least, REAL_NEXT(best.limit[row], -3))
+    best.limit[row] = max(least_of_row(best, row), REAL_NEXT(best.limit[row], -3))
     best.worst[row] = ~<uint32_t> 0
 
 
@@ -276,10 +286,9 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
             offer(best, Y.first - best.first + j + c, line[c], X.first + i + r)
 
 
-cdef Py_ssize_t fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t columns,
+cdef Py_ssize_t fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t index, int64_t columns,
                               int64_t own) noexcept nogil:
     # e[:n], in order of index, are all columns that are numbers: the first others follow
-    cdef int64_t index = 0
     cdef Py_ssize_t known = 0, at = n
     while at < k and index < columns:
         if known < n and e[known].index == index:
@@ -302,19 +311,22 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
     cdef Py_ssize_t to = result_row(best, row)
     cdef real nan = <real> NAN
     cdef int64_t* indices = best.indices + to * best.places
+    # of two parts, rows of either are the columns of the other
+    cdef bint of_X = best.first_Y == 0 or row < best.first_Y
+    cdef int64_t first_Y = best.first_Y if of_X else 0
     bring_forward(e, count, n, True, depth_for(best.room), spare_of(best))
     for i in range(n):
         put(&best.similarities, to, i, 1, &e[i].similarity)
-        indices[i] = e[i].index
-    if n < k and best.least == -2:
+        indices[i] = e[i].index - first_Y
+    if n < k and least_of_row(best, row) == -2:
         for i in range(n):
             e[i].similarity = 0      # so that they go by index
         bring_forward(e, n, n, True, depth_for(best.room), spare_of(best))
-        filled = fill_with_nan(e, n, k, best.columns,
+        filled = fill_with_nan(e, n, k, first_Y, best.columns if of_X else best.first_Y,
                                best.first + row if best.exclude_self else -1)
     for i in range(n, best.places):  # NaN similarities, and then places left over
         put(&best.similarities, to, i, 1, &nan)
-        indices[i] = <int64_t> e[i].index if i < filled else -1
+        indices[i] = <int64_t> e[i].index - first_Y if i < filled else -1
     if best.column_numbers != NULL:
         for i in range(filled):
             indices[i] = best.column_numbers[indices[i]]
@@ -325,7 +337,7 @@ cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
     memset(best.count, 0, rows * sizeof(uint32_t))
     memset(best.locks, 0, rows)
     for row in range(rows):
-        best.limit[row] = best.least
+        best.limit[row] = least_of_row(best, row)
         if best.expected:
             best.limit[row] = max(best.least, expected_limit(best, row))
         best.worst[row] = ~<uint32_t> 0      # who equals it counts

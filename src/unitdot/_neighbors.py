@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 LOOK = 1 << 20
 # bytes of a list for each of its best k, computed in float32 or in float64
 LIST_BYTES = 12, 24
+# bytes of lists, a thread, where both sides have some
+OF_BOTH = 12 << 20
 
 
 def cosine_top_k(
@@ -133,9 +135,13 @@ def cosine_top_k(
 def top_k_of(
     X: Input, Y: Input | None, k: int, threshold: float | None, where: Any, groups: Any,
     include_self: bool, progress: bool | Report, options: Options,
-    prepared: Prepared | SparsePrepared | None = None,
+    prepared: Prepared | SparsePrepared | None = None, floors: Array | None = None,
 ) -> TopK:  # fmt: skip
-    """:func:`cosine_top_k`; `prepared`: what is known of the rows of Y already."""
+    """:func:`cosine_top_k` of what is known already.
+
+    `prepared`: of the rows of Y; `floors`: of each row of X what is less does not count, where that
+    is a number (float64; for dense rows).
+    """
     check_progress(progress)
     least = None if threshold is None else _inputs.check_threshold(threshold)
     include_self = _inputs.check_flag(include_self, "include_self")
@@ -191,7 +197,7 @@ def top_k_of(
             kernels.top_k(
                 *parts[0], *parts[1], _inputs.byte_view(similarities), indices, joined,
                 selection.excludes_itself, limit, options.zero == "nan", threads, watch,
-                *(selection.groups or ()),
+                *(selection.groups or ()), floors=floors,
             )  # fmt: skip
     if not searched:
         indices = selection.numbered(indices)
@@ -200,6 +206,34 @@ def top_k_of(
     if X.ndim == 1:
         return TopK(similarities[0], indices[0], full)
     return TopK(similarities, indices, full)
+
+
+def top_k_of_both(
+    X: Array, Y: Array, k: int, least: float | None, options: Options, floors: Array | None = None
+) -> tuple[TopK, TopK] | None:
+    """For each row of X the best of Y, and for each of Y the best of X, from the same products.
+
+    Dense rows; `floors` as above, of X and then of Y. None where that takes too much memory.
+    """
+    X, Y = (
+        _inputs.as_matrix(A, name, False, options.check_finite) for A, name in ((X, "X"), (Y, "Y"))
+    )
+    n, m = len(X), len(Y)
+    wide = _inputs.compute_wide(X, Y)
+    kernels, threads = dispatch.kernels(wide), threads_of(X, Y, n * m, options)
+    if k > min(n, m) or (n + m) * kernels.list_bytes(k) > OF_BOTH * threads:
+        return None
+    similarities = memory.empty((n + m, k), _inputs.result_dtype(wide, options))
+    indices = memory.empty((n + m, k), np.dtype(np.int64))
+    both = views(X, Y, False)
+    limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
+    kernels.top_k(
+        *both[0], *both[1], _inputs.byte_view(similarities), indices, False, False, limit,
+        options.zero == "nan", threads, _Watch(kernels, *both, options, None), floors=floors,
+        both=True,
+    )  # fmt: skip
+    of_X = TopK(similarities[:n], indices[:n], (n, m))
+    return of_X, TopK(similarities[n:], indices[n:], (m, n))
 
 
 def _search(

@@ -19,6 +19,8 @@ from unitdot._results import TopK
 
 # results that are put together at a time
 FAN = 16
+# blocks of either side, at least, of which one is searched before the others
+FLOORS = 4
 # multiply-adds in a second of one thread, about (AVX-512, 384 features: benchmarks of the blocks)
 RATES = {"cosine_pairs": 5e11}
 RATE = 5e10
@@ -53,9 +55,11 @@ class Work:
                 same = self.alone and i == j
                 yield i, j, Meeting(first_x, first_y, self.alone, same)
 
-    def task(self, key: Any, function: Callable[..., Any], i: int, j: int, place: Meeting) -> Task:
+    def task(
+        self, key: Any, function: Callable[..., Any], i: int, j: int, place: Meeting, *more: Any
+    ) -> Task:
         """What is done with block i of X and block j of Y."""
-        return Task(key, function, self.X.block(i), self.Y.block(j), place, self.how)
+        return Task(key, function, self.X.block(i), self.Y.block(j), place, self.how, *more)
 
     def graph(self, name: str, layer: Layer) -> HighLevelGraph:
         """The layer on top of those of the arguments."""
@@ -113,10 +117,22 @@ def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
     layer: Layer = {}
     parts: list[list[tuple[Any, int | None]]] = [[] for _ in work.X.sizes]
     best = []
+    # neighbours in one block tell which of others do not count; not where tasks would wait for it
+    waits = work.alone or min(len(side.sizes) for side in (work.X, work.Y)) >= FLOORS
+    floors = [TaskRef((name + "-floors", i)) if waits else None for i in range(len(work.X.sizes))]
+    for i, floor in enumerate(floors):
+        if floor is not None:
+            part = TaskRef((name + "-part", i, i if work.alone else 0))
+            layer[floor.key] = Task(floor.key, tasks.floors_of, work.how, part)
     for i, j, place in work.meetings():
         key = name + "-part", i, j
         both = work.alone and i != j
-        layer[key] = work.task(key, tasks.top_k_both if both else tasks.top_k, i, j, place)
+        if both:
+            layer[key] = work.task(key, tasks.top_k_both, i, j, place, floors[i], floors[j])
+        elif work.alone or j == 0:
+            layer[key] = work.task(key, tasks.top_k, i, j, place)
+        else:
+            layer[key] = work.task(key, tasks.top_k, i, j, place, floors[i])
         parts[i].append((key, 0 if both else None))
         if both:
             parts[j].append((key, 1))

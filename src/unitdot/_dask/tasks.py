@@ -34,10 +34,14 @@ class How(NamedTuple):
     include_self: bool = False
     max_pairs: int | None = None
 
-    def keywords(self, threads: int) -> dict[str, Any]:
-        """Those that every plain function has."""
+    def with_threads(self, threads: int) -> Options:
+        """What every function is told by a task that may use so many."""
         limit = self.options.n_threads
-        return self.options._asdict() | {"n_threads": min(threads, limit or threads)}
+        return self.options._replace(n_threads=min(threads, limit or threads))
+
+    def keywords(self, threads: int) -> dict[str, Any]:
+        """The same as keywords of a plain function."""
+        return self.with_threads(threads)._asdict()
 
 
 class Meeting(NamedTuple):
@@ -136,32 +140,57 @@ def transposed(block: Any) -> Any:
     return block.T if isinstance(block, np.ndarray) else block.T.tocsr()
 
 
-def top_k(x: Any, y: Any, place: Meeting, how: How) -> TopK:
+def top_k(x: Any, y: Any, place: Meeting, how: How, floors: Array | None = None) -> TopK:
     """The neighbours in `y` of the rows of `x`, numbered as in the whole."""
     with meeting(place) as threads:
-        return _top_k(x, y, place, how, threads)
+        return _top_k(x, y, place, how, threads, floors)
 
 
-def top_k_both(x: Any, y: Any, place: Meeting, how: How) -> tuple[TopK, TopK]:
+def top_k_both(
+    x: Any, y: Any, place: Meeting, how: How, floors_x: Array | None, floors_y: Array | None
+) -> tuple[TopK, TopK]:
     """The neighbours in `y` of the rows of `x`, and the other way round."""
     back = Meeting(place.first_y, place.first_x, place.alone)
+    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
+        x, y = aligned(x), aligned(y)
+        floors = None
+        if floors_x is not None and floors_y is not None:
+            floors = np.concatenate((floors_x, floors_y))
+        with meeting(place) as threads:
+            options = how.with_threads(threads)
+            found = _neighbors.top_k_of_both(x, y, how.k, how.threshold, options, floors)
+        if found is not None:
+            return _numbered(found[0], place), _numbered(found[1], back)
     with meeting(place) as threads:
-        first = _top_k(x, y, place, how, threads)
+        first = _top_k(x, y, place, how, threads, floors_x)
     with meeting(back) as threads:
-        return first, _top_k(y, x, back, how, threads)
+        return first, _top_k(y, x, back, how, threads, floors_y)
 
 
-def _top_k(x: Any, y: Any, place: Meeting, how: How, threads: int) -> TopK:
+def _top_k(
+    x: Any, y: Any, place: Meeting, how: How, threads: int, floors: Array | None = None
+) -> TopK:
     x, y = aligned(x), aligned(y)
     candidates = max(0, y.shape[0] - (place.same and not how.include_self))
     # where there are none, the rows are looked at all the same
     k, threshold = (min(how.k, candidates), how.threshold) if candidates else (1, 1.0)
-    found = _neighbors.cosine_top_k(
-        x, None if place.same else y, k, threshold=threshold,
-        include_self=place.same and how.include_self, **how.keywords(threads),
+    found = _neighbors.top_k_of(
+        x, None if place.same else y, k, threshold, None, None, place.same and how.include_self,
+        False, how.with_threads(threads), None, floors,
     )  # fmt: skip
+    return _numbered(found, place)
+
+
+def _numbered(found: TopK, place: Meeting) -> TopK:
     found.indices[found.indices >= 0] += place.first_y
     return TopK(*found)
+
+
+def floors_of(how: How, found: TopK) -> Array | None:
+    """Of each row the similarity that the best k of all have at least, by what one block has."""
+    if found.similarities.shape[1] < how.k:
+        return None
+    return found.similarities[:, -1].astype(np.float64)
 
 
 def best_of(k: int, sides: tuple[int | None, ...], *parts: Any) -> TopK:

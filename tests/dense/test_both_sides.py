@@ -1,0 +1,109 @@
+"""Neighbours of both sides from the same products, and floors: what is less does not count."""
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot import TopK, _inputs
+from unitdot._machine.dispatch import kernels
+from unitdot._neighbors import top_k_of, top_k_of_both
+
+from ..helpers import FLOATS, LAYOUTS, normal
+from ..neighbors import assert_same_result, sorted_matrix
+
+by_dtype = pytest.mark.parametrize("dtype", FLOATS)
+
+
+def rows(n, features=70, seed=0):
+    """Of few dimensions, so that much is ruled out; equal rows and zero rows among them."""
+    X = normal((n, 9), seed=seed) @ normal((9, features), seed=1)
+    X[[3, n // 2, n - 1]] = (normal((1, 9), seed=2) @ normal((9, features), seed=1))[0]
+    X[[5, n - 4]] = 0
+    return X
+
+
+def expected(S, k, floors):
+    similarities, indices = (array[:, :k] for array in sorted_matrix(S))
+    if floors is not None:
+        kept = np.isnan(floors)[:, None] | (similarities >= floors[:, None])
+        similarities, indices = np.where(kept, similarities, np.nan), np.where(kept, indices, -1)
+    return TopK(similarities.astype(S.dtype), indices)
+
+
+def floors_of(S, k):
+    """Values that rows have and numbers next to these, and none."""
+    floors = np.sort(S, axis=1)[:, [-min(k, S.shape[1]), -1]].astype(float)
+    floors = np.where(np.arange(len(S)) % 3 == 0, floors[:, 1], floors[:, 0])
+    floors[1::4] = np.nextafter(floors[1::4].astype(S.dtype), S.dtype.type(2))
+    return floors
+
+
+def check(X, Y, k, threads=(1, 2), **keywords):
+    S = unitdot.cosine_similarity(X, Y, **keywords)
+    of_X, of_Y = floors_of(S, k), floors_of(S.T, k)
+    with_nan = [np.where(np.arange(len(f)) % 7 == 2, np.nan, f) for f in (of_X, of_Y)]
+    for floors in (None, (of_X, of_Y), with_nan):
+        for n_threads in threads:
+            how = _inputs.check_options((S.dtype, keywords.get("zero", "zero"), True, n_threads))
+            joined = None if floors is None else np.concatenate(floors)
+            found = top_k_of_both(X, Y, k, None, how, joined)
+            for result, matrix, own in zip(found, (S, S.T), floors or (None, None), strict=True):
+                assert result.shape == matrix.shape
+                assert_same_result(result, expected(matrix, k, own))
+            if floors is not None:
+                one = top_k_of(X, Y, k, None, None, None, False, False, how, None, floors[0])
+                assert_same_result(one, expected(S, k, floors[0]))
+
+
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+@pytest.mark.parametrize("k", [1, 7, 60])
+@pytest.mark.parametrize("shape", [(60, 90), (130, 61), (97, 1500), (1100, 700)])
+@by_dtype
+def test_both_sides(shape, k, zero, dtype, isa):
+    X, Y = (rows(n, seed=n).astype(dtype) for n in shape)
+    check(X, Y, k, zero=zero)
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+@by_dtype
+def test_by_heads(lines, dtype, isa):
+    X, Y = (rows(n, 200, seed=n).astype(dtype) for n in (700, 1300))
+    module = kernels(dtype == np.float64)
+    module.force_heads(lines, 8)
+    try:
+        check(X, Y, 5)
+        assert module.headed() > 0 or not isa.startswith("avx")
+    finally:
+        module.force_heads(0, 0)
+
+
+def test_several_superblocks(isa):
+    check(rows(2000, 1030).astype("f4"), rows(1500, 1030, seed=1).astype("f4"), 4, threads=(1,))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["f4", "f2", "i1"])
+def test_layouts_and_storage(layout, kind, isa):
+    X, Y = ((rows(n, 65, seed=n) * 3).astype(kind) for n in (140, 600))
+    check(LAYOUTS[layout](X), LAYOUTS[layout](Y), 3)
+
+
+def test_float32_of_float64(isa):
+    X, Y = (rows(n, 64, seed=n).round() for n in (150, 700))
+    check(X, Y, 8, dtype=np.float32)
+
+
+@by_dtype
+def test_rows_that_need_care(dtype, isa):
+    X, Y = (rows(n, seed=n).astype(dtype) for n in (300, 900))
+    X[200] *= dtype(2.0**-120 if dtype == np.float32 else 2.0**-900)
+    check(X, Y, 4)
+    check(Y, X, 4)
+
+
+def test_lists_that_take_too_much_memory():
+    how = _inputs.check_options((None, "zero", True, 1))
+    X = rows(300, 8)
+    assert top_k_of_both(X, X, 299, None, how) is not None
+    assert top_k_of_both(X, X, 301, None, how) is None
+    assert top_k_of_both(np.tile(X, (6, 1)), np.tile(X, (6, 1)), 299, None, how) is None
