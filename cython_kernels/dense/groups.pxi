@@ -3,14 +3,16 @@
 # out. Rows that do not lie one after the other are copied, those of one group at a time.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi,
-#        full.pxi, direct.pxi, memory.h, openmp.h
+#        full.pxi, direct.pxi, vectors.h, memory.h, openmp.h
 # gives: Groups, groups_of, run_groups
 
 cdef enum:
     SMALL_WORK = 1 << 21             # of a small group, at most: multiply-adds,
     SMALL_ROWS = 1 << 19             # elements,
     SMALL_OUTPUTS = 1 << 16          # outputs
-    GROUPS_TASK = 8
+    GROUPS_TASK = 16
+    ROWS_AHEAD = 8               # rows that are brought near while others are copied,
+    BYTES_AHEAD = 4096           # so much of each: the processor sees by itself how it goes on
 
 cdef struct Groups:              # rows order[starts[g]:starts[g + 1]], ascending, of either side
     Py_ssize_t count
@@ -36,12 +38,16 @@ cdef Groups groups_of(const int64_t[::1] starts_X, const int64_t[::1] order_X,
     return groups
 
 
-cdef bint take_rows(Source* some, const int64_t* order, Py_ssize_t count,
+cdef bint take_rows(Source* some, const int64_t* order, Py_ssize_t count, Py_ssize_t there,
                     Buffer* copy) noexcept nogil:
-    """`some` = its rows order[:count]: where they lie, if in a row. False: no memory for a copy."""
-    cdef Py_ssize_t bytes = some.features * some.itemsize, i
+    """`some` = its rows order[:count]: where they lie, if in a row. False: no memory for a copy.
+
+    Rows order[count:there] are those that will be wanted next.
+    """
+    cdef Py_ssize_t bytes = some.features * some.itemsize, i, k
     cdef bint whole = some.feature_stride == some.itemsize and not some.swapped
     cdef const char* row
+    cdef const char* next_row
     if order[count - 1] - order[0] == count - 1:
         some.data += order[0] * some.row_stride
         some.rows = count
@@ -52,6 +58,10 @@ cdef bint take_rows(Source* some, const int64_t* order, Py_ssize_t count,
     for i in range(count):
         row = some.data + order[i] * some.row_stride
         if whole:
+            if i + ROWS_AHEAD < there:
+                next_row = some.data + order[i + ROWS_AHEAD] * some.row_stride
+                for k in range(at_most(bytes, BYTES_AHEAD) // CACHE_LINE):
+                    prefetch_second(next_row + k * CACHE_LINE)
             memcpy(copy.data + i * bytes, row, bytes)
         else:
             gather(some, row, some.features, copy.data + i * bytes)
@@ -63,13 +73,14 @@ cdef bint take_rows(Source* some, const int64_t* order, Py_ssize_t count,
 cdef bint take_group(Job* job, const Groups* groups, Py_ssize_t g, Buffer* copies) noexcept nogil:
     """The job of a group's rows, out of that of all."""
     cdef int64_t first_X = groups.starts_X[g], first_Y = groups.starts_Y[g]
-    if not take_rows(&job.X, groups.order_X + first_X, groups.starts_X[g + 1] - first_X, copies):
+    if not take_rows(&job.X, groups.order_X + first_X, groups.starts_X[g + 1] - first_X,
+                     groups.starts_X[groups.count] - first_X, copies):
         return False
     if job.same:
         job.Y = job.X
         return True
     return take_rows(&job.Y, groups.order_Y + first_Y, groups.starts_Y[g + 1] - first_Y,
-                     copies + 1)
+                     groups.starts_Y[groups.count] - first_Y, copies + 1)
 
 
 cdef void best_in_group(Best* best, const Groups* groups, Py_ssize_t g) noexcept nogil:
