@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import unitdot
 from tests.helpers import assert_same_bits, run_python
 from tests.index import data
+from unitdot._index_parts import Ids
 
 SEEDS = st.integers(0, 50)
 
@@ -165,6 +166,17 @@ def test_ids_that_a_failed_add_brought_are_free():
     index.remove(ids="c")
     index.add(data.rows(1), ["c"])
     assert index.ids.tolist() == ["a", "b", "d", "c"]
+
+
+def test_ids_of_an_add_that_came_to_nothing():
+    """As where memory for the rows ran out when there were ids already."""
+    ids = Ids(np.arange(2))
+    ids.extended(np.array([7, 8]))
+    assert ids.place(7) is None
+    ids = ids.extended(np.array([9, 7]))
+    assert (ids.place(9), ids.place(7), ids.place(8)) == (2, 3, None)
+    ids = ids.extended(np.array([8]))
+    assert (ids.place(7), ids.place(8)) == (3, 4)
 
 
 def test_sixteen_threads_search_while_one_adds_and_removes():
