@@ -391,6 +391,10 @@ def _indexes() -> list[Case]:
     opened = Case(
         "index-open", f"opening a saved index of {rows}", "s", (one.run(OPEN, "seconds", 0.002),)
     )
+    opened_million = replace(
+        opened, name="index-open-million", title="opening a saved index of 1,000,000 x 384",
+        runs=(million.run(OPEN, "seconds", 0.002),), on_demand=True,
+    )  # fmt: skip
     return [
         case("index-query", f"top-10 of one query in an index of {rows}, real rows", one, INDEX,
              {FAISS_READY: 0.08} | peers),
@@ -405,6 +409,7 @@ def _indexes() -> list[Case]:
         case("index-build", f"an index of {rows}", one, BUILD, {UNIT_ROWS: 2.5}),
         case("index-add", f"1,000 rows more in an index of {rows}", added, ADD, {BUILD: 0.02}),
         opened,
+        opened_million,
         case("index-million", "top-10 of one query in an index of 1,000,000 x 384, real rows",
              million, INDEX, {UNITDOT: 0.12}, on_demand=True),
         case("sparse-index-query", "top-10 of one in an index of 100,000 lines by words", words,
