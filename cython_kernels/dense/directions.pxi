@@ -3,7 +3,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
 # gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, SAMPLED_ROWS, JUDGED_X, JUDGED_Y, Directions,
-#        LINE_COST, QUICK_COST, PAYS, EXPECTED_ERROR, forced, unit_row, reach_of, lead, batch_cost,
+#        LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead, most_sampled, batch_cost,
 #        project_all, set_units, limit_of, outputs_of, room_to_find, find_directions
 #
 # Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
@@ -16,8 +16,10 @@ cdef enum:
     HEAD_WORDS = HEAD // QUAD
     MOST_LINES = 3
     DIRECTIONS = MOST_LINES * HEAD
-    SAMPLED_ROWS = 256           # a line
-    ROUNDS = 2
+    SAMPLED_ROWS = 256           # a line, at least; more of them the longer the work to come
+    MOST_SAMPLED = 2048
+    SAMPLED_ELEMENTS = 1 << 21   # of no more than so many rows
+    ROUNDS = 3
     TURNED = 16                  # directions, among themselves; all of a long batch
     LONG_BATCH = 2 * HEAD_WORDS
     JUDGED_X = 64                # rows whose heads are compared, to see what pays
@@ -39,9 +41,11 @@ cdef double WORD_COST = 0.6          # of heads, which are compared in registers
 cdef double LINE_COST = 200          # one line of a pair
 cdef double QUICK_COST = 12          # a feature of a quick cosine, of rows that are far
 cdef double PROJECTED_COST = 1.2     # a multiply-add of a row's heads
-cdef double ENOUGH = 3               # no more lines to save less than that
+cdef double FOUND_COST = 750         # a feature, line and sampled row, to find directions
+cdef double FINDING = 0.5            # an output's share of that, from which on fewer are sampled
+cdef double HOPELESS = 0.95          # what one line leaves where more lines leave too much
 cdef double PAYS = 0.85              # of what the screen costs
-cdef double EXPECTED_ERROR = 0.006   # what rounding leaves of a row's head
+cdef double CUT = 0.8                # of the largest coordinate in the sample, that have integers
 cdef double SCREEN_ERROR = 0.02      # by how much the screen's bound is above a cosine
 
 cdef struct Forced:              # by tests
@@ -158,7 +162,7 @@ cdef inline float reach_of(float limit) noexcept nogil:
 
 cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* room) noexcept nogil:
     """Leading directions of Y's rows, evenly spaced ones; False where there are none."""
-    cdef Py_ssize_t count = at_most(lines * SAMPLED_ROWS, rows_of_Y(job)), features = d.features
+    cdef Py_ssize_t count = sampled_rows(job, lines), features = d.features
     cdef Py_ssize_t wanted = lines * HEAD, i
     cdef int time, threads = threads_in(job.process, job.threads)
     d.lines = lines
@@ -176,6 +180,21 @@ cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* roo
         for i in range(wanted // TURNED):
             turn(d.rows + i * TURNED * features, features, TURNED, 1)
     return contract(d.rows, wanted, features)
+
+
+cdef inline Py_ssize_t most_sampled(const Job* job) noexcept nogil:
+    return at_least(MOST_LINES * SAMPLED_ROWS,
+                    at_most(MOST_SAMPLED, SAMPLED_ELEMENTS // job.X.features))
+
+
+cdef inline double finding_cost(const Job* job, Py_ssize_t lines) noexcept nogil:
+    # an output's share for each sampled row
+    return FOUND_COST * lines * job.X.features / outputs_of(job)
+
+
+cdef Py_ssize_t sampled_rows(const Job* job, Py_ssize_t lines) noexcept nogil:
+    cdef double count = min(FINDING / finding_cost(job, lines), most_sampled(job))
+    return at_most(at_least(lines * SAMPLED_ROWS, <Py_ssize_t> count), rows_of_Y(job))
 
 
 cdef inline double batch_cost(Py_ssize_t words) noexcept nogil:
@@ -199,38 +218,42 @@ cdef void take_shares(const Job* job, const Directions* d, const real* X, const 
                       double* share, double* present) noexcept nogil:
     """What part of the outputs of sampled rows is left after CHECKED coordinates; `present`: what
     the screen lets through, about."""
-    cdef float reach, own
+    cdef float own, error
     cdef float distance[JUDGED_Y]
     cdef float reaches[JUDGED_Y]
     cdef float difference
     cdef real h, limit, own_limit
+    cdef double squared
     cdef Py_ssize_t count = d.lines * HEAD, i, j, k
     cdef int check, passed[CHECKS]
     cdef int through = 0
     project_all(job, d, X, Y, heads)
+    set_units(d, heads, 0)
     memset(passed, 0, sizeof(passed))
     for i in range(JUDGED_X):
         limit = limit_of(job, rows_X[i])
-        reach = reach_of(<float> limit) + 2 * <float> EXPECTED_ERROR
         for j in range(JUDGED_Y):
             distance[j] = 0
             own_limit = limit_of(job, rows_Y[j]) if job.same and job.best != NULL else limit
-            own = reach_of(<float> own_limit) + 2 * <float> EXPECTED_ERROR
-            reaches[j] = own if own > reach else reach
+            own_limit = own_limit if own_limit < limit else limit
+            reaches[j] = reach_of(<float> own_limit)
             if job.same and rows_X[i] == rows_Y[j]:
                 reaches[j] = -1
-            reaches[j] = reaches[j] * reaches[j] * (1 if reaches[j] >= 0 else -1)
             h = quick_dot(X + i * d.features, Y + j * d.features, d.features)
-            through += h + <real> SCREEN_ERROR >= (limit if limit < own_limit else own_limit)
+            through += h + <real> SCREEN_ERROR >= own_limit
         check = 0
+        squared = 0
         for k in range(count):
             h = heads[JUDGED_Y * count + i * count + k]
             for j in range(JUDGED_Y):
                 difference = <float> (heads[k * JUDGED_Y + j] - h)
                 distance[j] += difference * difference
+            squared += d.unit[k // HEAD] * d.unit[k // HEAD] / 12     # of rounding, on average
             if k + 1 == CHECKED[check]:
+                error = 2 * <float> sqrt(squared)
                 for j in range(JUDGED_Y):
-                    passed[check] += distance[j] <= reaches[j]
+                    own = reaches[j] + error
+                    passed[check] += reaches[j] >= 0 and distance[j] <= own * own
                 check += 1
     for check in range(CHECKS):
         share[check] = <double> passed[check] / (JUDGED_X * JUDGED_Y)
@@ -249,8 +272,9 @@ cdef void project_all(const Job* job, const Directions* d, const real* X, const 
 
 
 cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
-    """What an integer stands for in each line: so that no head of a sampled row needs more of them
-    than there are. Those of other rows that do are cut off, and have an error as large as that."""
+    """What an integer stands for in each line. Coordinates that need more than there are, are few
+    and cut off: that takes less from distances than larger units, and with them all errors, would.
+    """
     cdef Py_ssize_t line, k
     cdef real largest, h
     for line in range(d.lines):
@@ -258,7 +282,7 @@ cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
         for k in range(line * HEAD * JUDGED_Y, (line + 1) * HEAD * JUDGED_Y):
             h = heads[k] if heads[k] >= 0 else -heads[k]
             largest = h if h > largest else largest
-        d.unit[line] = <float> (largest * 1.25 / d.levels)
+        d.unit[line] = <float> (largest * CUT / d.levels)
     for line in range(words // HEAD_WORDS):
         # a batch adds up integers of several lines: what stands for more serves all of these
         for k in range(words // HEAD_WORDS):
@@ -284,7 +308,7 @@ cdef double outputs_of(const Job* job) noexcept nogil:
 
 cdef size_t room_to_find(const Job* job) noexcept nogil:
     """Bytes that `find_directions` needs, its result first."""
-    return (2 * DIRECTIONS + MOST_LINES * SAMPLED_ROWS + JUDGED_X + JUDGED_Y + 1) * (
+    return (2 * DIRECTIONS + most_sampled(job) + JUDGED_X + JUDGED_Y + 1) * (
         job.X.features * sizeof(real)) + (JUDGED_X + JUDGED_Y) * DIRECTIONS * sizeof(real)
 
 
@@ -294,7 +318,7 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     cdef Py_ssize_t rows_X[JUDGED_X]
     cdef Py_ssize_t rows_Y[JUDGED_Y]
     cdef real* sample = room + DIRECTIONS * features
-    cdef real* X = sample + MOST_LINES * SAMPLED_ROWS * features
+    cdef real* X = sample + most_sampled(job) * features
     cdef real* Y = X + JUDGED_X * features
     cdef real* heads = Y + JUDGED_Y * features
     cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
@@ -310,16 +334,15 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
                             job.Y.rows - 1)
         unit_row(&job.Y, rows_Y[i], Y + i * features)
     most = at_least(1, forced.lines)
-    while most * HEAD <= features or forced.lines > 0:
+    while True:
         if not lead(job, d, most, sample, spare):
             return 0
         take_shares(job, d, X, Y, rows_X, rows_Y, heads, share, &present)
-        if words == 0:
-            least = PAYS * (words_of(&job.X) + present * quick)
+        words, least = 0, PAYS * (words_of(&job.X) + present * quick)
         if forced.lines > 0:
             words, chosen = forced.words, most
             break
-        for lines in range(1 if most == 1 else 2, most + 1):
+        for lines in range(1, most + 1):
             projected = (PROJECTED_COST * lines * HEAD * features
                          * (job.Y.rows + (0 if job.same else job.X.rows)) / outputs_of(job))
             for w in range(4, LONG_BATCH + 1, 2):
@@ -328,9 +351,11 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
                 cost = cost_of(share, w, lines, quick) + projected
                 if cost < least:
                     least, words, chosen = cost, w, lines
-        if most == MOST_LINES or (words > 0 and share[6] * quick < ENOUGH):
+        if (most == MOST_LINES or (most + 1) * HEAD > features or share[6] > HOPELESS
+                or share[5 + most] * quick < 2 * finding_cost(job, most + 1)
+                * sampled_rows(job, most + 1)):
             break
-        most = MOST_LINES
+        most += 1
     if words == 0:
         return 0
     if words > HEAD_WORDS:           # one unit for all lines of the batch

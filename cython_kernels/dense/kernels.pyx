@@ -116,6 +116,7 @@ cdef extern from "screen.h" nogil:
         SCREEN_VECS
         HAS_VNNI
         VNNI_ROWS
+        HEADS_AT_ONCE
     ivec splat_word(int32_t)
     ivec load_words(const int32_t*)
     void store_words(int32_t*, ivec)
@@ -125,7 +126,7 @@ cdef extern from "screen.h" nogil:
     ivec min_words(ivec, ivec)
     unsigned at_least_words(ivec, ivec)
     int32_t head_dot(const int8_t*, const int8_t*, int, bint)
-    void head_dots(const int8_t**, const int8_t**, int, bint, int32_t*)
+    unsigned heads_reach(const int8_t**, const int8_t**, int, bint, const int32_t*)
     fvec splat_single(float)
     fvec load_singles(const float*)
     fvec load_limits(const real*)

@@ -12,7 +12,6 @@ cdef enum:
     ANY = -(1 << 30)             # a bar that everything reaches
     NEAR_GROUPS = 8              # groups of Y that a panel of X meets in a row
     ROW_CODE = 512               # no fewer than their columns
-    AT_ONCE = 4                  # pairs whose first lines are compared
 
 
 cdef inline void heads_tile(const int32_t* x, const int32_t* y, Py_ssize_t count,
@@ -104,35 +103,36 @@ cdef inline float steps_of(float reach, float per_unit) noexcept nogil:
     return reach * reach
 
 
-cdef inline void set_bars(const float* limits, const float* errors, const Widest* widest,
-                          float line_error, float per_unit, int count, float* reach, int32_t* bar,
+cdef inline void set_bars(const float* reach, const float* errors, const Widest* widest,
+                          float line_error, float per_unit, int count, int32_t* bar,
                           int32_t* line) noexcept nogil:
     # bar = -|q - t|² / 2 that may be; `line` the same for the whole first line, not halved. What is
     # compared are integers: none lies between a number and its integer part; halves of squares are
     # rounded down on their side, too
     cdef int r
     for r in range(count):
-        reach[r] = reach_of(limits[r])
-    for r in range(count):
         bar[r] = -<int32_t> (<float> 0.5 * steps_of(reach[r] + errors[r] + widest.first, per_unit))
         line[r] = <int32_t> steps_of(reach[r] + line_error + widest.line, per_unit)
-    for r in range(count):           # zero rows have a cosine of 0 with all
-        bar[r] = bar[r] if limits[r] > 0 else ANY
 
 
 cdef void set_row_bars(const Job* job, Py_ssize_t i, Py_ssize_t j, const Widest* widest,
                        float line_error, Bars* bars) noexcept nogil:
     cdef const int32_t* half = job.PX.half + i
     cdef float limits[PANEL]
+    cdef float limit = 1, reach
     cdef int r, rows = <int> at_most(PANEL, job.PX.count - i)
+    if job.best == NULL:
+        limit = <float> load_acquire(&job.pairs.limit)
+    reach = reach_of(limit)
     for r in range(PANEL):
-        limits[r] = <float> load_acquire(&job.pairs.limit) if job.best == NULL else 1
+        limits[r], bars.reach[r] = limit, reach
     if job.best != NULL:
         for r in range(rows):
             limits[r] = <float> limit_of(job, job.PX.first + i + r)
-    set_bars(limits, job.PX.error + i, widest, line_error, 1 / job.cascade.directions.unit[0],
-             PANEL, bars.reach, bars.row, bars.line)
-    for r in range(PANEL):
+            bars.reach[r] = reach_of(limits[r])
+    set_bars(bars.reach, job.PX.error + i, widest, line_error,
+             1 / job.cascade.directions.unit[0], PANEL, bars.row, bars.line)
+    for r in range(PANEL):           # zero rows have a cosine of 0 with all
         bars.half[r] = half[r] >> 1
         bars.row[r] = bars.row[r] + bars.half[r] if limits[r] > 0 else ANY
     for r in range(rows if job.best != NULL else 0):
@@ -148,8 +148,12 @@ cdef void set_column_bars(const Job* job, Py_ssize_t j, Py_ssize_t columns, cons
         limits[c] = 1
     for c in range(<int> at_most(columns, job.PY.count - j)):
         limits[c] = <float> limit_of(job, job.PY.first + j + c)
-    set_bars(limits, job.PY.error + j, widest, line_error, 1 / job.cascade.directions.unit[0],
-             <int> columns, bars.column_reach, bars.column, bars.column_line)
+    for c in range(<int> columns):
+        bars.column_reach[c] = reach_of(limits[c])
+    set_bars(bars.column_reach, job.PY.error + j, widest, line_error,
+             1 / job.cascade.directions.unit[0], <int> columns, bars.column, bars.column_line)
+    for c in range(<int> columns):
+        bars.column[c] = bars.column[c] if limits[c] > 0 else ANY
 
 
 cdef inline Widest widest_of(const Pack* p, Py_ssize_t group, Py_ssize_t stop) noexcept nogil:
@@ -160,6 +164,11 @@ cdef inline Widest widest_of(const Pack* p, Py_ssize_t group, Py_ssize_t stop) n
         widest.first = p.widest[2 * g] if p.widest[2 * g] > widest.first else widest.first
         widest.line = p.widest[2 * g + 1] if p.widest[2 * g + 1] > widest.line else widest.line
     return widest
+
+
+cdef inline uint64_t bits_from(Py_ssize_t place) noexcept nogil:
+    # those from `place` on
+    return 0 if place >= 64 else ~<uint64_t> 0 << at_least(place, 0)
 
 
 cdef inline Py_ssize_t list_bits(const uint64_t* masks, Py_ssize_t rows, uint16_t column,
@@ -194,26 +203,30 @@ cdef Py_ssize_t keep_near(const Job* job, Py_ssize_t i, Py_ssize_t j, const Bars
     cdef const int8_t* right = c.Y.line + (job.PY.first + j) * lines * HEAD
     cdef const int32_t* square = c.X.square + (job.PX.first + i) * lines
     cdef const int32_t* raised_square = c.Y.raised + (job.PY.first + j) * lines
-    cdef const int8_t* x[AT_ONCE]
-    cdef const int8_t* y[AT_ONCE]
-    cdef int32_t dots[AT_ONCE]
+    cdef const int8_t* x[HEADS_AT_ONCE]
+    cdef const int8_t* y[HEADS_AT_ONCE]
+    cdef int32_t least[HEADS_AT_ONCE]
     cdef int32_t bar
+    cdef uint64_t near
     cdef int a, r, k
     while q < n:
-        last = at_most(AT_ONCE, n - q) - 1
-        for a in range(AT_ONCE):
-            at = q + at_most(a, last)
-            x[a] = left + (list[at] // ROW_CODE) * lines * HEAD
-            y[a] = right + (list[at] % ROW_CODE) * lines * HEAD
-        head_dots(x, y, raised(), vnni, dots)
-        for a in range(<int> last + 1):
-            r, k = list[q + a] // ROW_CODE, list[q + a] % ROW_CODE
+        last = at_most(HEADS_AT_ONCE, n - q) - 1
+        for a in range(HEADS_AT_ONCE):
+            at = list[q + at_most(a, last)]
+            r, k = <int> at // ROW_CODE, <int> at % ROW_CODE
+            x[a] = left + r * lines * HEAD
+            y[a] = right + k * lines * HEAD
             bar = bars.line[r]
             if both and bars.column_line[k] > bar:
                 bar = bars.column_line[k]
-            list[kept] = list[q + a]
-            kept += square[r * lines] + raised_square[k * lines] - 2 * dots[a] <= bar
-        q += AT_ONCE
+            # |q - t|² <= bar, where 2 q.t is no less than
+            least[a] = (square[r * lines] + raised_square[k * lines] - bar + 1) >> 1
+        near = heads_reach(x, y, raised(), vnni, least) & ~bits_from(last + 1)
+        while near:
+            list[kept] = list[q + first_bit(near)]
+            near &= near - 1
+            kept += 1
+        q += HEADS_AT_ONCE
     return kept
 
 
@@ -242,11 +255,6 @@ cdef Py_ssize_t keep_nearer(const Job* job, Py_ssize_t i, Py_ssize_t j, const Ba
         list[kept] = list[q]
         kept += distance <= reach * reach
     return kept
-
-
-cdef inline uint64_t bits_from(Py_ssize_t place) noexcept nogil:
-    # those from `place` on
-    return 0 if place >= 64 else ~<uint64_t> 0 << at_least(place, 0)
 
 
 cdef Py_ssize_t list_near(const Job* job, Py_ssize_t p, Py_ssize_t group, Py_ssize_t some,

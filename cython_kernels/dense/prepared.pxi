@@ -18,6 +18,7 @@ cdef enum:
 
 # what is saved by a line of heads must be more than that part of what is read
 cdef double WORTH = 0.03
+cdef double EXPECTED_ERROR = 0.006   # what rounding leaves of a row's head
 
 cdef struct Kept:                # of all rows of Y
     Directions directions        # no lines: the axes, with one unit
@@ -193,7 +194,7 @@ cdef int choose_directions(Job* job, Directions* d, real* room) noexcept nogil:
     0: what a line leaves costs more than reading the rows in 8 bits."""
     cdef Py_ssize_t features = job.X.features, i, lines
     cdef real* sample = room + DIRECTIONS * features
-    cdef real* X = sample + MOST_LINES * SAMPLED_ROWS * features
+    cdef real* X = sample + most_sampled(job) * features
     cdef real* Y = X + JUDGED_X * features
     cdef real* heads = Y + JUDGED_Y * features
     cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS

@@ -8,7 +8,8 @@
  *   HAS_VNNI                  whether there are, for processors that have VNNI, too,
  *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits
  *   reach_bits(a, b)          bit i: a[i] >= b[i]; at_least_words: of words
- *   head_dot(x, y, more, vnni)  the sum of (x[i] + more) y[i] over 64 bytes; head_dots: of four
+ *   head_dot(x, y, more, vnni)  the sum of (x[i] + more) y[i] over 64 bytes
+ *   heads_reach(x, y, more, vnni, least)  bit i: that is at least least[i], of HEADS_AT_ONCE pairs
  */
 #ifndef UNITDOT_SCREEN_H
 #define UNITDOT_SCREEN_H
@@ -16,6 +17,7 @@
 #include "vectors.h"
 #include "openmp.h"
 
+enum { HEADS_AT_ONCE = 16 };
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
 enum { SCREEN = 1, WORDS = 16, SCREEN_ROWS = 4, SCREEN_VECS = 3, HAS_VNNI = 1, VNNI_ROWS = 8 };
 typedef __m512i ivec;
@@ -46,20 +48,24 @@ static inline ivec head_products(const int8_t *x, const int8_t *y, int more, int
                    : _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1));
 }
 #define head_dot(x, y, more, by_vnni) _mm512_reduce_add_epi32(head_products(x, y, more, by_vnni))
-/* of four pairs */
-static inline void head_dots(const int8_t **x, const int8_t **y, int more, int by_vnni,
-                             int32_t *dots) {
+/* a vector's lane has the sums of four */
+static inline ivec four_heads(const int8_t **x, const int8_t **y, int more, int by_vnni) {
     ivec p[4], a, b;
-    __m256i half;
     int i;
     for (i = 0; i < 4; i++)
         p[i] = head_products(x[i], y[i], more, by_vnni);
-    a = _mm512_add_epi32(_mm512_unpacklo_epi32(p[0], p[1]), _mm512_unpackhi_epi32(p[0], p[1]));
-    b = _mm512_add_epi32(_mm512_unpacklo_epi32(p[2], p[3]), _mm512_unpackhi_epi32(p[2], p[3]));
-    a = _mm512_add_epi32(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
-    half = _mm256_add_epi32(_mm512_castsi512_si256(a), _mm512_extracti64x4_epi64(a, 1));
-    _mm_storeu_si128((__m128i *)dots, _mm_add_epi32(_mm256_castsi256_si128(half),
-                                                    _mm256_extracti128_si256(half, 1)));
+    a = add_words(_mm512_unpacklo_epi32(p[0], p[1]), _mm512_unpackhi_epi32(p[0], p[1]));
+    b = add_words(_mm512_unpacklo_epi32(p[2], p[3]), _mm512_unpackhi_epi32(p[2], p[3]));
+    return add_words(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
+}
+#define add_lanes(a, b) \
+    add_words(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd))
+static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                                   const int32_t *least) {
+    ivec a = four_heads(x, y, more, by_vnni), b = four_heads(x + 4, y + 4, more, by_vnni);
+    ivec c = four_heads(x + 8, y + 8, more, by_vnni), d = four_heads(x + 12, y + 12, more, by_vnni);
+    a = add_lanes(a, b), c = add_lanes(c, d);
+    return at_least_words(add_lanes(a, c), load_words(least));
 }
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
 enum { SCREEN = 1, WORDS = 8, SCREEN_ROWS = 2, SCREEN_VECS = 3 };
@@ -92,14 +98,20 @@ static inline int32_t head_dot(const int8_t *x, const int8_t *y, int more, int b
     t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
 }
-static inline void head_dots(const int8_t **x, const int8_t **y, int more, int by_vnni,
-                             int32_t *dots) {
-    __m128i p[4];
-    int i;
-    for (i = 0; i < 4; i++)
-        p[i] = head_products(x[i], y[i], more, by_vnni);
-    _mm_storeu_si128((__m128i *)dots, _mm_hadd_epi32(_mm_hadd_epi32(p[0], p[1]),
-                                                     _mm_hadd_epi32(p[2], p[3])));
+static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                                   const int32_t *least) {
+    __m128i p[4], few;
+    unsigned bits = 0;
+    int i, q;
+    for (q = 0; q < HEADS_AT_ONCE; q += 4) {
+        for (i = 0; i < 4; i++)
+            p[i] = head_products(x[q + i], y[q + i], more, by_vnni);
+        few = _mm_cmpgt_epi32(_mm_loadu_si128((const __m128i *)(least + q)),
+                              _mm_hadd_epi32(_mm_hadd_epi32(p[0], p[1]),
+                                             _mm_hadd_epi32(p[2], p[3])));
+        bits |= (unsigned)(15 & ~_mm_movemask_ps(_mm_castsi128_ps(few))) << q;
+    }
+    return bits;
 }
 #else
 enum { SCREEN = 0, WORDS = PANEL, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
@@ -120,9 +132,10 @@ static inline int32_t head_dot(const int8_t *x, const int8_t *y, int more, int b
     (void)x, (void)y, (void)more, (void)by_vnni;
     return 0;
 }
-static inline void head_dots(const int8_t **x, const int8_t **y, int more, int by_vnni,
-                             int32_t *dots) {
-    (void)x, (void)y, (void)more, (void)by_vnni, (void)dots;
+static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                                   const int32_t *least) {
+    (void)x, (void)y, (void)more, (void)by_vnni, (void)least;
+    return 0;
 }
 #endif
 

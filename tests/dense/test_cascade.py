@@ -139,7 +139,7 @@ def test_every_coordinate_rounded_the_wrong_way(lines, words, coordinates, apart
     levels = 127 if isa == "avx512vnni" else 63
     rng = np.random.default_rng(5)
     X, Y = (rng.standard_normal((n, lines * 64 + 64)) for n in (110, 1500))
-    # of each line one coordinate is so much: 1.25 times that are as many units as there are levels
+    # of each line one coordinate is so much: 0.8 times that are as many units as there are levels
     largest = np.repeat([0.5, 0.45, 0.4][:lines], 64)
     for rows in X, Y:
         at = np.tile(np.eye(64, dtype=bool), (len(rows) // 64 + 1, lines))[: len(rows)]
@@ -149,7 +149,7 @@ def test_every_coordinate_rounded_the_wrong_way(lines, words, coordinates, apart
     if words > 16:
         largest[:128] = 0.5  # lines of a batch have the same unit
     X *= -1  # and so is far from all of Y
-    X[70], Y[1203] = unlucky(coordinates, apart, 1.25 * largest / levels)
+    X[70], Y[1203] = unlucky(coordinates, apart, 0.8 * largest / levels)
     X, Y = X.astype(dtype), Y.astype(dtype)
     same = np.vstack([np.repeat(X[70:71], 20, axis=0), Y])  # whose limits are 1, but not the last
     with heads(dtype, lines, words, turned(lines * 64, words)):
