@@ -65,6 +65,7 @@ cdef extern from "vectors.h" nogil:
     real REAL_NEXT(real, real)           # nextafter
     vec splat(real)
     vec load(const real*)
+    real load_one(const real*)
     void store(real*, vec)
     enum:
         HALF_LOADS

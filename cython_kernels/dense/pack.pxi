@@ -135,8 +135,10 @@ cdef bint has_tiny(const real* row, Py_ssize_t count) noexcept nogil:
     # any(0 < |row| < ELEMENT_LOW)
     cdef Py_ssize_t k
     cdef int found = 0
+    cdef real x
     for k in range(count):
-        found |= (row[k] != 0) & (row[k] < ELEMENT_LOW) & (row[k] > -ELEMENT_LOW)
+        x = load_one(row + k)
+        found |= (x != 0) & (x < ELEMENT_LOW) & (x > -ELEMENT_LOW)
     return found != 0
 
 

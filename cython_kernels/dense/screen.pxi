@@ -393,7 +393,7 @@ cdef inline real quick_dot(const real* x, const real* y, Py_ssize_t features) no
         k += LANES
     dot = sum_of_lanes((acc[0] + acc[1]) + (acc[2] + acc[3]))
     while k < features:
-        dot += x[k] * y[k]
+        dot += load_one(x + k) * load_one(y + k)
         k += 1
     return dot
 

@@ -21,8 +21,8 @@ cdef struct Source:
     Py_ssize_t row_stride, feature_stride, itemsize    # bytes
     int kind
     bint swapped
-    bint plain                                         # contiguous, aligned, the machine's order
-    bint native                                        # plain rows of `real`: read in place
+    bint plain                    # contiguous, the machine's byte order; addresses may be odd
+    bint native                   # plain rows of `real`: read in place, by load and load_one
 
 
 cdef Source source_at(const char* data, Py_ssize_t rows, Py_ssize_t features,
@@ -33,8 +33,7 @@ cdef Source source_at(const char* data, Py_ssize_t rows, Py_ssize_t features,
     s.row_stride, s.feature_stride = row_stride, feature_stride
     s.kind = kind & (SWAPPED - 1)
     s.swapped = kind >= SWAPPED
-    s.plain = (not s.swapped and (s.feature_stride == s.itemsize or s.features == 1)
-               and <size_t> s.data % <size_t> s.itemsize == 0 and s.row_stride % s.itemsize == 0)
+    s.plain = not s.swapped and (s.feature_stride == s.itemsize or s.features == 1)
     s.native = s.plain and s.kind == REAL_KIND
     return s
 
@@ -92,6 +91,8 @@ cdef void gather(const Source* s, const char* p, Py_ssize_t count, char* raw) no
         for k in range(count):
             for b in range(size):
                 raw[k * size + b] = p[k * step + size - 1 - b]
+    elif step == size:
+        memcpy(raw, p, count * size)
     elif size == 8:
         for k in range(count):
             memcpy(raw + 8 * k, p + k * step, 8)

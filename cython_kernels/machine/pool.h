@@ -42,11 +42,12 @@
 #else
 #define LINGER SPIN
 #endif
-#define LATE 500000    /* a region that lasted for that, and no helper came */
+#define LATE 500000    /* regions that lasted for that, and no helper came */
 #define HELD_UP 100000 /* a caller that waited for helpers for that, and a quarter of its region */
 #ifndef ALONE
-#define ALONE 4000000 /* who was held up is alone for that; doubled when it happens again soon */
+#define ALONE 4000000 /* who was held up is alone for that; doubled when it happens again soon: */
 #endif
+#define SOON 32       /* before helpers have worked for so many times what was lost by waiting */
 #define ALONE_MOST 256000000
 #define ALONE_PARTS 32 /* a region that lasts for that part of it has helpers after all */
 enum {
@@ -69,7 +70,8 @@ typedef struct {
 } Event;
 
 typedef struct {
-    _Alignas(128) long next; /* turns that were handed out, at least */
+    _Alignas(128) long given; /* turns that were handed out, at least */
+    long given_last;          /* and of a guided loop's last ones, to helpers */
     long done;
 } Loop;
 
@@ -77,7 +79,7 @@ typedef struct {
     _Alignas(128) uint32_t state; /* places that are free << 16 | helpers inside */
     Event event;                  /* a loop is done, a helper has left */
     int places, threads;
-    bool asked;
+    bool asked, expects_others; /* who would need the last processor */
     int64_t asks_at; /* when it asks helpers, or has */
     Body *body;
     void *data;
@@ -89,7 +91,7 @@ typedef struct {
 typedef struct {
     Region *region; /* NULL: all alone */
     int number, loops, checked;
-    long start, step, chunk, taken;
+    long start, step, chunk, taken, given; /* to the caller */
     bool guided;
     long turns[LOOPS + 1]; /* the last: of a loop that is not shared */
 } Member;
@@ -102,6 +104,8 @@ static struct {
     int spinning;
     int processors;
     int64_t alone_until, alone_for;
+    int64_t missed, helped;            /* how long helpers did not come of late; and since when they do */
+    int64_t together_until;            /* several callers are expected to come */
     Region region[REGIONS];
 } pool = {.processors = INT_MAX};
 static __thread Member *self;
@@ -215,10 +219,18 @@ static void barrier(void) {
 
 static void ask_helpers(Region *);
 
+/* Of several that call by turns each finds the others between two calls now and then. */
+static bool others_came(Region *r) {
+    if (!r->expects_others || get(&pool.active) <= 1 + r->places)
+        return false;
+    r->asks_at = nanoseconds() + ALONE;
+    return true;
+}
+
 static bool next(long *from, long *to) {
     Member *me = self;
     Region *r = me->region;
-    if (r && !me->number && !r->asked && nanoseconds() >= r->asks_at)
+    if (r && !me->number && !r->asked && nanoseconds() >= r->asks_at && !others_came(r))
         ask_helpers(r);
     int l = me->loops <= LOOPS ? me->loops - 1 : LOOPS;
     long turns = me->turns[l], first, count;
@@ -231,14 +243,20 @@ static bool next(long *from, long *to) {
         if (me->taken && add(&loop->done, me->taken) + me->taken == turns)
             announce(&r->event);
         me->taken = 0;
-        first = get(&loop->next);
+        first = get(&loop->given);
         do {
             if (first >= turns)
                 return false;
             count = me->guided ? (turns - first) / (2 * r->threads) : 0;
             count = count > me->chunk ? count : me->chunk;
             count = count < turns - first ? count : turns - first;
-        } while (!replace(&loop->next, &first, first + count));
+        } while (!replace(&loop->given, &first, first + count));
+        /* a guided loop's first turns are the caller's, its last ones are helpers': in the next call
+         * these find in their caches what they have read in this one */
+        if (me->guided && me->number)
+            first = turns - add(&loop->given_last, count) - count;
+        else if (me->guided)
+            first = me->given, me->given += count;
     }
     me->taken = count;
     *from = me->start + first * me->step;
@@ -253,7 +271,7 @@ static void begin_loop(Member *me, const Range *range) {
     me->loops++;
     me->start = range->start, me->step = range->step;
     me->chunk = range->chunk > 1 ? range->chunk : 1;
-    me->guided = range->guided, me->taken = 0;
+    me->guided = range->guided, me->taken = me->given = 0;
 }
 
 static bool begin(const Range *range, long *from, long *to) {
@@ -377,28 +395,37 @@ static bool helpers_have_left(const Member *me, uint32_t unused) {
 }
 
 /* A helper that loses its core in the middle of a chunk holds up its caller for as long as the
- * system lets somebody else run, for milliseconds; one that gets no core is no help. Then the machine
- * is crowded: for a while all callers are alone, but for regions that last. */
+ * system lets somebody else run, for milliseconds; one that gets no core is no help, and takes time
+ * from whoever has it. Then the machine is crowded: for a while all callers are alone, but for
+ * regions that last. */
 static void learn(const Region *r, bool missed, int64_t closed) {
-    int64_t now = nanoseconds(), waited = now - closed, lasted = closed - r->asks_at;
-    if (missed ? lasted > LATE : waited > HELD_UP && waited > lasted / 4) {
-        int64_t before = get(&pool.alone_for);
-        bool soon = before && now < get(&pool.alone_until) + 8 * before;
-        int64_t time = !soon ? ALONE : before < ALONE_MOST ? 2 * before : before;
+    int64_t now = nanoseconds(), lost = now - closed, lasted = closed - r->asks_at;
+    if (missed) {
+        /* of a shorter one it tells nothing: a helper that sleeps takes that long to come */
+        lost = lasted > HELD_UP ? add(&pool.missed, lasted) + lasted : 0;
+    } else if (get(&pool.missed) > 0)
+        add(&pool.missed, -lasted);
+    if (lost > (missed ? LATE : HELD_UP) && (missed || lost > lasted / 4)) {
+        int64_t before = get(&pool.alone_for), time = ALONE;
+        if (before && get(&pool.helped) < SOON * lost)
+            time = before < ALONE_MOST ? 2 * before : before;
+        set(&pool.missed, 0);
+        set(&pool.helped, 0);
         set(&pool.alone_for, time);
         set(&pool.alone_until, now + time);
-    }
+    } else if (!missed)
+        add(&pool.helped, lasted);
 }
 
-static void open_region(Region *r) {
+static void open_region(Region *r, int64_t now) {
     r->asked = false;
-    r->asks_at = nanoseconds();
+    r->asks_at = now < get(&pool.alone_until) ? now + get(&pool.alone_for) / ALONE_PARTS : now;
+    if (r->expects_others && r->asks_at <= now)
+        r->asks_at = get(&pool.together_until);
     for (int l = 0; l < LOOPS; l++)
-        r->loop[l].next = r->loop[l].done = 0;
-    if (r->asks_at >= get(&pool.alone_until))
+        r->loop[l] = (Loop){0};
+    if (r->asks_at <= now)
         ask_helpers(r);
-    else
-        r->asks_at += get(&pool.alone_for) / ALONE_PARTS;
 }
 
 static void close_region(Region *r, const Member *me) {
@@ -417,23 +444,31 @@ static void parallel(Body *body, void *data, unsigned threads, const Range *firs
     Member me = {0};
     bool asks = threads > 1 && !(self && self->region);
     int places = 0, others = get(&pool.active);
+    int64_t now = asks ? nanoseconds() : 0;
     if (asks) {
         /* no more threads than processors are at work, or asked, for all callers together */
-        int processors = get(&pool.processors);
+        int processors = get(&pool.processors), room;
         int most = processors > (int)threads ? processors : (int)threads;
+        bool together = now < get(&pool.together_until);
         do {
-            places = most - 1 - others < (int)threads - 1 ? most - 1 - others : (int)threads - 1;
-            places = places > 0 ? places : 0;
+            room = most - 1 - others > 0 ? most - 1 - others : 0;
+            places = room < (int)threads ? room : (int)threads - 1;
+            if (together && places == room && places > 1)
+                places--; /* for the other caller */
         } while (!replace(&pool.active, &others, others + 1 + places));
+        if (others)
+            set(&pool.together_until, now + ALONE);
         me.region = places ? claim_region() : NULL;
-        if (me.region)
+        if (me.region) {
             me.region->places = places;
+            me.region->expects_others = together && places == room;
+        }
     }
     if (me.region) {
         Region *r = me.region;
         r->threads = (int)threads;
         r->body = body, r->data = data, r->first_loop = first_loop;
-        open_region(r);
+        open_region(r, now);
         take_part(&me, body, data, first_loop);
         close_region(r, &me);
     } else
@@ -447,7 +482,7 @@ static void after_fork(void) {
     pool.used = pool.open = 0;
     pool.active = pool.started = pool.spinning = 0;
     pool.bell.waiting = 0;
-    pool.alone_until = pool.alone_for = 0;
+    pool.alone_until = pool.alone_for = pool.missed = pool.helped = pool.together_until = 0;
     for (int r = 0; r < REGIONS; r++)
         pool.region[r].state = pool.region[r].event.waiting = 0;
     reset_sleep();

@@ -14,7 +14,7 @@
  *   at_least_bits   bit i: a[i] >= b[i], which no NaN is
  *   interleave_lo   a0 b0 a1 b1 ... of the low halves of each 16 bytes; interleave_hi: of the high
  *   even_pieces     the pieces of 16 bytes, PIECE lanes each, 0 2 ... of a, then of b; odd_pieces: 1 3 ...
- *   load, store     any alignment
+ *   load, store     any alignment; load_one: of one number
  *   load_half, load_bfloat  LANES numbers of 16 bits, exactly, where there are HALF_LOADS
  *   to_single       every lane rounded to float
  *   sum_of_lanes    their sum, in an order of its own
@@ -187,6 +187,11 @@ static inline vec load(const real *p) {
     return v;
 }
 static inline void store(real *p, vec v) { memcpy(p, &v, sizeof v); }
+static inline real load_one(const real *p) {
+    real x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
 
 /* vcvtph2ps and fcvtl convert every number of 16 bits exactly, subnormal ones in any mode; a bfloat16
  * is the upper half of a float */

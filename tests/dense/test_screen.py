@@ -13,7 +13,7 @@ import unitdot
 from unitdot import _neighbors
 from unitdot._machine.dispatch import use_isa
 
-from ..helpers import ISAS, function, normal
+from ..helpers import ISAS, LAYOUTS, function, normal
 from ..neighbors import assert_same_result, check_pairs, check_top_k, pairs_of_matrix, sorted_matrix
 
 both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -63,10 +63,23 @@ def test_rows_that_are_converted(dtype, isa):
     check(X, Y, thresholds=(0.15, 0.9))
 
 
+def in_records(X):
+    """Rows that are a field of records, of an odd number of bytes each."""
+    records = np.zeros(len(X), [("name", "S3"), ("row", X.dtype, X.shape[1])])
+    records["row"] = X
+    return records["row"]
+
+
 @pytest.mark.parametrize(
     "layout",
-    [np.asfortranarray, lambda a: a[::-1], lambda a: np.pad(a, ((0, 0), (1, 6)))[:, 1:-6]],
-    ids=["Fortran", "reversed", "padded rows"],
+    [
+        np.asfortranarray,
+        lambda a: a[::-1],
+        lambda a: np.pad(a, ((0, 0), (1, 6)))[:, 1:-6],
+        LAYOUTS["unaligned"],
+        in_records,
+    ],
+    ids=["Fortran", "reversed", "padded rows", "odd addresses", "records"],
 )
 @both
 def test_layouts(layout, dtype, isa):

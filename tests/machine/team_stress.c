@@ -217,13 +217,64 @@ static void processors(int repeats) {
     }
 }
 
+/* one that calls by turns with another leaves it a processor, also between that one's calls */
+static void together(int repeats) {
+    use_processors(2);
+    set(&pool.together_until, INT64_MAX);
+    for (int i = 0; i < repeats; i++)
+        region(2);
+    check(get(&pool.started) == 0);
+    use_processors(3);
+    most_at_once = 0;
+    busy_caller(NULL);
+    check((ALONE || most_at_once == 2) && most_at_once <= 2);
+    set(&pool.together_until, 0);
+    busy_caller(NULL);
+    check(ALONE || most_at_once == 3);
+}
+
+/* what callers make of having been held up, or of helpers that do not come */
+static void learns(int repeats) {
+    const int64_t ms = 1000000;
+    for (int i = 0; i < repeats; i++) {
+        Region r = {.places = 1};
+        int64_t closed = nanoseconds() - 1000 * ms;
+        set(&pool.alone_for, 0);
+        r.asks_at = closed - ms;
+        learn(&r, false, closed); /* waited for a second */
+        check(get(&pool.alone_for) == ALONE);
+        learn(&r, false, closed); /* soon after */
+        check(get(&pool.alone_for) == 2 * ALONE && get(&pool.alone_until) <= nanoseconds() + 2 * ALONE);
+        r.asks_at = nanoseconds() - 100000 * ms;
+        learn(&r, false, nanoseconds()); /* helped for a hundred */
+        check(get(&pool.alone_for) == 2 * ALONE);
+        r.asks_at = closed - ms;
+        learn(&r, false, closed);
+        check(get(&pool.alone_for) == ALONE);
+        set(&pool.alone_for, -1);
+        r.asks_at = closed - LATE / 2;
+        learn(&r, true, closed);
+        learn(&r, true, closed); /* nobody came in all that time */
+        check(get(&pool.alone_for) == -1);
+        learn(&r, true, closed); /* and longer */
+        check(get(&pool.alone_for) != -1);
+        set(&pool.alone_for, -1);
+        r.asks_at = closed - HELD_UP;
+        for (int j = 0; j < 100; j++)
+            learn(&r, true, closed); /* too short to tell */
+        check(get(&pool.alone_for) == -1 && get(&pool.missed) == 0);
+    }
+    set(&pool.alone_for, 0);
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(int);
     } tests[] = {{"regions", regions}, {"callers", callers},       {"nested", nested},
                  {"forks", forks},     {"refused", refused},       {"late", late},
-                 {"processors", processors}};
+                 {"processors", processors},
+                 {"together", together}, {"learns", learns}};
     check(argc == 3);
     use_team(start_pool());
     alarm(300);

@@ -31,6 +31,8 @@ TESTS = {
     "refused": 50,
     "late": 100,
     "processors": 2,
+    "together": 20,
+    "learns": 20,
 }
 
 
