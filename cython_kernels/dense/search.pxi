@@ -8,7 +8,8 @@
 #
 # For top-k, the rows that are nearest by their panels are settled first: their k-th best is a limit
 # from the start, a low one at worst. Queries go in batches, whose parts of the panels stay in the
-# cache. Where there is room, distances by panels are kept; else they are found twice.
+# cache. Where there is room, distances by panels are kept; else those of likely rows are, nearer
+# than most in a sample. Queries whose limit lets pass more than these find distances once more.
 
 cdef enum:
     MOST_QUERIES = 256           # of a batch
@@ -18,6 +19,18 @@ cdef enum:
     DISTANCES = 32 << 20         # bytes of them that are kept
     GATHERED = 4                 # fewer than one row in so many is read one by one
     NOWHERE = 1 << 30            # the distance of rows that are not to be found
+    LIKELY = 800                 # rows for each of k, at least 10 of k, that wait for their limit
+    LIKELY_PART = 8              # no more than one row in so many
+    SAMPLED_BLOCKS = 16          # which tell how near those are
+    SAMPLED_LIKELY = 128
+    LIKELY_OF_TASK = TASK_BLOCKS * NEAR_ROWS + 24     # lists that do not begin alike in their pages
+
+cdef struct Likely:              # a row that may belong to the result
+    int32_t place, distance
+
+cdef struct Likelies:            # of a query, among a task's rows
+    const Likely* of
+    Py_ssize_t count             # -1: there was no room for them
 
 cdef struct Search:
     Job* job
@@ -32,6 +45,13 @@ cdef struct Search:
     float* error
     int32_t* distances           # [query][block][NEAR_ROWS]; or NULL
     int32_t* least               # [query][block]
+    Py_ssize_t likely            # about so many rows of a query are listed; 0: none
+    int32_t* bars                # [query]: those that are no further away
+    Likelies* listed             # [task][query]
+    Likely* rows                 # [thread][likely_room]
+    Py_ssize_t likely_room
+    Py_ssize_t* used             # [thread][LINE]: of that
+    char* again                  # [query]: whether its limit lets pass more than are listed
     int32_t* scratch             # [thread][scratch_size]
     Py_ssize_t scratch_size
 
@@ -109,39 +129,64 @@ cdef void gather_distances(const Search* s, Py_ssize_t q, Py_ssize_t block,
                                   kept.heads.line + row * lines * HEAD, vnni))
 
 
+cdef inline uint64_t allowed_of(const Search* s, Py_ssize_t block) noexcept nogil:
+    """Which rows of a block are to be found."""
+    cdef uint64_t allowed = ~<uint64_t> 0 if s.allowed == NULL else s.allowed[block]
+    cdef Py_ssize_t rows = s.places - block * NEAR_ROWS
+    return allowed if rows >= NEAR_ROWS else allowed & ((<uint64_t> 1 << rows) - 1)
+
+
+cdef inline const int32_t* lay_block(const Search* s, Py_ssize_t block, const int32_t** panel,
+                                     int32_t* some) noexcept nogil:
+    """A block's panels; its starts, if need be in `some`."""
+    cdef const Kept* kept = s.kept
+    cdef Py_ssize_t last = (s.places - 1) // PANEL_ROWS, p
+    cdef Py_ssize_t first = block * NEAR_ROWS, rows = s.places - first
+    for p in range(NEAR_PANELS):
+        panel[p] = (kept.panels + at_most(block * NEAR_PANELS + p, last)
+                    * kept.words * PANEL_ROWS)
+    if rows >= NEAR_ROWS:
+        return kept.starts + first
+    memset(some, 0, NEAR_ROWS * sizeof(int32_t))
+    memcpy(some, kept.starts + first, rows * sizeof(int32_t))
+    return some
+
+
 cdef void find_distances(const Search* s, Py_ssize_t q, int queries, Py_ssize_t block,
                          int32_t* to) noexcept nogil:
     """to[q, r]: of the rows of a block, by their panels."""
-    cdef const Kept* kept = s.kept
-    cdef Py_ssize_t panel_words = kept.words * PANEL_ROWS, first = block * NEAR_ROWS
-    cdef Py_ssize_t rows = at_most(NEAR_ROWS, s.places - first), last, p
     cdef const int32_t* panel[NEAR_PANELS]
-    cdef const int32_t* starts = kept.starts + first
     cdef int32_t some[NEAR_ROWS]
-    cdef uint64_t allowed = ~<uint64_t> 0
+    cdef uint64_t allowed = allowed_of(s, block)
     cdef int i, r
     if s.gathered:
         for i in range(queries):
             gather_distances(s, q + i, block, to + i * NEAR_ROWS)
     else:
-        last = (s.places - 1) // PANEL_ROWS
-        for p in range(NEAR_PANELS):
-            panel[p] = kept.panels + at_most(block * NEAR_PANELS + p, last) * panel_words
-        if rows < NEAR_ROWS:
-            memset(some, 0, sizeof(some))
-            memcpy(some, starts, rows * sizeof(int32_t))
-            starts = some
-        near_block(panel, kept.words, s.words + q * kept.words, queries, s.square + q, starts,
-                   vnni, to)
-        if s.allowed != NULL:
-            allowed = s.allowed[block]
-    if rows < NEAR_ROWS:
-        allowed &= (<uint64_t> 1 << rows) - 1
+        near_block(panel, s.kept.words, s.words + q * s.kept.words, queries, s.square + q,
+                   lay_block(s, block, panel, some), vnni, to)
     if ~allowed:
         for i in range(queries):
             for r in range(NEAR_ROWS):
                 if not allowed >> r & 1:
                     to[i * NEAR_ROWS + r] = NOWHERE
+
+
+cdef inline void find_near(const Search* s, Py_ssize_t q, int queries, Py_ssize_t block,
+                           const int32_t* bars, int32_t* to, uint64_t* bits) noexcept nogil:
+    """bits[q]: which rows of a block are no further away than bars[q]; to[q, r]: how far."""
+    cdef const int32_t* panel[NEAR_PANELS]
+    cdef int32_t some[NEAR_ROWS]
+    cdef int i
+    if s.gathered:
+        for i in range(queries):
+            gather_distances(s, q + i, block, to + i * NEAR_ROWS)
+            bits[i] = near_bits(to + i * NEAR_ROWS, bars[i])
+    else:
+        near_rows(panel, s.kept.words, s.words + q * s.kept.words, queries, s.square + q,
+                  lay_block(s, block, panel, some), bars, vnni, to, bits)
+    for i in range(queries):
+        bits[i] &= allowed_of(s, block)
 
 
 cdef void distances_task(const Search* s, Py_ssize_t task) noexcept nogil:
@@ -188,6 +233,15 @@ cdef int32_t nth_least(int32_t* a, Py_ssize_t n, Py_ssize_t nth) noexcept nogil:
     return a[nth]
 
 
+cdef inline int32_t bar_of(const Search* s, Py_ssize_t q) noexcept nogil:
+    """What a distance by panels must not exceed."""
+    cdef float limit = <float> limit_of(s.job, s.job.PX.first + q)
+    cdef double reach = <double> reach_of(limit) + s.error[q] + s.kept.widest[0]
+    reach /= s.kept.directions.unit[0]
+    reach *= reach
+    return <int32_t> reach if reach < NOWHERE - 1 else NOWHERE - 1
+
+
 cdef void settle_row(const Search* s, Py_ssize_t q, Py_ssize_t place, Waiting* waiting,
                      int thread) noexcept nogil:
     waiting.rows[waiting.count] = <int32_t> q
@@ -195,6 +249,124 @@ cdef void settle_row(const Search* s, Py_ssize_t q, Py_ssize_t place, Waiting* w
     waiting.count += 1
     if waiting.count == AT_A_TIME:
         settle_waiting(s.job, waiting, thread)
+
+
+cdef void likely_bars(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
+    """How near the likely rows are of queries from q on, by a sample."""
+    cdef int32_t* scratch = s.scratch + thread * s.scratch_size
+    cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
+    cdef Py_ssize_t sampled = SAMPLED_BLOCKS * NEAR_ROWS, b
+    cdef int queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q), i
+    for b in range(SAMPLED_BLOCKS):
+        find_distances(s, q, queries, b * s.blocks // SAMPLED_BLOCKS, own)
+        for i in range(queries):
+            memcpy(scratch + i * sampled + b * NEAR_ROWS, own + i * NEAR_ROWS,
+                   NEAR_ROWS * sizeof(int32_t))
+    for i in range(queries):
+        s.bars[q + i] = at_most(nth_least(scratch + i * sampled, sampled,
+                                          s.likely * sampled // s.places), NOWHERE - 1)
+
+
+cdef inline Py_ssize_t list_likely(const Search* s, Likely* list, Py_ssize_t n,
+                                   const int32_t* distances, Py_ssize_t block,
+                                   uint64_t bits) noexcept nogil:
+    cdef int r = first_bit(bits | <uint64_t> 1 << 63)
+    list[n].place, list[n].distance = <int32_t> (block * NEAR_ROWS + r), distances[r]
+    return n + (bits != 0)
+
+
+cdef void likely_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil:
+    """Lists the likely rows of a task's blocks."""
+    cdef Py_ssize_t* used = s.used + thread * LINE
+    cdef Likely* to = <Likely*> (s.scratch + thread * s.scratch_size)
+    cdef Likely* list
+    cdef Likelies* listed
+    cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
+    cdef uint64_t near[NEAR_QUERIES]
+    cdef Py_ssize_t counts[NEAR_QUERIES]
+    cdef Py_ssize_t block, some, q, n
+    cdef uint64_t bits
+    cdef int queries, i
+    for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
+        q = some * NEAR_QUERIES
+        queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
+        memset(counts, 0, sizeof(counts))
+        for block in range(task * TASK_BLOCKS, at_most((task + 1) * TASK_BLOCKS, s.blocks)):
+            find_near(s, q, queries, block, s.bars + q, own, near)
+            for i in range(queries):
+                bits, n, list = near[i], counts[i], to + i * LIKELY_OF_TASK
+                # most have no more than two: no branch for these
+                n = list_likely(s, list, n, own + i * NEAR_ROWS, block, bits)
+                bits &= bits - 1
+                n = list_likely(s, list, n, own + i * NEAR_ROWS, block, bits)
+                bits &= bits - 1
+                while bits:
+                    n = list_likely(s, list, n, own + i * NEAR_ROWS, block, bits)
+                    bits &= bits - 1
+                counts[i] = n
+        for i in range(queries):
+            listed = s.listed + task * s.job.PX.count + q + i
+            listed.of, listed.count = s.rows + thread * s.likely_room + used[0], counts[i]
+            if used[0] + counts[i] > s.likely_room:
+                listed.count = -1
+                continue
+            memcpy(<void*> listed.of, to + i * LIKELY_OF_TASK, counts[i] * sizeof(Likely))
+            used[0] += counts[i]
+
+
+cdef Py_ssize_t nearest_of(Likely* a, Py_ssize_t n, Py_ssize_t wanted,
+                           int32_t* scratch) noexcept nogil:
+    """Brings about so many of the nearest of a[:n] forward; how many these are."""
+    cdef Py_ssize_t i, kept, guess = wanted * SAMPLED_LIKELY // n + 3
+    cdef int32_t bar
+    if n <= wanted:
+        return n
+    if guess < SAMPLED_LIKELY // 4:
+        for i in range(SAMPLED_LIKELY):
+            scratch[i] = a[i * n // SAMPLED_LIKELY].distance
+        bar = nth_least(scratch, SAMPLED_LIKELY, guess)
+        kept = nearer_first(a, n, bar)
+        n = kept if kept >= wanted else n
+    for i in range(n):
+        scratch[i] = a[i].distance
+    return nearer_first(a, n, nth_least(scratch, n, wanted - 1))
+
+
+cdef Py_ssize_t nearer_first(Likely* a, Py_ssize_t n, int32_t bar) noexcept nogil:
+    cdef Py_ssize_t i, kept = 0
+    cdef Likely own
+    for i in range(n):
+        own = a[i]
+        a[i] = a[kept]
+        a[kept] = own
+        kept += own.distance <= bar
+    return kept
+
+
+cdef void limit_of_likely(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
+    """The limit of a query by the nearest of its likely rows."""
+    cdef Best* best = s.job.best
+    cdef const Likelies* listed
+    cdef int32_t* scratch = s.scratch + thread * s.scratch_size
+    cdef Likely* all_likely = <Likely*> scratch
+    cdef Py_ssize_t room = s.scratch_size // 3, wanted = first_rows(s), task, i, n = 0
+    cdef Waiting waiting
+    waiting.count = 0
+    s.again[q] = False
+    for task in range(ceil_div(s.blocks, TASK_BLOCKS)):
+        listed = s.listed + task * s.job.PX.count + q
+        s.again[q] |= listed.count < 0
+        i = at_most(at_least(listed.count, 0), room - n)
+        memcpy(all_likely + n, listed.of, i * sizeof(Likely))
+        n += i
+    n = at_most(nearest_of(all_likely, n, wanted, scratch + 2 * room), 4 * wanted)
+    for i in range(n):
+        settle_row(s, q, all_likely[i].place, &waiting, thread)
+    settle_waiting(s.job, &waiting, thread)
+    if best.count[q] >= best.k:
+        keep_best(best, q)
+    forget(best, q, 0, s.job.Y.rows)     # they come once more
+    s.again[q] |= bar_of(s, q) > s.bars[q]
 
 
 cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
@@ -218,6 +390,9 @@ cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
                 taken += 1
             place += 1
         settle_waiting(s.job, &waiting, thread)
+        return
+    if s.likely > 0:
+        limit_of_likely(s, q, thread)
         return
     if s.blocks < 4 * wanted:        # they are kept, then
         memcpy(scratch, s.distances + q * s.blocks * NEAR_ROWS,
@@ -244,15 +419,6 @@ cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
     if best.count[q] >= best.k:
         keep_best(best, q)
     forget(best, q, 0, s.job.Y.rows)     # they come once more
-
-
-cdef inline int32_t bar_of(const Search* s, Py_ssize_t q) noexcept nogil:
-    """What a distance by panels must not exceed."""
-    cdef float limit = <float> limit_of(s.job, s.job.PX.first + q)
-    cdef double reach = <double> reach_of(limit) + s.error[q] + s.kept.widest[0]
-    reach /= s.kept.directions.unit[0]
-    reach *= reach
-    return <int32_t> reach if reach < NOWHERE - 1 else NOWHERE - 1
 
 
 cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* waiting,
@@ -306,26 +472,40 @@ cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil
     cdef int32_t bars[NEAR_QUERIES]
     cdef const int32_t* at
     cdef uint64_t bits
+    cdef const Likelies* listed
+    cdef uint64_t near[NEAR_QUERIES]
     cdef Waiting waiting
+    cdef bint again
     cdef int queries, i, r
     waiting.count = 0
     for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
         q = some * NEAR_QUERIES
         queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
+        again = False
         for i in range(queries):
             lists[i].count = 0
             # of a zero row all is found
-            bars[i] = bar_of(s, q + i) if s.X.norm2[q + i] != 0 else -1
-        for block in range(first, stop):
+            bars[i] = bar_of(s, q + i) if s.X.norm2[q + i] != 0 else -NOWHERE
+            if s.likely > 0 and not s.again[q + i]:
+                listed = s.listed + task * s.job.PX.count + q + i
+                for place in range(listed.count):
+                    if listed.of[place].distance <= bars[i]:
+                        list_place(s, q + i, listed.of[place].place, listed.of[place].distance,
+                                   &lists[i], &waiting, thread)
+                bars[i] = -NOWHERE
+            else:
+                again = True
+        for block in range(first, stop if again else first):
             if s.distances == NULL:
-                find_distances(s, q, queries, block, own)
+                find_near(s, q, queries, block, bars, own, near)
             for i in range(queries):
                 at = own + i * NEAR_ROWS
                 if s.distances != NULL:
                     if s.least[(q + i) * s.blocks + block] > bars[i]:
                         continue
                     at = s.distances + ((q + i) * s.blocks + block) * NEAR_ROWS
-                bits = near_bits(at, bars[i])
+                    near[i] = near_bits(at, bars[i])
+                bits = near[i]
                 while bits:
                     r = first_bit(bits)
                     bits &= bits - 1
@@ -349,10 +529,18 @@ cdef void search_batch(const Search* s) noexcept nogil:
     cdef Job* job = s.job
     cdef Py_ssize_t tasks = ceil_div(s.blocks, TASK_BLOCKS), t, q
     with parallel(num_threads=threads_in(job.process, job.threads)):
-        if job.best != NULL:
+        if s.likely > 0:
+            for q in prange(ceil_div(job.PX.count, NEAR_QUERIES), schedule="dynamic"):
+                likely_bars(s, q * NEAR_QUERIES, omp_get_thread_num())
+            wait_for_all()
+            for t in prange(tasks, schedule="dynamic"):
+                likely_task(s, t, omp_get_thread_num())
+            wait_for_all()
+        elif job.best != NULL:
             for t in prange(tasks, schedule="dynamic"):
                 distances_task(s, t)
             wait_for_all()
+        if job.best != NULL:
             for q in prange(job.PX.count, schedule="dynamic"):
                 first_limit(s, q, omp_get_thread_num())
             wait_for_all()
@@ -376,7 +564,14 @@ cdef size_t carve_search(Search* s, Py_ssize_t batch, bint stored, char* memory)
     s.square = <int32_t*> carve(&memory, batch * sizeof(int32_t))
     s.error = <float*> carve(&memory, batch * sizeof(float))
     s.distances = s.least = NULL
-    if job.best != NULL:
+    if s.likely > 0:
+        s.bars = <int32_t*> carve(&memory, batch * sizeof(int32_t))
+        s.listed = <Likelies*> carve(&memory, ceil_div(s.blocks, TASK_BLOCKS) * batch
+                                     * sizeof(Likelies))
+        s.rows = <Likely*> carve(&memory, job.threads * s.likely_room * sizeof(Likely))
+        s.used = <Py_ssize_t*> carve(&memory, job.threads * LINE * sizeof(Py_ssize_t))
+        s.again = carve(&memory, batch)
+    elif job.best != NULL:
         s.least = <int32_t*> carve(&memory, batch * s.blocks * sizeof(int32_t))
     if stored:
         s.distances = <int32_t*> carve(&memory, batch * s.blocks * NEAR_ROWS * sizeof(int32_t))
@@ -418,6 +613,15 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
             stored, s.scratch_size = True, at_least(s.scratch_size, s.blocks * NEAR_ROWS)
         else:
             batch = at_most(batch, at_least(1, DISTANCES // (block_bytes // NEAR_ROWS)))
+            s.likely = LIKELY * at_least(10, job.best.k)
+            if stored or s.likely * LIKELY_PART > s.places:
+                s.likely = 0
+            else:
+                # half as many again have room, and six numbers of each twice as many of one query
+                batch = at_most(batch, at_least(1, DISTANCES // (12 * s.likely)))
+                s.likely_room = batch * s.likely * 3 // (2 * job.threads) + LIKELY_OF_TASK
+                s.scratch_size = at_least(at_least(s.scratch_size, 6 * s.likely),
+                                          2 * NEAR_QUERIES * LIKELY_OF_TASK)
     held = allocate(carve_search(&s, batch, stored, NULL), FOR_HEADS)
     try:
         carve_search(&s, batch, stored, held.memory)
@@ -442,6 +646,8 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
             if status & CARE or (status & ZERO_ROW and job.zero_inverse != 0):
                 return status | CARE
             start_rows(job)
+            if s.likely > 0:
+                memset(s.used, 0, job.threads * LINE * sizeof(Py_ssize_t))
             with nogil:
                 search_batch(&s)
             status |= found(job)

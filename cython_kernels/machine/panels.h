@@ -3,14 +3,17 @@
  *
  *   near_block    D[q][r] = squares[q] + starts[r] - 2 (x[q] + 128) . y[r] for `queries` rows x, words
  *                 of four integers (raised: without sign), and NEAR_ROWS rows y in panels of
- *                 PANEL_ROWS, a word of each after the other; returns nothing
+ *                 PANEL_ROWS, a word of each after the other
+ *   near_rows     bits[q]: which of the NEAR_ROWS rows have D[q][r] <= bars[q], or more than that by
+ *                 one; and D
  *   raised_dot    the sum of (x[i] + 128) y[i] over 64 bytes
  */
 #ifndef UNITDOT_PANELS_H
 #define UNITDOT_PANELS_H
 #include "screen.h"
 
-enum { PANEL_ROWS = 16, NEAR_PANELS = 4, NEAR_ROWS = PANEL_ROWS * NEAR_PANELS, NEAR_QUERIES = 4 };
+enum { PANEL_ROWS = 16, NEAR_PANELS = 4, NEAR_ROWS = PANEL_ROWS * NEAR_PANELS, NEAR_QUERIES = 8,
+       FEW_OF_THEM = 4 };
 
 #if !defined(UNITDOT_NO_VECTORS) && (defined(HAS_AVX2) || defined(__AVX512BW__))
 /* words in 16 bits: sums of two products are exact in 32 */
@@ -73,7 +76,7 @@ static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
 static inline __attribute__((always_inline)) void near_vnni(
     const int32_t **panel, Py_ssize_t words, const int32_t *x, const int queries,
     const int32_t *squares, const int32_t *starts, int32_t *distances) {
-    __m512i acc[NEAR_QUERIES][NEAR_PANELS], y[NEAR_PANELS], a;
+    __m512i acc[FEW_OF_THEM][NEAR_PANELS], y[NEAR_PANELS], a;
     Py_ssize_t w;
     int p, q;
     for (q = 0; q < queries; q++)
@@ -129,25 +132,82 @@ static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x
                        const int32_t *squares, const int32_t *starts, int by_vnni,
                        int32_t *distances) {
     int32_t sums[PANEL_ROWS];
-    int p, q, r;
+    int p, q = 0, r;
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-    if (by_vnni && queries == NEAR_QUERIES) {
-        near_vnni(panel, words, x, NEAR_QUERIES, squares, starts, distances);
-        return;
-    }
-    for (q = 0; by_vnni && q < queries; q++)
+    for (; by_vnni && q + FEW_OF_THEM <= queries; q += FEW_OF_THEM)
+        near_vnni(panel, words, x + q * words, FEW_OF_THEM, squares + q, starts,
+                  distances + q * NEAR_ROWS);
+    for (; by_vnni && q < queries; q++)
         near_vnni(panel, words, x + q * words, 1, squares + q, starts, distances + q * NEAR_ROWS);
-    if (by_vnni)
-        return;
 #endif
     (void)by_vnni;
-    for (q = 0; q < queries; q++)
+    for (; q < queries; q++)
         for (p = 0; p < NEAR_PANELS; p++) {
             sum_panel(panel[p], words, x + q * words, sums);
             for (r = 0; r < PANEL_ROWS; r++)
                 distances[q * NEAR_ROWS + p * PANEL_ROWS + r] =
                     squares[q] + starts[p * PANEL_ROWS + r] - 2 * sums[r];
         }
+}
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
+/* A tile of NEAR_QUERIES by two panels. Sums begin at -starts / 2, rounded, so that whoever is near
+ * enough has one of half a bar, rounded, at least. */
+static inline __attribute__((always_inline)) void near_tile(
+    const int32_t *left, const int32_t *right, Py_ssize_t words, const int32_t *x,
+    const int32_t *squares, const int32_t *starts, const int32_t *bars, int32_t *distances,
+    uint32_t *bits) {
+    const __m512i first = load_words(starts), second = load_words(starts + PANEL_ROWS);
+    const __m512i one = splat_word(1), none = _mm512_setzero_si512();
+    __m512i acc[NEAR_QUERIES][2], y[2], a, bar;
+    Py_ssize_t w;
+    int q;
+    for (q = 0; q < NEAR_QUERIES; q++) {
+        acc[q][0] = _mm512_sub_epi32(none, _mm512_srai_epi32(first, 1));
+        acc[q][1] = _mm512_sub_epi32(none, _mm512_srai_epi32(second, 1));
+    }
+    for (w = 0; w < words; w++) {
+        y[0] = load_words(left + w * PANEL_ROWS);
+        y[1] = load_words(right + w * PANEL_ROWS);
+        for (q = 0; q < NEAR_QUERIES; q++) {
+            a = splat_word(x[q * words + w]);
+            acc[q][0] = add_vnni_dot(acc[q][0], a, y[0]);
+            acc[q][1] = add_vnni_dot(acc[q][1], a, y[1]);
+        }
+    }
+    for (q = 0; q < NEAR_QUERIES; q++) {
+        bar = splat_word((squares[q] - bars[q] + 1) >> 1);
+        a = splat_word(squares[q]);
+        bits[2 * q] = at_least_words(acc[q][0], bar) | at_least_words(acc[q][1], bar) << PANEL_ROWS;
+        store_words(distances + q * NEAR_ROWS,
+                    _mm512_sub_epi32(add_words(a, _mm512_and_si512(first, one)),
+                                     add_words(acc[q][0], acc[q][0])));
+        store_words(distances + q * NEAR_ROWS + PANEL_ROWS,
+                    _mm512_sub_epi32(add_words(a, _mm512_and_si512(second, one)),
+                                     add_words(acc[q][1], acc[q][1])));
+    }
+}
+#endif
+
+static void near_rows(const int32_t **panel, Py_ssize_t words, const int32_t *x, int queries,
+                      const int32_t *squares, const int32_t *starts, const int32_t *bars,
+                      int by_vnni, int32_t *distances, uint64_t *bits) {
+    int q;
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
+    uint32_t halves[NEAR_QUERIES * 2];
+    int p;
+    if (by_vnni && queries == NEAR_QUERIES) {
+        for (p = 0; p < 2; p++)
+            near_tile(panel[2 * p], panel[2 * p + 1], words, x, squares,
+                      starts + 2 * p * PANEL_ROWS, bars, distances + 2 * p * PANEL_ROWS,
+                      halves + p);
+        for (q = 0; q < NEAR_QUERIES; q++)
+            bits[q] = halves[2 * q] | (uint64_t)halves[2 * q + 1] << 2 * PANEL_ROWS;
+        return;
+    }
+#endif
+    near_block(panel, words, x, queries, squares, starts, by_vnni, distances);
+    for (q = 0; q < queries; q++)
+        bits[q] = near_bits(distances + q * NEAR_ROWS, bars[q]);
 }
 static inline int32_t raised_dot(const int8_t *x, const int8_t *y, int by_vnni) {
     return HAS_VNNI && by_vnni ? head_dot(x, y, 128, 1) : wide_dot(x, y);

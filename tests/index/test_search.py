@@ -128,6 +128,31 @@ def test_many_queries_and_their_pairs(dtype, kind):
     assert_same_pairs(pairs, expected)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("where", ["all", "most"])
+@pytest.mark.parametrize("likely", ["few", "many", "more than there is room for"])
+@pytest.mark.costly
+def test_likely_rows_are_listed(kind, where, likely, isa):
+    """Of more rows than distances are kept of: all of a query's neighbours are in its list, or it
+    is searched for without."""
+    Y = make_rows(kind, np.float32, 66_001)
+    X = np.concatenate([make_rows(kind, np.float32, 140, seed=4), Y[::6000]])
+    X[3] = 0
+    if likely == "many":  # nothing along the directions: all rows are as far away, and few alike
+        leading = np.linalg.svd(Y[:2000], full_matrices=False)[2][:64]
+        X[:20] = make_rows("axes", np.float32, 20, seed=5)
+        X[:20] -= X[:20] @ leading.T @ leading
+    elif likely != "few":  # most rows are like most queries, but for those of the sample
+        blocks = -(-len(Y) // 64)
+        sampled = np.isin(np.arange(len(Y)) // 64, np.arange(16) * blocks // 16)
+        noise = 1e-3 * np.random.default_rng(6).standard_normal((len(Y), 1), np.float32)
+        Y = np.where(sampled[:, None], Y, Y[0] + noise * Y)
+        X[:100] = Y[64:164]
+    chosen = None if where == "all" else np.arange(len(Y)) % 3 != 1
+    found = top_k(X, Y, 10, Prepared.of(Y), where=chosen)
+    assert_same_neighbours(found, unitdot.cosine_top_k(X, Y, 10, where=chosen))
+
+
 @pytest.mark.parametrize("extreme", [1e-30, 1e30, 1e-42])
 @pytest.mark.parametrize("side", ["corpus", "queries"])
 def test_rows_of_any_scale(extreme, side):
@@ -253,7 +278,9 @@ def test_coordinates_that_are_all_rounded_apart(kind, isa):
     assert_same_bits(prepared.arrays()["units"], arrays["units"])
     similarity = float(unitdot.cosine_similarity(X, Y)[0, 1])
     assert similarity > 0.9999
-    found = _neighbors.pairs_of(X, Y, similarity, None, None, False, options(), prepared)
-    assert_same_pairs(found, unitdot.cosine_pairs(X, Y, threshold=similarity))
-    assert found.n_pairs == 1
+    for queries in (1, 8):  # one by one, and some at a time
+        x = X.repeat(queries, axis=0)
+        found = _neighbors.pairs_of(x, Y, similarity, None, None, False, options(), prepared)
+        assert_same_pairs(found, unitdot.cosine_pairs(x, Y, threshold=similarity))
+        assert found.n_pairs == queries
     assert top_k(X, Y, 1, prepared, similarity).indices == 1
