@@ -10,15 +10,19 @@ cdef enum:
     FEW_QUERIES = 4096
     PROBES = 32                  # rows of X that tell, with twice as many of Y, what pays now
 
-cdef double LEAST_WORK = 4e9     # multiply-adds of a call, from which on directions may pay
+cdef double LEAST_WORK = 4e9     # multiply-adds of a call, from which on directions may pay,
+cdef double KNOWN_WORK = 1e9     # and where heads are there already
 
 
 cdef Py_ssize_t heads_start(const Job* job) noexcept nogil:
     """0, or -1 where the work is too little for heads, or too few rows of X have a limit to share
     the heads of all of Y."""
-    if job.best != NULL and not job.same and job.X.rows < FEW_QUERIES and forced.lines == 0:
+    cdef double work = outputs_of(job) * job.X.features
+    if forced.lines > 0 or (job.known != NULL and work >= KNOWN_WORK):
+        return 0
+    if job.best != NULL and not job.same and job.X.rows < FEW_QUERIES:
         return -1
-    return 0 if forced.lines > 0 or outputs_of(job) * job.X.features >= LEAST_WORK else -1
+    return 0 if work >= LEAST_WORK else -1
 
 
 cdef int turn_heads(Job* job, object watch) except -1:
@@ -27,7 +31,9 @@ cdef int turn_heads(Job* job, object watch) except -1:
     cdef bint headed = (job.screened and job.heads_from >= 0
                         and job.PY.first >= job.heads_from)     # one that was undone: not again
     if headed and job.cascade == NULL:
-        if watch.may_hold(most_memory(job)):
+        if job.known != NULL:
+            use_known(job)
+        elif watch.may_hold(most_memory(job)):
             prepare_heads(job)
         headed = job.cascade != NULL
         if not headed:
@@ -123,6 +129,18 @@ cdef int prepare_heads(Job* job) except -1:
             drop_heads(job)          # the screen ends when it meets such a row
     finally:
         block_release(room)
+    return 0
+
+
+cdef int use_known(Job* job) except -1:
+    """The heads that there are, where they pay."""
+    cdef Block* room = block_new(room_to_find(job), FOR_HEADS)
+    if room != NULL:
+        with nogil:
+            job.known.words = words_of_known(job, &job.known.directions, <real*> room.memory)
+        block_release(room)
+        if job.known.words > 0:
+            job.cascade = job.known
     return 0
 
 
@@ -232,7 +250,7 @@ cdef int lay_out(Job* job, const Pack* p, Py_ssize_t group) noexcept nogil:
     cdef int found = 0
     p.widest[2 * group] = p.widest[2 * group + 1] = 0
     for own in range(group * SCREEN_COLUMNS, (group + 1) * SCREEN_COLUMNS):
-        row = p.first + own
+        row = p.first + at_most(own, p.count - 1)        # nobody meets the padding
         integers = h.line + row * lines * HEAD
         line = <const int32_t*> integers
         for w in range(c.words):

@@ -4,7 +4,8 @@
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
 # gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, SAMPLED_ROWS, JUDGED_X, JUDGED_Y, Directions,
 #        LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead, most_sampled, batch_cost,
-#        project_all, set_units, limit_of, outputs_of, room_to_find, find_directions
+#        project_all, set_units, limit_of, outputs_of, room_to_find, judged_rows, words_of_known,
+#        find_directions
 #
 # Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
 # that is measured. These are leading eigenvectors of the sample's second moments, more or less: a
@@ -188,8 +189,8 @@ cdef inline Py_ssize_t most_sampled(const Job* job) noexcept nogil:
 
 
 cdef inline double finding_cost(const Job* job, Py_ssize_t lines) noexcept nogil:
-    # an output's share for each sampled row
-    return FOUND_COST * lines * job.X.features / outputs_of(job)
+    # an output's share for each sampled row; none where it is for many calls
+    return 0 if job.lasting else FOUND_COST * lines * job.X.features / outputs_of(job)
 
 
 cdef Py_ssize_t sampled_rows(const Job* job, Py_ssize_t lines) noexcept nogil:
@@ -312,9 +313,46 @@ cdef size_t room_to_find(const Job* job) noexcept nogil:
         job.X.features * sizeof(real)) + (JUDGED_X + JUDGED_Y) * DIRECTIONS * sizeof(real)
 
 
+cdef void judged_rows(const Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y, real* X,
+                      real* Y) noexcept nogil:
+    """The rows that tell what pays, as unit rows."""
+    cdef Py_ssize_t features = job.X.features, m = rows_of_Y(job), i
+    for i in range(JUDGED_X):
+        rows_X[i] = job.PX.first + i * job.PX.count // JUDGED_X
+        unit_row(&job.X, rows_X[i], X + i * features)
+    for i in range(JUDGED_Y):
+        # others than those that the directions come from
+        rows_Y[i] = at_most(job.first_Y + i * m // JUDGED_Y + m // JUDGED_Y // 3 + 1,
+                            job.Y.rows - 1)
+        unit_row(&job.Y, rows_Y[i], Y + i * features)
+
+
+cdef int words_of_known(const Job* job, const Directions* d, real* room) noexcept nogil:
+    """How many words of the heads that are there are compared in batches; 0: they do not pay."""
+    cdef Py_ssize_t features = job.X.features
+    cdef Py_ssize_t rows_X[JUDGED_X]
+    cdef Py_ssize_t rows_Y[JUDGED_Y]
+    cdef real* Y = room + JUDGED_X * features
+    cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least
+    cdef Directions own = d[0]
+    cdef int words = 0, w
+    if forced.lines > 0:
+        return <int> at_most(forced.words, HEAD_WORDS)
+    judged_rows(job, rows_X, rows_Y, room, Y)
+    take_shares(job, &own, room, Y, rows_X, rows_Y, Y + JUDGED_Y * features, share, &present)
+    least = PAYS * (words_of(&job.X) + present * quick)
+    for w in range(4, LONG_BATCH + 1, 2):
+        if w > HEAD_WORDS and (w < LONG_BATCH or d.lines == 1 or d.unit[0] != d.unit[1]):
+            continue
+        cost = cost_of(share, w, d.lines, quick)
+        if cost < least:
+            least, words = cost, w
+    return words
+
+
 cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     """Directions along which heads pay; returns how many words of them in batches; 0: none."""
-    cdef Py_ssize_t features = job.X.features, chosen = 0, m = rows_of_Y(job), i, lines, most
+    cdef Py_ssize_t features = job.X.features, chosen = 0, lines, most
     cdef Py_ssize_t rows_X[JUDGED_X]
     cdef Py_ssize_t rows_Y[JUDGED_Y]
     cdef real* sample = room + DIRECTIONS * features
@@ -325,14 +363,7 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least, projected
     cdef int words = 0, w
     d.features, d.rows, d.levels = features, room, levels()
-    for i in range(JUDGED_X):
-        rows_X[i] = job.PX.first + i * job.PX.count // JUDGED_X
-        unit_row(&job.X, rows_X[i], X + i * features)
-    for i in range(JUDGED_Y):
-        # others than those that the directions come from
-        rows_Y[i] = at_most(job.first_Y + i * m // JUDGED_Y + m // JUDGED_Y // 3 + 1,
-                            job.Y.rows - 1)
-        unit_row(&job.Y, rows_Y[i], Y + i * features)
+    judged_rows(job, rows_X, rows_Y, X, Y)
     most = at_least(1, forced.lines)
     while True:
         if not lead(job, d, most, sample, spare):
@@ -345,6 +376,8 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
         for lines in range(1, most + 1):
             projected = (PROJECTED_COST * lines * HEAD * features
                          * (job.Y.rows + (0 if job.same else job.X.rows)) / outputs_of(job))
+            if job.lasting:
+                projected = 0
             for w in range(4, LONG_BATCH + 1, 2):
                 if HEAD_WORDS < w < LONG_BATCH or w > lines * HEAD_WORDS:
                     continue

@@ -342,7 +342,8 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
           bint exclude_self, double threshold, bint nan_for_zero, int threads, object watch,
           const int64_t[::1] starts_X=None, const int64_t[::1] order_X=None,
           const int64_t[::1] starts_Y=None, const int64_t[::1] order_Y=None, object kept=None,
-          const int64_t[::1] numbers=None, const double[::1] floors=None, bint both=False):
+          const int64_t[::1] numbers=None, const double[::1] floors=None, bint both=False,
+          object known=None):
     """The best columns of every row, as many as `indices` has: similarities, descending, and
     indices; equal ones in order of index, NaN last. Places left over: NaN and -1.
 
@@ -353,11 +354,13 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     known of Y (prepared.pxi), where rows of these `numbers` alone may be found; NEEDS_CARE: that
     could not be used. `floors`: of each row, what is less does not count, where that is a number.
     `both`: the results, and floors, have the rows of X and then those of Y, whose best rows of X
-    are found by the way; `list_bytes` for each row is needed for that.
+    are found by the way; `list_bytes` for each row is needed for that. `known`: what was made of
+    the rows of X and of Y, along the same directions: heads alone.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Best best
-    cdef Kept known
+    cdef Kept kept_Y
+    cdef Cascade heads
     cdef Groups groups
     memset(&best, 0, sizeof(best))
     best.places, best.threads = indices.shape[1], threads
@@ -366,13 +369,15 @@ def top_k(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     best.exclude_self, best.least = exclude_self, <real> threshold
     job.best, job.same = &best, same
     if kept is not None:
-        known = kept_of(kept)
-        return search(&job, &known, numbers, watch)
+        kept_Y = kept_of(kept)
+        return search(&job, &kept_Y, numbers, watch)
     if floors is not None:
         best.floors = &floors[0]
     if both:
         join_parts(&job)
         best.first_Y = job.first_Y
+    if known is not None:
+        know(&job, &heads, known)
     if starts_X is None:
         return top_k_of(&job, watch)
     groups = groups_of(starts_X, order_X, starts_Y, order_Y)
@@ -392,17 +397,18 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
           bint same, double threshold, Py_ssize_t most, bint single, bint nan_for_zero,
           int threads, object watch, const int64_t[::1] starts_X=None,
           const int64_t[::1] order_X=None, const int64_t[::1] starts_Y=None,
-          const int64_t[::1] order_Y=None, object kept=None):
+          const int64_t[::1] order_Y=None, object kept=None, object known=None):
     """Every (row, column) whose cosine is at least `threshold`, and it, in arrays of `watch`; where
     `most` is not 0, only the most similar so many, of equal ones the first.
 
     `same`: Y is X, and only row < column is wanted. `single`: cosines are rounded to float32.
     `watch` as in unitdot._neighbors. Groups: as for top_k; pairs come in no order, and more than
-    are wanted (run_groups). `kept`: as for top_k.
+    are wanted (run_groups). `kept`, `known`: as for top_k.
     """
     cdef Job job = reduction_of(X, kind_X, Y, kind_Y, nan_for_zero, threads)
     cdef Pairs wanted
-    cdef Kept known
+    cdef Kept kept_Y
+    cdef Cascade heads
     cdef Groups groups
     memset(&wanted, 0, sizeof(wanted))
     wanted.limit, wanted.single, wanted.threads = <real> threshold, single, threads
@@ -413,8 +419,10 @@ def pairs(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     job.pairs, job.same = &wanted, same
     try:
         if kept is not None:
-            known = kept_of(kept)
-            return search(&job, &known, None, watch)
+            kept_Y = kept_of(kept)
+            return search(&job, &kept_Y, None, watch)
+        if known is not None:
+            know(&job, &heads, known)
         if starts_X is None:
             return pairs_of(&job, watch)
         groups = groups_of(starts_X, order_X, starts_Y, order_Y)

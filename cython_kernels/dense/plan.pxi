@@ -37,6 +37,8 @@ cdef struct Job:
     Py_ssize_t heads_from            # columns that are met before heads are used; -1: never
     Py_ssize_t heads_pay             # the first row of X of a superblock that they pay for
     Cascade* cascade                 # the heads, once they are made
+    Cascade* known                   # those that were made before the call; or NULL
+    bint lasting                     # they are for many calls
     Py_ssize_t screen_from           # columns that are met before the screen is used; -1: never
     real zero_inverse                # 1 / ‖0‖: 0 or NaN
     int threads

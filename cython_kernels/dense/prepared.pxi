@@ -1,9 +1,9 @@
 # Prepared rows: what is found out about a corpus once, and kept: norms, heads along directions that
 # serve any query (heads.pxi), and what is read first, in panels. search.pxi uses all this.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
-#        cascade.pxi, integers.pxi, vectors.h, screen.h, panels.h, memory.h, openmp.h
-# gives: Kept, measure_panel, round_axes, prepare, kept_of, keep
+# takes: kernels.pyx, source.pxi, pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi,
+#        heads.pxi, cascade.pxi, integers.pxi, vectors.h, screen.h, panels.h, memory.h, openmp.h
+# gives: Kept, measure_panel, round_axes, prepare, prepare_join, kept_of, know, keep
 #
 # Where few directions hold little of the rows' energy, the rows themselves take the place of heads:
 # directions are then the axes, whose singular values are 1, and all that heads.pxi says holds.
@@ -111,8 +111,9 @@ cdef int keep_projected(const Cascade* cascade, const Kept* kept, const Source* 
     memcpy(to.inverse, norms[1], rows * sizeof(real))
     memcpy(to.rest, norms[2], rows * sizeof(real))
     for i in range(rows):
-        kept.starts[first + row + i] = words[1][i * lines]
-        to_panels(kept, first + row + i, <const int32_t*> (line + i * lines * HEAD))
+        if kept.words > 0:
+            kept.starts[first + row + i] = words[1][i * lines]
+            to_panels(kept, first + row + i, <const int32_t*> (line + i * lines * HEAD))
         widest[0] = max(widest[0], error[i * (1 + lines) + 1])
     return status
 
@@ -174,8 +175,8 @@ cdef double share_left(const Directions* d, const real* heads, Py_ssize_t lines,
     return <double> left / (JUDGED_X * JUDGED_Y)
 
 
-cdef float reach_of_neighbours(const real* X, const real* Y, Py_ssize_t features) noexcept nogil:
-    """How far apart rows are that are much nearer than most of the sampled ones."""
+cdef double cosine_of_neighbours(const real* X, const real* Y, Py_ssize_t features) noexcept nogil:
+    """Of rows that are much nearer than most of the sampled ones."""
     cdef double sum = 0, squares = 0, count = JUDGED_X * JUDGED_Y
     cdef real dot
     cdef Py_ssize_t i, j
@@ -186,7 +187,7 @@ cdef float reach_of_neighbours(const real* X, const real* Y, Py_ssize_t features
             squares += dot * dot
     sum, squares = sum / count, squares / count
     squares = sqrt(max(0, squares - sum * sum))
-    return reach_of(<float> min(0.95, sum + CHANCE * squares)) + 2 * <float> EXPECTED_ERROR
+    return min(0.95, sum + CHANCE * squares)
 
 
 cdef int choose_directions(Job* job, Directions* d, real* room) noexcept nogil:
@@ -210,7 +211,7 @@ cdef int choose_directions(Job* job, Directions* d, real* room) noexcept nogil:
     if not lead(job, d, at_most(MOST_LINES, features // HEAD), sample, spare):
         return 0
     project_all(job, d, X, Y, heads)
-    reach = reach_of_neighbours(X, Y, features)
+    reach = reach_of(<float> cosine_of_neighbours(X, Y, features)) + 2 * <float> EXPECTED_ERROR
     for lines in range(1, d.lines + 1):
         left = share_left(d, heads, lines, reach)
         # rows that are left are read here and there: twice the time
@@ -274,6 +275,43 @@ def prepare(const unsigned char[:, :, :] X, int kind, real[:, ::1] directions, f
     return 0, words_of(&job.X)
 
 
+def prepare_join(const unsigned char[:, :, :] X, int kind, real[:, ::1] directions,
+                 float[::1] units, double limit, int threads):
+    """Lines of heads that pay where many rows like these meet, as above, and who is below `limit`
+    does not count; -2: who is not among the nearest. 0: none do."""
+    cdef Job job = reduction_of(X, kind, X, kind, False, threads)
+    cdef Pairs wanted
+    cdef Directions d
+    cdef Block* room
+    cdef real* sample
+    cdef Py_ssize_t rows[JUDGED_X + JUDGED_Y], i
+    cdef Py_ssize_t features = X.shape[1]
+    cdef int lines = 0
+    if not (SCREEN and vnni and LEAST_AXES <= features <= MOST_PROJECTED and is_near(&job.X)):
+        return 0                     # other integers are of this processor alone
+    memset(&wanted, 0, sizeof(wanted))
+    job.pairs, job.same, job.lasting, job.PX.count = &wanted, True, True, job.X.rows
+    room = allocate(room_to_find(&job), FOR_HEADS)
+    try:
+        wanted.limit = <real> limit
+        if limit == -2:
+            sample = <real*> room.memory
+            judged_rows(&job, rows, rows + JUDGED_X, sample, sample + JUDGED_X * features)
+            wanted.limit = <real> cosine_of_neighbours(sample, sample + JUDGED_X * features,
+                                                       features)
+        with nogil:
+            if find_directions(&job, &d, <real*> room.memory) > 0:
+                lines = <int> d.lines
+        PyErr_CheckSignals()
+        if lines > 0:
+            memcpy(&directions[0, 0], d.rows, lines * HEAD * features * sizeof(real))
+            for i in range(lines):
+                units[i] = d.unit[i]
+        return lines
+    finally:
+        block_release(room)
+
+
 cdef Kept kept_of(object arrays) except *:
     """Where the arrays lie that unitdot._prepared holds: as long as it does so."""
     cdef Kept kept
@@ -308,6 +346,17 @@ cdef Kept kept_of(object arrays) except *:
         kept.heads.square = <int32_t*> &square[0, 0]
         kept.heads.raised = <int32_t*> &raised[0, 0]
     return kept
+
+
+cdef void know(Job* job, Cascade* heads, object known) except *:
+    """The heads of the job's rows that were made before; `known`: of X, and of Y."""
+    cdef Kept of_X = kept_of(known[0]), of_Y = kept_of(known[1])
+    if not vnni:
+        return                       # whose integers are smaller
+    memset(heads, 0, sizeof(Cascade))
+    heads.directions, heads.X = of_X.directions, of_X.heads
+    heads.Y = heads_from(&of_Y.heads, -job.first_Y, of_X.directions.lines)
+    job.known = heads
 
 
 def keep(const unsigned char[:, :, :] X, int kind, object arrays, Py_ssize_t first, int threads):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LOOK = 1 << 20
 # bytes of a list for each of its best k, computed in float32 or in float64
 LIST_BYTES = 12, 24
+Heads = tuple[Prepared, Prepared] | None
 # bytes of lists, a thread, where both sides have some
 OF_BOTH = 12 << 20
 
@@ -136,11 +137,12 @@ def top_k_of(
     X: Input, Y: Input | None, k: int, threshold: float | None, where: Any, groups: Any,
     include_self: bool, progress: bool | Report, options: Options,
     prepared: Prepared | SparsePrepared | None = None, floors: Array | None = None,
+    heads: Heads = None,
 ) -> TopK:  # fmt: skip
     """:func:`cosine_top_k` of what is known already.
 
     `prepared`: of the rows of Y; `floors`: of each row of X what is less does not count, where that
-    is a number (float64; for dense rows).
+    is a number (float64; for dense rows); `heads`: of the rows of X and of Y.
     """
     check_progress(progress)
     least = None if threshold is None else _inputs.check_threshold(threshold)
@@ -198,6 +200,7 @@ def top_k_of(
                 *parts[0], *parts[1], _inputs.byte_view(similarities), indices, joined,
                 selection.excludes_itself, limit, options.zero == "nan", threads, watch,
                 *(selection.groups or ()), floors=floors,
+                known=_known(heads, X, Y, wide, options),
             )  # fmt: skip
     if not searched:
         indices = selection.numbered(indices)
@@ -209,11 +212,13 @@ def top_k_of(
 
 
 def top_k_of_both(
-    X: Array, Y: Array, k: int, least: float | None, options: Options, floors: Array | None = None
-) -> tuple[TopK, TopK] | None:
+    X: Array, Y: Array, k: int, least: float | None, options: Options,
+    floors: Array | None = None, heads: Heads = None,
+) -> tuple[TopK, TopK] | None:  # fmt: skip
     """For each row of X the best of Y, and for each of Y the best of X, from the same products.
 
-    Dense rows; `floors` as above, of X and then of Y. None where that takes too much memory.
+    Dense rows; `floors` as above, of X and then of Y; `heads` too. None where that takes too much
+    memory.
     """
     X, Y = (
         _inputs.as_matrix(A, name, False, options.check_finite) for A, name in ((X, "X"), (Y, "Y"))
@@ -230,10 +235,21 @@ def top_k_of_both(
     kernels.top_k(
         *both[0], *both[1], _inputs.byte_view(similarities), indices, False, False, limit,
         options.zero == "nan", threads, _Watch(kernels, *both, options, None), floors=floors,
-        both=True,
+        both=True, known=_known(heads, X, Y, wide, options),
     )  # fmt: skip
     of_X = TopK(similarities[:n], indices[:n], (n, m))
     return of_X, TopK(similarities[n:], indices[n:], (m, n))
+
+
+def _known(
+    heads: Heads, X: Array, Y: Array, wide: bool, options: Options
+) -> tuple[dict[str, Array], dict[str, Array]] | None:
+    """Heads as the kernels take them, where they are good for this."""
+    if heads is None or not all(
+        own.has_heads(wide, options, len(rows)) for own, rows in zip(heads, (X, Y), strict=True)
+    ):
+        return None
+    return heads[0].whole(), heads[1].whole()
 
 
 def _search(
@@ -345,8 +361,12 @@ def cosine_pairs(
 def pairs_of(
     X: Input, Y: Input | None, threshold: float, max_pairs: int | None, groups: Any,
     progress: bool | Report, options: Options, prepared: Prepared | None = None,
+    heads: Heads = None,
 ) -> Pairs:  # fmt: skip
-    """:func:`cosine_pairs`; `prepared`: what is known of the rows of Y, or of X without one."""
+    """:func:`cosine_pairs` of what is known already.
+
+    `prepared`: of the rows of Y, or of X without one; `heads`: of those of X and of Y.
+    """
     check_progress(progress)
     limit = _inputs.check_threshold(threshold)
     most = 0 if max_pairs is None else _inputs.check_positive(max_pairs, "max_pairs")
@@ -381,6 +401,7 @@ def pairs_of(
                 *whole[0], *whole[1], same, reached, min(most, n * m),
                 wide and result_dtype.itemsize == 4, options.zero == "nan", threads, watch,
                 *(selection.groups or ()), kept=known,
+                known=_known(heads, X, Y, wide, options),
             )  # fmt: skip
             if known is None or not status & kernels.NEEDS_CARE:
                 break

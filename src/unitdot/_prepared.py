@@ -59,20 +59,15 @@ class Prepared:
     @classmethod
     def of(cls, rows: Array, n_threads: int | None = None) -> Prepared:
         """Of these rows, of any dtype that the kernels read."""
+        return cls.along(constants_of(rows, n_threads), rows, n_threads)
+
+    @classmethod
+    def along(
+        cls, constants: dict[str, Array], rows: Array, n_threads: int | None = None
+    ) -> Prepared:
+        """The same, along directions that were found for these rows or others."""
         wide, (n, features) = _inputs.compute_wide(rows, rows), rows.shape
-        directions = np.empty((MOST_LINES * HEAD, features), _precision(wide))
-        units = np.zeros(MOST_LINES, np.float32)
-        lines = words = 0
-        if n >= LEAST_ROWS:
-            threads = threads_for(n_threads, rows.size * READ)
-            view = _inputs.kernel_view(rows)
-            lines, words = dispatch.kernels(wide).prepare(*view, directions, units, threads)
-        constants = {
-            "facts": np.asarray([0, lines, words], np.int64),
-            "directions": directions[: lines * HEAD].copy(),
-            "units": units[: max(1, lines)].copy(),
-            "widest": np.zeros(1, np.float32),
-        }
+        _, lines, words = (int(fact) for fact in constants["facts"])
         store = _Store(_room(n, features, lines, words, wide), 0)
         return cls(store, constants, 0, features, wide).extended(rows, n_threads)
 
@@ -161,6 +156,23 @@ class Prepared:
             and self.n_rows < np.iinfo(np.int32).max
         )
 
+    def has_heads(self, wide: bool, options: Options, n_rows: int) -> bool:
+        """Whether the heads of these rows are good for a call with such options."""
+        kernels = dispatch.kernels(wide)
+        seen, lines, _ = self._facts
+        return (
+            (wide, n_rows) == (self.wide, self.n_rows)
+            and lines > 0
+            and not seen & kernels.NEEDS_CARE
+            and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
+        )
+
+    def __reduce__(self) -> Any:
+        return _again, (self.arrays(), self.n_rows, self.n_features, self.wide)
+
+    def __sizeof__(self) -> int:
+        return self.nbytes
+
     @property
     def read(self) -> int:
         """Bytes of each row, at least, that a search reads."""
@@ -179,6 +191,65 @@ class Prepared:
         arrays = self._store.arrays
         rows = {name: _panels(self.n_rows) if name == "panels" else self.n_rows for name in OF_ROWS}
         return {name: arrays[name][: rows[name]] for name in OF_ROWS}
+
+
+def constants_of(rows: Array, n_threads: int | None = None) -> dict[str, Array]:
+    """What is found out about rows like these, before anything is kept of each."""
+    wide, directions, units = _room_to_find(rows)
+    lines = words = 0
+    if len(rows) >= LEAST_ROWS:
+        threads = threads_for(n_threads, rows.size * READ)
+        view = _inputs.kernel_view(rows)
+        lines, words = dispatch.kernels(wide).prepare(*view, directions, units, threads)
+    return _constants(directions, units, lines, words)
+
+
+def constants_for_joins(
+    rows: Array, limit: float | None, n_threads: int | None = None
+) -> dict[str, Array] | None:
+    """The same, where blocks of such rows will meet, of heads alone; None: they would not pay.
+
+    `limit`: the cosine that is sought; None: that of the nearest.
+    """
+    if len(rows) < LEAST_ROWS:
+        return None
+    wide, directions, units = _room_to_find(rows)
+    threads = threads_for(n_threads, rows.size * READ)
+    limit = -2 if limit is None else limit
+    lines = dispatch.kernels(wide).prepare_join(
+        *_inputs.kernel_view(rows), directions, units, limit, threads
+    )
+    return _constants(directions, units, lines, 0) if lines else None
+
+
+def _room_to_find(rows: Array) -> tuple[bool, Array, Array]:
+    wide = _inputs.compute_wide(rows, rows)
+    directions = np.empty((MOST_LINES * HEAD, rows.shape[1]), _precision(wide))
+    return wide, directions, np.zeros(MOST_LINES, np.float32)
+
+
+def _constants(directions: Array, units: Array, lines: int, words: int) -> dict[str, Array]:
+    return {
+        "facts": np.asarray([0, lines, words], np.int64),
+        "directions": directions[: lines * HEAD].copy(),
+        "units": units[: max(1, lines)].copy(),
+        "widest": np.zeros(1, np.float32),
+    }
+
+
+def _again(arrays: dict[str, Array], n_rows: int, n_features: int, wide: bool) -> Prepared:
+    """What was pickled; what comes from elsewhere may not have whole addresses."""
+    constants = {name: array for name, array in arrays.items() if name not in OF_ROWS}
+    _, lines, words = (int(fact) for fact in constants["facts"])
+    kinds = _kinds(n_rows, n_features, lines, words, wide)
+    kept = {
+        name: np.require(arrays[name], requirements="A") if name in arrays else np.empty(*kind)
+        for name, kind in kinds.items()
+    }
+    constants = {name: np.require(array, requirements="A") for name, array in constants.items()}
+    empty = np.empty((0, n_features), _precision(wide))
+    constants.setdefault("directions", empty)
+    return Prepared(_Store(kept, -1), constants, n_rows, n_features, wide)
 
 
 def _precision(wide: bool) -> np.dtype[Any]:

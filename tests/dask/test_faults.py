@@ -159,9 +159,10 @@ def test_a_worker_that_needs_more_than_its_limit():
 def test_threads_of_a_worker(monkeypatch):
     """One task has all of them, several share them; no more are ever in use."""
     used, lock, given = [], threading.Lock(), []
-    plain = unitdot._neighbors.cosine_pairs
+    plain = unitdot._neighbors.pairs_of
 
-    def counted(*arguments, n_threads, **keywords):
+    def counted(*arguments):
+        n_threads = arguments[6].n_threads
         with lock:
             used.append(n_threads)
             given.append(n_threads)
@@ -169,9 +170,9 @@ def test_threads_of_a_worker(monkeypatch):
         time.sleep(0.02)
         with lock:
             used.remove(n_threads)
-        return plain(*arguments, n_threads=n_threads, **keywords)
+        return plain(*arguments)
 
-    monkeypatch.setattr(unitdot._neighbors, "cosine_pairs", counted)
+    monkeypatch.setattr(unitdot._neighbors, "pairs_of", counted)
     X = rows(400)
     with (
         distributed.LocalCluster(

@@ -9,7 +9,8 @@ import pytest
 
 import unitdot
 
-from ..helpers import ALL, LAYOUTS, MATRIX, REDUCTIONS, normal
+from ..helpers import ALL, MATRIX, REDUCTIONS, normal
+from ..neighbors import assert_same_result
 
 dask = pytest.importorskip("dask")
 da = pytest.importorskip("dask.array")
@@ -49,7 +50,7 @@ def test_nothing_is_computed_before_it_is_asked_for(name):
 def test_of_one_set_half_of_the_blocks_meet(name, monkeypatch):
     X = da.from_array(normal((60, 8)), chunks=(10, 8))
     met = []
-    for function in ("_full", "top_k_of", "top_k_of_both", "cosine_pairs"):
+    for function in ("_full", "top_k_of", "top_k_of_both", "pairs_of"):
         module = unitdot._similarity if function == "_full" else unitdot._neighbors
         plain = getattr(module, function)
 
@@ -173,27 +174,49 @@ def test_tasks_that_are_too_small_are_told_of(name):
         call(name, **{side: names[side] for side in sides})
 
 
-@pytest.mark.parametrize("name", REDUCTIONS)
-def test_blocks_from_another_worker_get_whole_addresses(name, monkeypatch):
-    """As they come, nothing of them is ruled out early."""
-    X = normal((60, 8), np.float32)
-    seen = []
-    for function in ("top_k_of", "top_k_of_both") if name == "cosine_top_k" else (name,):
-        plain = getattr(unitdot._neighbors, function)
-
-        def looking(x, y, *more, plain=plain, **keywords):
-            seen.extend(side.flags.aligned for side in (x, y) if side is not None)
-            return plain(x, y, *more, **keywords)
-
-        monkeypatch.setattr(unitdot._neighbors, function, looking)
-    lazy = da.from_array(X, chunks=(20, 8)).map_blocks(LAYOUTS["unaligned"], dtype="f4")
-    found, expected = collection(call(name, lazy)).compute(), getattr(unitdot, name)(X)
-    assert len(found) == len(expected.rows if name == "cosine_pairs" else X)
-    assert len(seen) >= 9
-    assert all(seen)
-
-
 def test_without_dask_the_error_says_what_to_install():
     code = "import sys; sys.modules['dask'] = None; import unitdot; unitdot.dask"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "pip install 'unitdot[dask]'" in run.stderr
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("side", ["X alone", "Y"])
+def test_heads_are_made_once_a_block(name, side, monkeypatch):
+    from unitdot._dask import graphs
+    from unitdot._machine.dispatch import active_isa, kernels
+    from unitdot._prepared import Prepared
+
+    monkeypatch.setattr(graphs, "HEADED", 0)
+    X, Y = (
+        normal((n, 80), np.float32, seed=n) @ normal((80, 80), np.float32) for n in (3000, 2400)
+    )
+    X[700] = X[3]
+    lazy = [da.from_array(X, chunks=(600, 80))]
+    plain = [X]
+    if side == "Y":
+        lazy.append(da.from_array(Y, chunks=(600, 80)))
+        plain.append(Y)
+    function, made = Prepared.along.__func__, []
+
+    def counted(cls, constants, rows, *more):
+        made.append(len(rows))
+        return function(cls, constants, rows, *more)
+
+    monkeypatch.setattr(Prepared, "along", classmethod(counted))
+    module = kernels(False)
+    module.force_heads(1, 8)
+    try:
+        found = call(name, *lazy)
+        blocks = 5 if len(lazy) == 1 else 9
+        heads = [key for key in tasks(found) if "heads" in str(key)]
+        assert len(heads) == blocks
+        found, expected = dask.compute(found, scheduler="sync")[0], getattr(unitdot, name)(*plain)
+        if active_isa() == "avx512vnni":
+            assert made == [600] * blocks
+            assert module.headed() >= 10
+    finally:
+        module.force_heads(0, 0)
+    if name == "cosine_pairs":
+        found = unitdot.Pairs(*(found[column].to_numpy() for column in found.columns))
+    assert_same_result(found, expected)

@@ -1,4 +1,7 @@
-"""Neighbours of both sides from the same products, and floors: what is less does not count."""
+"""What blocks that meet others know beforehand: neighbours of both sides from the same products,
+floors, below which nothing counts, and heads that were made once."""
+
+import pickle
 
 import numpy as np
 import pytest
@@ -6,10 +9,11 @@ import pytest
 import unitdot
 from unitdot import TopK, _inputs
 from unitdot._machine.dispatch import kernels
-from unitdot._neighbors import top_k_of, top_k_of_both
+from unitdot._neighbors import pairs_of, top_k_of, top_k_of_both
+from unitdot._prepared import Prepared, constants_for_joins
 
 from ..helpers import FLOATS, LAYOUTS, normal
-from ..neighbors import assert_same_result, sorted_matrix
+from ..neighbors import assert_same_result, pairs_of_matrix, sorted_matrix
 
 by_dtype = pytest.mark.parametrize("dtype", FLOATS)
 
@@ -107,3 +111,88 @@ def test_lists_that_take_too_much_memory():
     assert top_k_of_both(X, X, 299, None, how) is not None
     assert top_k_of_both(X, X, 301, None, how) is None
     assert top_k_of_both(np.tile(X, (6, 1)), np.tile(X, (6, 1)), 299, None, how) is None
+
+
+# ---- heads that were made before
+
+
+def pickled(prepared):
+    """What another process gets, whose buffers lie anywhere."""
+    buffers = []
+    blob = pickle.dumps(prepared, 5, buffer_callback=buffers.append)
+    assert len(blob) < 1000  # all else goes without a copy
+    apart = [LAYOUTS["unaligned"](np.frombuffer(buffer, "u1")) for buffer in buffers]
+    return pickle.loads(blob, buffers=[memoryview(array) for array in apart])
+
+
+@pytest.fixture
+def forced(isa):
+    """Heads of two lines wherever there is a screen; the module's counter of their use."""
+    modules = kernels(False), kernels(True)
+    for module in modules:
+        module.force_heads(2, 8)
+    yield lambda wide: modules[wide].headed() > 0 or isa != "avx512vnni"
+    for module in modules:
+        module.force_heads(0, 0)
+
+
+def heads_of(X, Y):
+    sample = np.concatenate([X, Y, X])[:1500]
+    constants = constants_for_joins(sample, 0.9)
+    if constants is None:  # a processor of which others could not use them
+        return None
+    return tuple(pickled(Prepared.along(constants, rows)) for rows in (X, Y))
+
+
+@pytest.mark.parametrize("zero", ["zero", "nan"])
+@pytest.mark.parametrize("shape", [(600, 1201), (1439, 700)])
+@pytest.mark.parametrize("kind", ["f4", "f8", "f2"])
+def test_heads_that_were_made_before(kind, shape, zero, forced):
+    X, Y = (rows(n, 130, seed=n).astype(kind) for n in shape)
+    heads = heads_of(X, Y)
+    S, T = unitdot.cosine_similarity(X, Y, zero=zero), unitdot.cosine_similarity(X, zero=zero)
+    floors = np.concatenate([floors_of(S, 5), floors_of(S.T, 5)])
+    for n_threads in (1, 2):
+        how = _inputs.check_options((None, zero, True, n_threads))
+        found = top_k_of_both(X, Y, 5, None, how, floors, heads)
+        assert_same_result(found[0], expected(S, 5, floors[: len(X)]))
+        assert_same_result(found[1], expected(S.T, 5, floors[len(X) :]))
+        found = top_k_of(X, Y, 5, None, None, None, False, False, how, None, None, heads)
+        assert_same_result(found, expected(S, 5, None))
+        for limit in (0.7, 1):
+            found = pairs_of(X, Y, limit, None, None, False, how, None, heads)
+            assert_same_result(found, pairs_of_matrix(S, limit, False))
+            alone = None if heads is None else (heads[0],) * 2
+            found = pairs_of(X, None, limit, None, None, False, how, None, alone)
+            assert_same_result(found, pairs_of_matrix(T, limit, True))
+    assert forced(kind == "f8")
+
+
+def test_heads_are_those_that_are_given(forced):
+    """With heads of other rows pairs are missed: nothing else was looked at."""
+    X, Y = (rows(n, 130, seed=n).astype("f4") for n in (600, 1201))
+    heads = heads_of(X, Y)
+    if heads is None:
+        pytest.skip("heads of this processor are of no use to others")
+    how = _inputs.check_options((None, "zero", True, 1))
+    other = Prepared.along(heads[0]._constants, normal(X.shape, "f4", seed=9))
+    found = pairs_of(X, Y, 0.9, None, None, False, how, None, (other, heads[1]))
+    assert 0 <= len(found.rows) < len(unitdot.cosine_pairs(X, Y, threshold=0.9).rows) // 2
+
+
+@pytest.mark.parametrize("bad", ["care", "NaN"])
+def test_heads_of_rows_that_need_care_are_not_used(bad, forced):
+    X, Y = (rows(n, 130, seed=n).astype("f4") for n in (600, 1201))
+    Y[77] *= np.float32(2.0**-120)
+    if bad == "NaN":
+        Y[700, 3] = np.nan
+    heads = heads_of(X, Y)
+    how = _inputs.check_options((None, "zero", True, 2))
+    if bad == "NaN":
+        with pytest.raises(
+            ValueError, match=r"^Y holds a NaN or an infinity at row 700, column 3;"
+        ):
+            pairs_of(X, Y, 0.9, None, None, False, how, None, heads)
+    else:
+        found = pairs_of(X, Y, 0.9, None, None, False, how, None, heads)
+        assert_same_result(found, pairs_of_matrix(unitdot.cosine_similarity(X, Y), 0.9, False))

@@ -19,8 +19,10 @@ from unitdot._results import TopK
 
 # results that are put together at a time
 FAN = 16
-# blocks of either side, at least, of which one is searched before the others
-FLOORS = 4
+# blocks of either side, at least, for what is found out about each before the others meet it
+BLOCKS = 4
+# multiply-adds of two blocks, at least, for heads of these; blocks and rows that tell of what kind
+HEADED, SAMPLED, ROWS = 3e10, 4, 2048
 # multiply-adds in a second of one thread, about (AVX-512, 384 features: benchmarks of the blocks)
 RATES = {"cosine_pairs": 5e11}
 RATE = 5e10
@@ -60,6 +62,33 @@ class Work:
     ) -> Task:
         """What is done with block i of X and block j of Y."""
         return Task(key, function, self.X.block(i), self.Y.block(j), place, self.how, *more)
+
+    def heads(self, name: str, layer: Layer) -> tuple[list[Any], list[Any]]:
+        """What stands for the heads of each block of X and of Y, which are made once.
+
+        Or None for each, where that is not worth while.
+        """
+        sides = (self.X,) if self.alone else (self.X, self.Y)
+        work = math.prod(max(side.sizes) for side in (self.X, self.Y)) * self.X.shape[1]
+        few = min(len(side.sizes) for side in sides) < BLOCKS
+        if few or work < HEADED or any(side.sparse for side in sides) or self.X.wide != self.Y.wide:
+            return [None] * len(self.X.sizes), [None] * len(self.Y.sizes)
+        samples = []
+        for i in range(SAMPLED):
+            key = f"{name}-sample", i
+            block = self.Y.block(i * len(self.Y.sizes) // SAMPLED)
+            layer[key] = Task(key, tasks.sample, block, ROWS // SAMPLED)
+            samples.append(TaskRef(key))
+        directions = f"{name}-directions"
+        layer[directions] = Task(directions, tasks.directions, self.how, *samples)
+        found = []
+        for which, side in enumerate(sides):
+            own = [TaskRef((f"{name}-heads", which, i)) for i in range(len(side.sizes))]
+            for i, made in enumerate(own):
+                common = TaskRef(directions)
+                layer[made.key] = Task(made.key, tasks.heads, side.block(i), common)
+            found.append(own)
+        return found[0], found[-1]
 
     def graph(self, name: str, layer: Layer) -> HighLevelGraph:
         """The layer on top of those of the arguments."""
@@ -115,10 +144,11 @@ def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
     """The nearest rows of each, as a pair of Dask arrays in the chunks of X."""
     name, k = f"cosine_top_k-{work.token}", work.how.k
     layer: Layer = {}
+    of_X, of_Y = work.heads(name, layer)
     parts: list[list[tuple[Any, int | None]]] = [[] for _ in work.X.sizes]
     best = []
     # neighbours in one block tell which of others do not count; not where tasks would wait for it
-    waits = work.alone or min(len(side.sizes) for side in (work.X, work.Y)) >= FLOORS
+    waits = work.alone or min(len(side.sizes) for side in (work.X, work.Y)) >= BLOCKS
     floors = [TaskRef((name + "-floors", i)) if waits else None for i in range(len(work.X.sizes))]
     for i, floor in enumerate(floors):
         if floor is not None:
@@ -127,12 +157,12 @@ def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
     for i, j, place in work.meetings():
         key = name + "-part", i, j
         both = work.alone and i != j
+        more = [of_X[i], of_Y[j]]
         if both:
-            layer[key] = work.task(key, tasks.top_k_both, i, j, place, floors[i], floors[j])
-        elif work.alone or j == 0:
-            layer[key] = work.task(key, tasks.top_k, i, j, place)
-        else:
-            layer[key] = work.task(key, tasks.top_k, i, j, place, floors[i])
+            more += floors[i], floors[j]
+        elif not work.alone and j > 0:
+            more.append(floors[i])
+        layer[key] = work.task(key, tasks.top_k_both if both else tasks.top_k, i, j, place, *more)
         parts[i].append((key, 0 if both else None))
         if both:
             parts[j].append((key, 1))
@@ -165,10 +195,11 @@ def pairs(work: Work, dtype: np.dtype[Any]) -> Any:
 
     name, most = f"cosine_pairs-{work.token}", work.how.max_pairs
     layer: Layer = {}
+    of_X, of_Y = work.heads(name, layer)
     parts: list[list[Any]] = [[] for _ in work.X.sizes]
     for i, j, place in work.meetings():
         key = f"{name}-part", i, j
-        layer[key] = work.task(key, tasks.pairs, i, j, place)
+        layer[key] = work.task(key, tasks.pairs, i, j, place, of_X[i], of_Y[j])
         parts[i].append(TaskRef(key))
     last = []
     for i, (first, n_rows) in enumerate(zip(work.X.starts, work.X.sizes, strict=True)):

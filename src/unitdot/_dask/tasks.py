@@ -17,6 +17,8 @@ import numpy as np
 from unitdot import _inputs, _neighbors, _similarity
 from unitdot._inputs import Array, Options
 from unitdot._machine.threads import available_threads
+from unitdot._neighbors import Heads
+from unitdot._prepared import Prepared, constants_for_joins
 from unitdot._results import TopK, merge_top_k
 from unitdot._selection import keep_most, put_in_order
 
@@ -96,10 +98,17 @@ def threads_here() -> tuple[str, int]:
 
 
 @contextmanager
-def meeting(place: Meeting) -> Iterator[int]:
-    """Threads for two blocks; what is raised names rows of the whole."""
+def threads_of_task() -> Iterator[int]:
+    """Threads of this worker, shared with the tasks beside."""
     worker, total = threads_here()
     with _shares[worker].of(total) as threads:
+        yield threads
+
+
+@contextmanager
+def meeting(place: Meeting) -> Iterator[int]:
+    """Threads for two blocks; what is raised names rows of the whole."""
+    with threads_of_task() as threads:
         try:
             yield threads
         except ValueError as error:
@@ -110,19 +119,42 @@ def meeting(place: Meeting) -> Iterator[int]:
             raise ValueError(re.sub("^Y", "X", str(told)) if place.alone else str(told)) from None
 
 
-def aligned(block: Any) -> Any:
-    """The block where its elements have whole addresses, which those from another worker have not.
-
-    Otherwise nothing could be ruled out early, which makes pairs and neighbours slow.
-    """
-    if isinstance(block, np.ndarray) and not block.flags.aligned:
-        return block.copy()
-    return block
-
-
 def another(block: Any) -> Any:
     """The same rows as another object."""
     return block.view() if isinstance(block, np.ndarray) else block.__class__(block)
+
+
+def sample(block: Any, most: int) -> Array | None:
+    """Up to so many rows of a block, evenly spaced."""
+    if not isinstance(block, np.ndarray):
+        return None
+    return block[:: max(1, len(block) // most)][:most].copy()
+
+
+def directions(how: How, *samples: Array | None) -> dict[str, Array] | None:
+    """What all blocks' heads have in common, by what samples tell; None: they would not pay."""
+    rows = [some for some in samples if some is not None and len(some)]
+    if not rows:
+        return None
+    limit = how.threshold if how.name == "cosine_pairs" else None
+    together = _inputs.as_matrix(np.concatenate(rows), "X", False, False)
+    with threads_of_task() as threads:
+        return constants_for_joins(together, limit, threads)
+
+
+def heads(block: Any, constants: dict[str, Array] | None) -> Prepared | None:
+    """The heads of a block's rows."""
+    if constants is None or not isinstance(block, np.ndarray) or not len(block):
+        return None
+    rows = _inputs.as_matrix(block, "X", False, False)
+    if _inputs.compute_wide(rows, rows) != (constants["directions"].dtype == np.float64):
+        return None
+    with threads_of_task() as threads:
+        return Prepared.along(constants, rows, threads)
+
+
+def _both(of_x: Prepared | None, of_y: Prepared | None) -> Heads:
+    return None if of_x is None or of_y is None else (of_x, of_y)
 
 
 def matrix(x: Any, y: Any, place: Meeting, how: How) -> Any:
@@ -140,43 +172,45 @@ def transposed(block: Any) -> Any:
     return block.T if isinstance(block, np.ndarray) else block.T.tocsr()
 
 
-def top_k(x: Any, y: Any, place: Meeting, how: How, floors: Array | None = None) -> TopK:
+def top_k(
+    x: Any, y: Any, place: Meeting, how: How, of_x: Prepared | None, of_y: Prepared | None,
+    floors: Array | None = None,
+) -> TopK:  # fmt: skip
     """The neighbours in `y` of the rows of `x`, numbered as in the whole."""
     with meeting(place) as threads:
-        return _top_k(x, y, place, how, threads, floors)
+        return _top_k(x, y, place, how, threads, _both(of_x, of_y), floors)
 
 
 def top_k_both(
-    x: Any, y: Any, place: Meeting, how: How, floors_x: Array | None, floors_y: Array | None
-) -> tuple[TopK, TopK]:
+    x: Any, y: Any, place: Meeting, how: How, of_x: Prepared | None, of_y: Prepared | None,
+    floors_x: Array | None, floors_y: Array | None,
+) -> tuple[TopK, TopK]:  # fmt: skip
     """The neighbours in `y` of the rows of `x`, and the other way round."""
     back = Meeting(place.first_y, place.first_x, place.alone)
-    if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-        x, y = aligned(x), aligned(y)
-        floors = None
-        if floors_x is not None and floors_y is not None:
-            floors = np.concatenate((floors_x, floors_y))
+    # without floors much of it would be met before there are limits
+    if isinstance(x, np.ndarray) and floors_x is not None and floors_y is not None:
+        floors = np.concatenate((floors_x, floors_y))
         with meeting(place) as threads:
-            options = how.with_threads(threads)
-            found = _neighbors.top_k_of_both(x, y, how.k, how.threshold, options, floors)
+            found = _neighbors.top_k_of_both(
+                x, y, how.k, how.threshold, how.with_threads(threads), floors, _both(of_x, of_y)
+            )
         if found is not None:
             return _numbered(found[0], place), _numbered(found[1], back)
     with meeting(place) as threads:
-        first = _top_k(x, y, place, how, threads, floors_x)
+        first = _top_k(x, y, place, how, threads, _both(of_x, of_y), floors_x)
     with meeting(back) as threads:
-        return first, _top_k(y, x, back, how, threads, floors_y)
+        return first, _top_k(y, x, back, how, threads, _both(of_y, of_x), floors_y)
 
 
 def _top_k(
-    x: Any, y: Any, place: Meeting, how: How, threads: int, floors: Array | None = None
+    x: Any, y: Any, place: Meeting, how: How, threads: int, heads: Heads, floors: Array | None
 ) -> TopK:
-    x, y = aligned(x), aligned(y)
     candidates = max(0, y.shape[0] - (place.same and not how.include_self))
     # where there are none, the rows are looked at all the same
     k, threshold = (min(how.k, candidates), how.threshold) if candidates else (1, 1.0)
     found = _neighbors.top_k_of(
         x, None if place.same else y, k, threshold, None, None, place.same and how.include_self,
-        False, how.with_threads(threads), None, floors,
+        False, how.with_threads(threads), None, floors, heads,
     )  # fmt: skip
     return _numbered(found, place)
 
@@ -204,13 +238,16 @@ def take(found: TopK, field: int) -> Array:
     return found[field]
 
 
-def pairs(x: Any, y: Any, place: Meeting, how: How) -> Triplet:
+def pairs(
+    x: Any, y: Any, place: Meeting, how: How, of_x: Prepared | None, of_y: Prepared | None
+) -> Triplet:
     """The pairs of two blocks, numbered as in the whole."""
-    x, y = aligned(x), None if place.same else aligned(y)
+    y = None if place.same else y
     with meeting(place) as threads:
-        rows, columns, similarities = _neighbors.cosine_pairs(
-            x, y, threshold=how.threshold, max_pairs=how.max_pairs, **how.keywords(threads)
-        )
+        rows, columns, similarities = _neighbors.pairs_of(
+            x, y, how.threshold, how.max_pairs, None, False, how.with_threads(threads), None,
+            _both(of_x, of_y),
+        )  # fmt: skip
     rows += place.first_x
     columns += place.first_y
     return rows, columns, similarities
