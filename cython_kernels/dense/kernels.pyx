@@ -127,6 +127,7 @@ cdef extern from "screen.h" nogil:
     ivec min_words(ivec, ivec)
     unsigned at_least_words(ivec, ivec)
     int32_t head_dot(const int8_t*, const int8_t*, int, bint)
+    Py_ssize_t alone(Py_ssize_t)
     unsigned heads_reach(const int8_t**, const int8_t**, int, bint, const int32_t*)
     fvec splat_single(float)
     fvec load_singles(const float*)

@@ -3,8 +3,8 @@
 # pair, line after line. What is left is met by quick sums over all features, and settled, as what
 # the screen lets through.
 #
-# takes: pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi, vectors.h, screen.h,
-#        bits.h, openmp.h
+# takes: source.pxi, pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
+#        vectors.h, screen.h, bits.h, openmp.h
 # gives: heads_task, meet
 
 cdef enum:
@@ -12,6 +12,7 @@ cdef enum:
     ANY = -(1 << 30)             # a bar that everything reaches
     NEAR_GROUPS = 8              # groups of Y that a panel of X meets in a row
     ROW_CODE = 512               # no fewer than their columns
+    BROUGHT = 2048               # bytes of a row that are brought near; the rest comes by itself
 
 
 cdef inline void heads_tile(const int32_t* x, const int32_t* y, Py_ssize_t count,
@@ -194,34 +195,43 @@ cdef inline Py_ssize_t list_bits(const uint64_t* masks, Py_ssize_t rows, uint16_
     return n
 
 
-cdef Py_ssize_t keep_near(const Job* job, Py_ssize_t i, Py_ssize_t j, const Bars* bars, bint both,
-                          uint16_t* list, Py_ssize_t n) noexcept nogil:
+cdef inline uint64_t first_lines_reach(const int8_t** x, const int8_t** y,
+                                       const int32_t* least) noexcept nogil:
+    # branches once, not for each product
+    if HAS_VNNI and vnni:
+        return heads_reach(x, y, VNNI_LEVELS + 1, True, least)
+    return heads_reach(x, y, LEVELS + 1, False, least)
+
+
+cdef Py_ssize_t keep_near "keep_near" (
+        const int8_t* left, const int32_t* square, const int8_t* right,
+        const int32_t* raised_square, Py_ssize_t lines, const int32_t* bars,
+        const int32_t* column_bars, uint16_t* list, Py_ssize_t n) noexcept nogil:
     """Those of the list whose first lines are near enough; how many these are."""
-    cdef const Cascade* c = job.cascade
-    cdef Py_ssize_t lines = c.directions.lines, kept = 0, q = 0, last, at
-    cdef const int8_t* left = c.X.line + (job.PX.first + i) * lines * HEAD
-    cdef const int8_t* right = c.Y.line + (job.PY.first + j) * lines * HEAD
-    cdef const int32_t* square = c.X.square + (job.PX.first + i) * lines
-    cdef const int32_t* raised_square = c.Y.raised + (job.PY.first + j) * lines
     cdef const int8_t* x[HEADS_AT_ONCE]
     cdef const int8_t* y[HEADS_AT_ONCE]
     cdef int32_t least[HEADS_AT_ONCE]
+    cdef Py_ssize_t kept = 0, q = 0, r, k
+    cdef size_t at
     cdef int32_t bar
     cdef uint64_t near
-    cdef int a, r, k
-    while q < n:
-        last = at_most(HEADS_AT_ONCE, n - q) - 1
+    cdef int a
+    if n > 0:
         for a in range(HEADS_AT_ONCE):
-            at = list[q + at_most(a, last)]
-            r, k = <int> at // ROW_CODE, <int> at % ROW_CODE
+            list[n + a] = list[n - 1]
+    while q < n:
+        for a in range(HEADS_AT_ONCE):
+            at = <size_t> alone(list[q + a])     # of no sign: shifts
+            r, k = at // ROW_CODE, at % ROW_CODE
+            bar = bars[r]
+            if column_bars != NULL:
+                bar = column_bars[k] if column_bars[k] > bar else bar
             x[a] = left + r * lines * HEAD
             y[a] = right + k * lines * HEAD
-            bar = bars.line[r]
-            if both and bars.column_line[k] > bar:
-                bar = bars.column_line[k]
-            # |q - t|² <= bar, where 2 q.t is no less than
-            least[a] = (square[r * lines] + raised_square[k * lines] - bar + 1) >> 1
-        near = heads_reach(x, y, raised(), vnni, least) & ~bits_from(last + 1)
+            # |q - t|² <= bar where q.t is no less than this
+            bar = (square[r * lines] + raised_square[k * lines] - bar + 1) >> 1
+            least[a] = <int32_t> alone(bar)
+        near = first_lines_reach(x, y, least) & ~bits_from(n - q)
         while near:
             list[kept] = list[q + first_bit(near)]
             near &= near - 1
@@ -300,15 +310,17 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
     cdef const Pack* Y = &job.PY
     cdef const Cascade* cascade = job.cascade
     cdef int* status = job.status + thread * LINE
-    cdef uint16_t list[PANEL * NEAR_GROUPS * SCREEN_COLUMNS + 2]
+    cdef uint16_t list[PANEL * NEAR_GROUPS * SCREEN_COLUMNS + HEADS_AT_ONCE]
     cdef Bars bars
     cdef Widest widest, own
-    cdef Waiting waiting
-    cdef Py_ssize_t lines = cascade.directions.lines, g, p, some, i, j, n, line
+    cdef Waiting near, waiting
+    cdef Py_ssize_t lines = cascade.directions.lines, g, p, some, i, j, n, line, q
+    cdef Py_ssize_t row, column
+    cdef int64_t quick = <int64_t> (QUICK_COST * X.source.features)
     cdef int64_t all_words = words_of(X.source), words = cascade.words, spent = 0, met = 0
     cdef bint both = job.best != NULL and job.same
     cdef int hits
-    waiting.count = 0
+    near.count = waiting.count = 0
     own = widest_of(X, first * PANEL // SCREEN_COLUMNS,
                     ceil_div(at_most(stop * PANEL, X.count), SCREEN_COLUMNS))
     g = group
@@ -329,13 +341,24 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
             met += PANEL * some * SCREEN_COLUMNS
             if words < HEAD_WORDS:
                 spent += n * <int64_t> LINE_COST
-                n = keep_near(job, i, j, &bars, both, list, n)
+                row, column = (X.first + i) * lines, (Y.first + j) * lines
+                n = keep_near(cascade.X.line + row * HEAD, cascade.X.square + row,
+                              cascade.Y.line + column * HEAD, cascade.Y.raised + column, lines,
+                              bars.line, bars.column_line if both else NULL, list, n)
             for line in range(at_least(2, words // HEAD_WORDS + 1), lines + 1):
                 spent += n * <int64_t> LINE_COST
                 n = keep_nearer(job, i, j, &bars, both, line, list, n)
-            hits = meet_quickly(job, i, j, both, list, n, &waiting, thread)
-            spent += (n - hits) * <int64_t> (QUICK_COST * X.source.features)
-            status[SETTLED] += hits
+            spent += n * quick
+            for q in range(n):
+                near.rows[near.count] = <int32_t> (i + list[q] // ROW_CODE)
+                near.columns[near.count] = <int32_t> (j + list[q] % ROW_CODE)
+                bring_row(X.source, X.first + near.rows[near.count])
+                bring_row(Y.source, Y.first + near.columns[near.count])
+                near.count += 1
+                if near.count == AT_A_TIME:
+                    hits = meet_all(job, &near, both, &waiting, thread)
+                    spent -= hits * quick
+                    status[SETTLED] += hits
         status[SCREENED] += <int> (met // all_words)
         status[LET] += <int> (spent // all_words)
         met, spent = met % all_words, spent % all_words
@@ -345,18 +368,27 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
                             (1 + TO_SETTLE) * <int64_t> status[SETTLED])):
             status[0] |= TOO_CLOSE
         g += some
+    meet_all(job, &near, both, &waiting, thread)
     settle_waiting(job, &waiting, thread)
 
 
-cdef int meet_quickly(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, const uint16_t* list,
-                      Py_ssize_t n, Waiting* waiting, int thread) noexcept nogil:
-    """Quick sums of those in the list: who may belong to the result is settled; how many these are.
-    """
+cdef inline void bring_row(const Source* s, Py_ssize_t row) noexcept nogil:
+    # what is read next, of a row's first pages, before it is met
+    cdef const char* data = s.data + row * s.row_stride
+    cdef Py_ssize_t k
+    for k in range(at_most(s.features * s.itemsize, BROUGHT) // CACHE_LINE):
+        prefetch_second(data + k * CACHE_LINE)
+
+
+cdef int meet_all(Job* job, Waiting* near, bint both, Waiting* waiting, int thread) noexcept nogil:
+    """Quick sums of those that are near: who may belong to the result is settled; how many these
+    are."""
     cdef Py_ssize_t q, row, column
     cdef int hits = 0
-    for q in range(n):
-        row, column = i + list[q] // ROW_CODE, j + list[q] % ROW_CODE
+    for q in range(near.count):
+        row, column = near.rows[q], near.columns[q]
         hits += meet(job, row, column, both and not on_diagonal(job, row, column), waiting, thread)
+    near.count = 0
     return hits
 
 

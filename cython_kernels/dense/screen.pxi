@@ -4,10 +4,10 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
 #        plan.pxi, paired.pxi, cascade.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
-# gives: QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE, TO_SETTLE, SCREENED, LET,
-#        SETTLED, Waiting, ROUNDING, vnni, levels, raised, screen_start, columns_each,
-#        screened_rows, turn_screen, undo_screened, words_of, screen_group, too_many, screen_task,
-#        is_near, quick_dot, nearly_cosine, on_diagonal, is_done, settle_waiting
+# gives: LEVELS, VNNI_LEVELS, QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE,
+#        TO_SETTLE, SCREENED, LET, SETTLED, Waiting, ROUNDING, vnni, levels, raised, screen_start,
+#        columns_each, screened_rows, turn_screen, undo_screened, words_of, screen_group, too_many,
+#        screen_task, is_near, quick_dot, nearly_cosine, on_diagonal, is_done, settle_waiting
 #
 # A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.
 # By Cauchy and Schwarz |x.y - s t q.r| <= |e| + |f| + |e| |f| for y = t r + f, and the norms of e

@@ -156,7 +156,18 @@ static void heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int3
 static void vnni_heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
                              const int32_t *, const int32_t *, const int32_t *, uint64_t *)
     __attribute__((noinline));
+static Py_ssize_t keep_near(const int8_t *, const int32_t *, const int8_t *, const int32_t *,
+                            Py_ssize_t, const int32_t *, const int32_t *, uint16_t *, Py_ssize_t)
+    __attribute__((noinline));
 #endif
+
+/* a number that no vector is made of: of single ones, from here and there, that takes longer */
+static inline Py_ssize_t alone(Py_ssize_t x) {
+#ifdef __GNUC__
+    __asm__("" : "+r"(x));
+#endif
+    return x;
+}
 
 /* words[i] = the bytes a[i] b[i] c[i] d[i], which are integers of at most 8 bits */
 #ifdef UNITDOT_DOUBLE
