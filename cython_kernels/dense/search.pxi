@@ -475,13 +475,12 @@ cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil
     cdef const Likelies* listed
     cdef uint64_t near[NEAR_QUERIES]
     cdef Waiting waiting
-    cdef bint again
-    cdef int queries, i, r
+    cdef int queries, again, i, r
     waiting.count = 0
     for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
         q = some * NEAR_QUERIES
         queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
-        again = False
+        again = 0
         for i in range(queries):
             lists[i].count = 0
             # of a zero row all is found
@@ -494,12 +493,16 @@ cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil
                                    &lists[i], &waiting, thread)
                 bars[i] = -NOWHERE
             else:
-                again = True
-        for block in range(first, stop if again else first):
-            if s.distances == NULL:
+                again += 1
+        for block in range(first, stop if again > 0 else first):
+            if s.distances == NULL and again > NEAR_QUERIES // 4:
                 find_near(s, q, queries, block, bars, own, near)
             for i in range(queries):
                 at = own + i * NEAR_ROWS
+                if bars[i] == -NOWHERE:
+                    continue
+                if s.distances == NULL and again <= NEAR_QUERIES // 4:
+                    find_near(s, q + i, 1, block, bars + i, own + i * NEAR_ROWS, near + i)
                 if s.distances != NULL:
                     if s.least[(q + i) * s.blocks + block] > bars[i]:
                         continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -16,6 +17,7 @@ from unitdot._machine.threads import threads_for
 # coordinates of a line of heads, lines at most, rows of a panel, features at most of rows that are
 # kept themselves: as the kernels have them
 HEAD, MOST_LINES, PANEL_ROWS, MOST_AXES = 64, 3, 16, 8192
+CACHE_LINE = 64
 # rows, at least, of which more than norms is kept
 LEAST_ROWS = 1 << 10
 # a search wants no more neighbours than one row in so many
@@ -96,8 +98,11 @@ class Prepared:
         """Of these rows alone, in this order."""
         arrays = self._of_rows()
         panels = arrays.pop("panels")
-        kept = {name: array[numbers] if len(array) else array for name, array in arrays.items()}
-        kept["panels"] = np.zeros((_panels(len(numbers)), panels.shape[1]), panels.dtype)
+        _, lines, words = self._facts
+        kept = _room(len(numbers), self.n_features, lines, words, self.wide)
+        for name, array in arrays.items():
+            if len(array):
+                kept[name][:] = array[numbers]
         each = panels.shape[1] // PANEL_ROWS, PANEL_ROWS
         new, old = (array.reshape(len(array), *each) for array in (kept["panels"], panels))
         to, at = np.arange(len(numbers)), np.asarray(numbers)
@@ -278,7 +283,16 @@ def _room(rows: int, features: int, lines: int, words: int, wide: bool) -> dict[
     kinds = _kinds(rows, features, lines, words, wide)
     # panels end with rows that there are not
     make = {"panels": np.zeros}
-    return {name: make.get(name, np.empty)(shape, dtype) for name, (shape, dtype) in kinds.items()}
+    return {name: _aligned(make.get(name, np.empty), *kind) for name, kind in kinds.items()}
+
+
+def _aligned(make: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """From the start of a cache line on, as in a file: what is a line long lies in one."""
+    size = math.prod(shape) * dtype.itemsize
+    room = make(size + CACHE_LINE, np.uint8)
+    start = -room.ctypes.data % CACHE_LINE
+    array: Array = room[start : start + size].view(dtype).reshape(shape)
+    return array
 
 
 def _check_arrays(arrays: dict[str, Array], kinds: Kinds) -> None:

@@ -44,6 +44,16 @@ def test_growth_in_steps_is_growth_at_once(dtype, kind):
 
 
 @pytest.mark.parametrize("kind", ["directions", "axes"])
+def test_what_is_a_cache_line_long_lies_in_one(kind):
+    prepared = Prepared.of(rows_of(np.float32, kind))
+    longer = prepared.extended(np.concatenate([rows_of(np.float32, kind)] * 3))
+    for made in (prepared, longer, longer.kept(np.arange(1200))):
+        arrays = made.whole()
+        assert arrays["panels"].ctypes.data % 64 == 0
+        assert arrays["lines"].ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize("kind", ["directions", "axes"])
 def test_kept_rows_are_those_alone(kind):
     rows = rows_of(np.float32, kind)
     prepared = Prepared.of(rows)
