@@ -71,6 +71,10 @@ cdef extern from "vectors.h" nogil:
         HALF_LOADS
     vec load_half(const uint16_t*)
     vec load_bfloat(const uint16_t*)
+    enum:
+        BFLOAT_PAIRS
+    vec first_bfloat(vec)
+    vec second_bfloat(vec)
     Py_ssize_t load_halves(real*, const uint16_t*, Py_ssize_t)   # how many: whole vectors
     vec madd(vec, vec, vec)
     vec exact_madd(vec, vec, vec)

@@ -13,6 +13,7 @@ cdef enum:
     WHOLE_RUNS = 64                  # runs of a row, at most, where lanes are runs
     BATCH = 1 << 15                  # block sums kept at a time, or rows, where there are no such
     TASK_VECTORS = 8                 # vectors of lanes a task
+    HALF = LANES // 2
 
 cdef struct Paired:
     Source X, Y
@@ -131,6 +132,20 @@ cdef bint any_tiny(const Source* s, Py_ssize_t row, vec smallest) noexcept nogil
     return False
 
 
+cdef inline void add_products(const int kind_X, const int kind_Y, const char* X, const char* Y,
+                              int k, const int first, const int stop, const vec* x, const vec* y,
+                              vec* part, vec* small) noexcept nogil:
+    cdef int i
+    for i in range(first, stop):     # what is brought near is spread: it is dropped in a row
+        bring_near(size_as(kind_X), X, k, i)
+        bring_near(size_as(kind_Y), Y, k, i)
+        part[0] = madd(x[i], y[i], part[0])
+        part[1] = madd(x[i], x[i], part[1])
+        part[2] = madd(y[i], y[i], part[2])
+        small[0] = min_magnitude(x[i], small[0])
+        small[1] = min_magnitude(y[i], small[1])
+
+
 cdef inline void sum_whole_runs(const int kind_X, const int kind_Y, const char* X, const char* Y,
                                 Py_ssize_t vectors, real* sums, Py_ssize_t plane,
                                 vec* smallest) noexcept nogil:
@@ -139,26 +154,26 @@ cdef inline void sum_whole_runs(const int kind_X, const int kind_Y, const char* 
     cdef Py_ssize_t step_Y = LANES * RUN * size_as(kind_Y), v
     cdef vec x[LANES]
     cdef vec y[LANES]
+    cdef vec pairs_X[LANES]
+    cdef vec pairs_Y[LANES]
     cdef vec part[3]
-    cdef vec small_X = splat(REAL_MAX), small_Y = splat(REAL_MAX)
-    cdef int k, i, q
+    cdef vec small[2]
+    cdef int k, q
+    small[0] = small[1] = splat(REAL_MAX)
     for v in range(vectors):
         for q in range(3):
             part[q] = splat(0)
         for k in range(RUN // LANES):
-            transposed_runs(kind_X, X + v * step_X, k * LANES, x)
-            transposed_runs(kind_Y, Y + v * step_Y, k * LANES, y)
-            for i in range(LANES):       # what is brought near is spread: it is dropped in a row
-                bring_near(size_as(kind_X), X + v * step_X, k * LANES, i)
-                bring_near(size_as(kind_Y), Y + v * step_Y, k * LANES, i)
-                part[0] = madd(x[i], y[i], part[0])
-                part[1] = madd(x[i], x[i], part[1])
-                part[2] = madd(y[i], y[i], part[2])
-                small_X = min_magnitude(x[i], small_X)
-                small_Y = min_magnitude(y[i], small_Y)
+            transposed_runs(kind_X, X + v * step_X, k * LANES, pairs_X, x)
+            transposed_runs(kind_Y, Y + v * step_Y, k * LANES, pairs_Y, y)
+            # in halves: GCC would not unroll the whole, and store x and y for it
+            add_products(kind_X, kind_Y, X + v * step_X, Y + v * step_Y, k * LANES, 0, HALF, x, y,
+                         part, small)
+            add_products(kind_X, kind_Y, X + v * step_X, Y + v * step_Y, k * LANES, HALF, LANES,
+                         x, y, part, small)
         for q in range(3):
             store(sums + q * plane + v * LANES, part[q])
-    smallest[0], smallest[1] = small_X, small_Y
+    smallest[0], smallest[1] = small[0], small[1]
 
 
 cdef void sum_whole_rows(Paired* job, Py_ssize_t first, int thread) noexcept nogil:

@@ -16,6 +16,7 @@
  *   even_pieces     the pieces of 16 bytes, PIECE lanes each, 0 2 ... of a, then of b; odd_pieces: 1 3 ...
  *   load, store     any alignment; load_one: of one number
  *   load_half, load_bfloat  LANES numbers of 16 bits, exactly, where there are HALF_LOADS
+ *   first_bfloat, second_bfloat  of the two in every lane, where there are BFLOAT_PAIRS
  *   to_single       every lane rounded to float
  *   sum_of_lanes    their sum, in an order of its own
  */
@@ -222,6 +223,18 @@ enum { HALF_LOADS = 1 };
 enum { HALF_LOADS = 0 };
 #define load_half(p) ((void)(p), splat(0))
 #define load_bfloat(p) ((void)(p), splat(0))
+#endif
+
+/* two bfloat16s in the place of a float, as they lie in memory: the first and the second of each lane */
+#if !defined(UNITDOT_NO_VECTORS) && !defined(UNITDOT_DOUBLE)
+typedef unsigned bits32 __attribute__((vector_size(VECTOR_BYTES)));
+#define first_bfloat(v) ((vec)((bits32)(v) << 16))
+#define second_bfloat(v) ((vec)((bits32)(v) & 0xffff0000u))
+enum { BFLOAT_PAIRS = HALF_LOADS };
+#else
+enum { BFLOAT_PAIRS = 0 };
+#define first_bfloat(v) (v)
+#define second_bfloat(v) (v)
 #endif
 
 /* to[:count] = float16s, as many as fill whole vectors; returns how many */
