@@ -111,6 +111,52 @@ static void panel_dots(const double* panel, const int32_t* feature, const double
         panel_dots_any(panel, feature, x, count, sums, errors);
 }
 
+/* The same of weights in float for WEIGHT_ROWS rows j, where any order and rounding will do. */
+enum { WEIGHT_ROWS = 64 };
+#define PANEL_SCORES(name, target)                                                                  \
+    target static void name(const float* panel, const int32_t* feature, const float* x,             \
+                            int64_t count, float* scores) {                                         \
+        SCORES_BODY                                                                                 \
+    }
+#if defined(__GNUC__)
+typedef float light __attribute__((vector_size(64), aligned(4), may_alias));
+#define SCORES_BODY                                                                                 \
+    light a = {0}, b = {0}, c = {0}, d = {0};                                                       \
+    int64_t k;                                                                                      \
+    for (k = 0; k < count; k++) {                                                                   \
+        const light* p = (const light*)(panel + (int64_t)feature[k] * WEIGHT_ROWS);                 \
+        float v = x[k];                                                                             \
+        a += v * p[0], b += v * p[1], c += v * p[2], d += v * p[3];                                 \
+    }                                                                                               \
+    ((light*)scores)[0] = a, ((light*)scores)[1] = b;                                               \
+    ((light*)scores)[2] = c, ((light*)scores)[3] = d;
+#else
+#define SCORES_BODY                                                                                 \
+    int64_t k;                                                                                      \
+    int j;                                                                                          \
+    for (j = 0; j < WEIGHT_ROWS; j++) scores[j] = 0;                                                \
+    for (k = 0; k < count; k++)                                                                     \
+        for (j = 0; j < WEIGHT_ROWS; j++)                                                           \
+            scores[j] += x[k] * panel[(int64_t)feature[k] * WEIGHT_ROWS + j];
+#endif
+PANEL_SCORES(panel_scores_any, )
+#if defined(__GNUC__) && defined(__x86_64__)
+PANEL_SCORES(panel_scores_avx2, __attribute__((target("avx2"))))
+PANEL_SCORES(panel_scores_avx512, __attribute__((target("avx512f"))))
+#else
+#define panel_scores_avx2 panel_scores_any
+#define panel_scores_avx512 panel_scores_any
+#endif
+static void panel_scores(const float* panel, const int32_t* feature, const float* x, int64_t count,
+                         float* scores, int vectors) {
+    if (vectors == 512)
+        panel_scores_avx512(panel, feature, x, count, scores);
+    else if (vectors == 256)
+        panel_scores_avx2(panel, feature, x, count, scores);
+    else
+        panel_scores_any(panel, feature, x, count, scores);
+}
+
 /* The product's entries of 64 sums: of those whose bit is set, sum * (inverse_x * inverse) goes to
  * `values` (float, or double where wide_values), its place + first to `indices` (int32_t, or int64_t
  * where wide_indices); all sums become 0. Returns how many there are; or -1, with nothing done,

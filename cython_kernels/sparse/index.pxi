@@ -22,7 +22,8 @@ cdef struct Lists:
     float* single                    # values: those of the rows as they are read, ...
     double* wide
     float* weight                    # ... or of rows of norm 1
-    double* panels                   # ... or, of full rows, each PANEL_ROWS of them by feature
+    double* panels                   # ... or, of full rows, each PANEL_ROWS of them by feature,
+    float* weight_panels             # ... or WEIGHT_ROWS, of rows of norm 1
     Py_ssize_t features
     int vectors                      # the bits of those that may be used, 0, 256 or 512
     # bitmaps of rows: of those whose results are NaN, and of long lists
@@ -52,6 +53,7 @@ cdef class Index:
         free(lists.wide)
         free(lists.weight)
         free(lists.panels)
+        free(lists.weight_panels)
         free(lists.nan_rows)
         free(lists.bitmap_of)
         free(lists.bitmaps)
@@ -60,11 +62,13 @@ cdef class Index:
         free(lists.heavy_weight)
 
     def __init__(self, Rows Y, Py_ssize_t first, Py_ssize_t rows, bint weights, bint wide,
-                 int vectors=0):
-        """`weights`: of rows of norm 1, for bounds; otherwise the values, and bitmaps."""
+                 int vectors=-1):
+        """`weights`: of rows of norm 1, for bounds; otherwise the values, and bitmaps. Of full rows
+        panels, unless `vectors` is negative."""
         cdef Lists* lists = &self.lists
         cdef const Table* t = &Y.table
         cdef Team team
+        cdef bint full = vectors >= 0 and is_full(Y, vectors)
         self.first, self.stop, self.wide = first, first + rows, wide
         lists.first, lists.rows, lists.words = first, rows, (rows + 63) // 64
         lists.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
@@ -75,9 +79,13 @@ cdef class Index:
             with nogil:
                 count_features(t, lists, &team.of[0].x)
             lists.row = <int32_t*> allocate(lists.start[t.features + 1] * sizeof(int32_t))
-            if weights:
+            if weights and full:
+                lists.weight_panels = <float*> allocate(
+                    (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS * t.features * WEIGHT_ROWS
+                    * sizeof(float))
+            elif weights:
                 lists.weight = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
-            elif is_full(Y, vectors):
+            elif full:
                 lists.panels = <double*> allocate(
                     panels_of(lists) * t.features * PANEL_ROWS * sizeof(double))
             elif wide:
@@ -86,11 +94,11 @@ cdef class Index:
                 lists.single = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
             with nogil:
                 fill_lists(t, lists, &team.of[0].x)
-            if weights:
+            if not weights:
+                self.add_bitmaps(t)
+            elif not full:
                 self.nbytes += 8 * lists.start[t.features]
                 self.add_heaviest(t.features)
-            else:
-                self.add_bitmaps(t)
         finally:
             end(&team)
 
@@ -215,10 +223,13 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
                 break                # written to by another thread since the count
             lists.start[row.feature[k] + 1] += 1
             lists.row[at] = <int32_t> (i - lists.first)
+            j = i - lists.first
             if lists.weight != NULL:
                 lists.weight[at] = <float> (row.value[k] * t.inverse[i])
+            elif lists.weight_panels != NULL:
+                lists.weight_panels[(j // WEIGHT_ROWS * t.features + row.feature[k]) * WEIGHT_ROWS
+                                    + j % WEIGHT_ROWS] = <float> (row.value[k] * t.inverse[i])
             elif lists.panels != NULL:
-                j = i - lists.first
                 lists.panels[(j // PANEL_ROWS * t.features + row.feature[k]) * PANEL_ROWS
                              + j % PANEL_ROWS] = row.value[k]
             elif lists.wide != NULL:

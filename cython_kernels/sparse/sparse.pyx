@@ -22,7 +22,7 @@ files, in the order in which data flows through them:
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport prange
-from libc.math cimport NAN, ceil, frexp, ldexp, sqrt
+from libc.math cimport INFINITY, NAN, ceil, frexp, ldexp, sqrt
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
 from libc.stdlib cimport calloc, free
@@ -44,6 +44,8 @@ cdef extern from "sparse.h":
     enum: PANEL_ROWS
     void panel_dots(const double*, const int32_t*, const double*, int64_t, double*, double*,
                     int) nogil
+    enum: WEIGHT_ROWS
+    void panel_scores(const float*, const int32_t*, const float*, int64_t, float*, int) nogil
     int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
                       bint) nogil
 

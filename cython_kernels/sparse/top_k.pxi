@@ -1,7 +1,7 @@
 # The k rows of Y that are most similar to each row of X; the product is never stored.
 #
 # takes: csr.pxi, rows.pxi, index.pxi, sparse.h, openmp.h
-# gives: Best, offer, sort_best, given, search, complete
+# gives: FLOAT_SLACK, Best, offer, sort_best, given, score_rows, search, complete
 #
 # A row's features are taken from the rarest to the most frequent, and scores in float grow for the
 # rows of the block that share them. What the features still to come can add to any score is at most
@@ -13,6 +13,9 @@
 # Where only frequent features are left, their heaviest entries are compared exactly first, as in
 # the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row not yet
 # seen can have no greater weights, so most long lists need never be read.
+#
+# Where bounds stop little, or rows are full, every score is summed up at once, and rows that may be
+# among the k best are compared exactly.
 
 cdef double FLOAT_SLACK = 2.0 ** -23
 
@@ -27,6 +30,7 @@ cdef struct Search:                  # a thread's, for one row of X and one bloc
     const Table* X
     const Table* Y
     bint wide, narrow                # computed in double; given in float
+    bint every                       # score all rows, without bounds
     float* score                     # of the block's rows
     int32_t* seen                    # of the block's rows: stamp, where compared exactly
     int32_t stamp
@@ -199,9 +203,76 @@ cdef void compare_best_scores(Search* w, Scratch* s, Py_ssize_t i, float least,
         if w.score[j] > w.top[0] and w.seen[j] != w.stamp:
             raise_top(w.top, w.top_row, k, w.score[j], j)
     w.bar = w.top[0]
-    for c in range(k):
+    compare_top(w, s, i, best)
+
+
+cdef void compare_top(Search* w, Scratch* s, Py_ssize_t i, Best* best) noexcept nogil:
+    cdef Py_ssize_t c
+    for c in range(best.k):
         if w.top_row[c] >= 0:
             compare(w, s, i, w.top_row[c], best)
+
+
+cdef void score_rows(const Lists* lists, const Entries* x, double inverse, Py_ssize_t first,
+                     float* weight, float* score) noexcept nogil:
+    """Scores of the block's rows from `first` on, and of others perhaps: sums in any order are
+    within the slack. `weight` is scratch; scores are zeros before, but for panels."""
+    cdef const float* value = lists.weight
+    cdef const int32_t* row = lists.row
+    cdef Py_ssize_t k, panel
+    cdef int64_t q, stop
+    cdef float v, a, b
+    for k in range(x.count):
+        weight[k] = <float> (x.value[k] * inverse)
+    if lists.weight_panels != NULL:
+        for panel in range(first // WEIGHT_ROWS, (lists.rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS):
+            panel_scores(lists.weight_panels + panel * lists.features * WEIGHT_ROWS, x.feature,
+                         weight, x.count, score + panel * WEIGHT_ROWS, lists.vectors)
+        return
+    for k in range(x.count):
+        v = weight[k]
+        q, stop = lists.start[x.feature[k]], lists.start[x.feature[k] + 1]
+        if first > 0:
+            q = place_of(row, q, stop, first)
+        while q + 2 <= stop:         # two at a time, as in `add_list`
+            a = score[row[q]] + v * value[q]
+            b = score[row[q + 1]] + v * value[q + 1]
+            score[row[q]] = a
+            score[row[q + 1]] = b
+            q += 2
+        if q < stop:
+            score[row[q]] += v * value[q]
+
+
+cdef inline int64_t place_of(const int32_t* row, int64_t start, int64_t stop,
+                             Py_ssize_t first) noexcept nogil:
+    # of the first row from `first` on
+    cdef int64_t middle
+    while start < stop:
+        middle = (start + stop) // 2
+        if row[middle] < first:
+            start = middle + 1
+        else:
+            stop = middle
+    return start
+
+
+cdef void compare_best_of_every(Search* w, Scratch* s, Py_ssize_t i, float least,
+                                Best* best) noexcept nogil:
+    """The rows with the k best scores, `least` or more, exactly."""
+    cdef Py_ssize_t j = 0, c
+    cdef float bar = max(least, <float> 1e-30)
+    for c in range(best.k):
+        w.top[c], w.top_row[c] = 0, -1
+    while j < w.lists.rows:
+        # `score` is padded with zeros
+        if scores_reach(w.score + j, bar) | scores_reach(w.score + j + 16, bar):
+            for c in range(j, min(j + 32, w.lists.rows)):
+                if w.score[c] >= bar and w.seen[c] != w.stamp:
+                    raise_top(w.top, w.top_row, best.k, w.score[c], <int32_t> c)
+            bar = max(bar, w.top[0])
+        j += 32
+    compare_top(w, s, i, best)
 
 
 cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py_ssize_t limit,
@@ -253,12 +324,17 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     w.n_touched, w.scan = 0, False
     if 0 <= itself < lists.rows:
         w.seen[itself] = w.stamp
-    order_features(w, s, w.X.inverse[i])
     spread(&s.x, s.dense)
     slack = (n + 16) * FLOAT_SLACK
-    for k in range(n):
-        left += length_of(lists, w.feature[k])
-    looked_at, w.bar = 1, 0
+    looked_at, w.bar, w.selected_from = 1, 0, INFINITY
+    if w.every:
+        used, w.rest[n], w.scan = n, 0, True
+        score_rows(lists, &s.x, w.X.inverse[i], 0, w.weight, w.score)
+        compare_best_of_every(w, s, i, <float> (bar_of(best) - slack), best)
+    else:
+        order_features(w, s, w.X.inverse[i])
+        for k in range(n):
+            left += length_of(lists, w.feature[k])
     while used < n:
         if not met and lists.heaviest_of[w.feature[used]] >= 0:
             met = True
@@ -306,11 +382,11 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
 
 
 cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i, bint same,
-                      bint wide, bint narrow, Py_ssize_t mean, Best* best,
+                      bint wide, bint narrow, bint every, Py_ssize_t mean, Best* best,
                       Scratch* s) noexcept nogil:
     cdef Search* w = <Search*> s.extra
     if w.lists == NULL:
-        w.lists, w.X, w.Y, w.wide, w.narrow = lists, X, Y, wide, narrow
+        w.lists, w.X, w.Y, w.wide, w.narrow, w.every = lists, X, Y, wide, narrow, every
         w.score = <float*> (w + 1)
         w.seen = <int32_t*> (w.score + lists.rows + 64)
         w.touched = w.seen + lists.rows + 64
@@ -326,9 +402,9 @@ cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssi
 
 def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
            double least, double[:, ::1] similarities, int64_t[:, ::1] indices,
-           int64_t[::1] counts, bint wide, bint narrow, int threads):
+           int64_t[::1] counts, bint wide, bint narrow, bint every, int threads):
     """Heaps of rows [first, stop), counts[i] each, updated with what is above 0 in the block, and
-    at least `least`."""
+    at least `least`; `every`: without bounds, as it has to be with panels."""
     cdef const Lists* lists = &index.lists
     cdef Team team
     cdef Best best
@@ -339,19 +415,19 @@ def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint 
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, wide, narrow,
-                                   mean, k, least, counts[i], &similarities[i, 0], &indices[i, 0],
-                                   team.of + omp_get_thread_num())
+                                   every, mean, k, least, counts[i], &similarities[i, 0],
+                                   &indices[i, 0], team.of + omp_get_thread_num())
     end(&team)
 
 
 cdef Py_ssize_t search_counted(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i,
-                               bint same, bint wide, bint narrow, Py_ssize_t mean, Py_ssize_t k,
-                               double least, Py_ssize_t count, double* similarity,
+                               bint same, bint wide, bint narrow, bint every, Py_ssize_t mean,
+                               Py_ssize_t k, double least, Py_ssize_t count, double* similarity,
                                int64_t* index, Scratch* s) noexcept nogil:
     cdef Best best
     best.k, best.count, best.similarity, best.index = k, count, similarity, index
     best.least = least
-    search_task(lists, X, Y, i, same, wide, narrow, mean, &best, s)
+    search_task(lists, X, Y, i, same, wide, narrow, every, mean, &best, s)
     return best.count
 
 

@@ -206,7 +206,7 @@ def test_values_that_become_nan_before_the_heaviest_entries_are_met():
         index = kernels.Index(Y, 0, 2000, True, True)
         values[:] = np.nan
         found = np.empty((1, 5)), np.empty((1, 5), np.int64), np.zeros(1, np.int64)
-        kernels.search(X, Y, index, 0, 1, False, 0, *found, True, False, 1)
+        kernels.search(X, Y, index, 0, 1, False, 0, *found, True, False, False, 1)
         """
     run = run_python(code)
     assert run.returncode == 0, run.stderr

@@ -7,6 +7,7 @@ import unitdot
 from unitdot._sparse import few, functions
 
 from ..helpers import FLOATS, assert_same_bits
+from ..neighbors import most_similar
 from .data import (
     INDEX_DTYPES,
     brute_pairs,
@@ -146,12 +147,19 @@ def test_full_rows_have_the_same_bits(dtype, isa, monkeypatch):
     for i in range(0, X.shape[0], 30):
         assert_same_bits(S[i : i + 30], unitdot.cosine_similarity(X[i : i + 30], Y))
     assert_same_bits(unitdot.cosine_similarity(X, Y, dense_output=False).toarray(), S + dtype(0))
-    assert_same_results(top_k(X, Y, 9), brute_top_k(S, 9, False))
     own = unitdot.cosine_similarity(Y)
-    assert_same_results(top_k(Y, None, 9), brute_top_k(own, 9, True))
-    for threshold in (-0.2, 0.1, 0.6):
-        assert_same_results(pairs(X, Y, threshold), brute_pairs(S, threshold, False))
-        assert_same_results(pairs(Y, None, threshold), brute_pairs(own, threshold, True))
+    for k in (9, 40):  # few of so many, and not
+        assert_same_results(top_k(X, Y, k), brute_top_k(S, k, False))
+        assert_same_results(top_k(Y, None, k), brute_top_k(own, k, True))
+    values = np.sort(S[S > 0.1])[[0, 40, -7]]
+    for threshold in (-0.2, *values.tolist(), *np.nextafter(values, 1).tolist()):
+        for by_scores in (False, True):
+            monkeypatch.setattr(functions, "_seconds_above", lambda *a, s=by_scores: a[3] != s)
+            assert_same_results(pairs(X, Y, threshold), brute_pairs(S, threshold, False))
+            expected = brute_pairs(own, threshold, True)
+            assert_same_results(pairs(Y, None, threshold), expected)
+            best = most_similar(unitdot.Pairs(*expected), 50)
+            assert_same_results(pairs(Y, None, threshold, max_pairs=50), best)
 
 
 def test_out_survives_an_error():

@@ -82,6 +82,28 @@ def test_top_k(data, dtype, include_self):
                 assert_same_result(found, reaching(unitdot.TopK(*brute), threshold))
 
 
+@pytest.mark.parametrize("rows_to_one", [0, 1000])
+@pytest.mark.parametrize("data", DATA)
+def test_top_k_without_bounds(data, rows_to_one, monkeypatch):
+    """By scores of all rows, or by every product; in blocks whose limits those before them give."""
+    monkeypatch.setattr(sparse_functions, "_search_is_slower", lambda *_: (True, None))
+    monkeypatch.setattr(sparse_functions, "ROWS_TO_ONE", rows_to_one)
+    blocks_of = sparse_functions.kernels.blocks_of
+
+    def blocks(rows, vectors=-1):
+        ((_, n),) = blocks_of(rows, vectors)
+        return [(i, min(50, n - i)) for i in range(0, n, 50)]
+
+    monkeypatch.setattr(sparse_functions.kernels, "blocks_of", blocks)
+    for dtype in FLOATS:
+        X = csr(DATA[data](dtype))
+        for right in (None, X[::-2]):
+            S = unitdot.cosine_similarity(X, right)
+            for k in (1, min(7, S.shape[1])):
+                for a, b in zip(top_k(X, right, k), brute_top_k(S, k, right is None), strict=True):
+                    assert_same_bits(a, b)
+
+
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1))
 def test_any_small_matrices(data, seed):
     n, m, d = (data.draw(st.integers(1, n)) for n in (30, 30, 12))
@@ -118,21 +140,22 @@ def test_top_k_reads_the_heaviest_entries_of_long_lists(dtype, signed):
             assert_same_bits(result, wanted)
 
 
+@pytest.mark.parametrize("by_scores", [False, True])
 @pytest.mark.parametrize("right", [None, "sparse", "dense"])
-def test_join_gives_way_to_products(monkeypatch, right):
-    """Rows that share many features: after some rows every product is computed instead."""
+def test_join_gives_way_to_products(monkeypatch, right, by_scores):
+    """Rows that share many features: after some rows every product or score is computed instead."""
     X = random_rows(400, 30, 0.6)
     Y = {None: None, "sparse": csr(X[::-1]), "dense": X[::-1]}[right]
     expected, asked = brute_pairs(unitdot.cosine_similarity(csr(X), Y), 0.3, right is None), []
-    timed = sparse_functions._products_are_faster
+    timed = sparse_functions._faster_than_joins
 
     def from_the_third_time(*arguments):
         asked.append(timed(*arguments))
-        return len(asked) == 3
+        return by_scores if len(asked) == 3 else None
 
     monkeypatch.setattr(sparse_functions, "LONG", 0)
     monkeypatch.setattr(sparse_functions, "_next_size", lambda size, seconds: size)
-    monkeypatch.setattr(sparse_functions, "_products_are_faster", from_the_third_time)
+    monkeypatch.setattr(sparse_functions, "_faster_than_joins", from_the_third_time)
     calls = []
     found = pairs(csr(X), Y, 0.3, report=lambda *a: calls.append(a))
     assert len(asked) == 3

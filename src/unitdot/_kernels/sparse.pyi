@@ -46,7 +46,7 @@ class Index:
     wide: bool
     nbytes: int
     def __init__(
-        self, Y: Rows, first: int, rows: int, weights: bool, wide: bool, vectors: int = 0
+        self, Y: Rows, first: int, rows: int, weights: bool, wide: bool, vectors: int = -1
     ) -> None: ...
     def products(self, X: Rows) -> int: ...
 
@@ -184,6 +184,7 @@ def search(
     counts: _Integers,
     wide: bool,
     narrow: bool,
+    every: bool,
     threads: int,
 ) -> None: ...
 def complete(

@@ -42,6 +42,8 @@ LONG, SHORT = 0.2, 0.05
 # where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
 # with few, and now and then as many rows of products are timed
 FIRST_JOINED, TIMED_ROWS = 16, 64
+# rows to one that is wanted: few are compared exactly after scores of all
+ROWS_TO_ONE = 32
 # outputs whose pairs are found at a time, where not all are wanted
 MOST_AT_ONCE = 1 << 20
 
@@ -193,7 +195,10 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
     without_itself, least, similarities, indices = how
     counts = np.zeros(len(indices), np.int64)
     shared = problem.X, problem.Y
-    if kernels.is_full(problem.Y, _vectors()) or _search_is_slower(problem, how):
+    full = kernels.is_full(problem.Y, _vectors())
+    few = similarities.shape[1] * ROWS_TO_ONE <= problem.shape[1]
+    every, index = (True, None) if full else _search_is_slower(problem, how, few)
+    if every and not few:
         for block, others, row, part in _products(problem, report):
             here = slice(row, row + len(part))
             kernels.fill_dense(*shared, block, row, False, False, part, problem.threads)
@@ -203,10 +208,10 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
             )  # fmt: skip
         kernels.sort_offered(similarities, indices, counts)
         return
-    for block, rows in _blocks_and_chunks(problem, report, weights=True):
+    for block, rows in _blocks_and_chunks(problem, report, weights=True, reuse=index):
         kernels.search(
             *shared, block, rows.start, rows.stop, without_itself, least, similarities, indices,
-            counts, problem.wide, problem.narrow, problem.threads,
+            counts, problem.wide, problem.narrow, every, problem.threads,
         )  # fmt: skip
     for rows in _chunks(len(indices), problem.first_rows):
         kernels.complete(
@@ -215,39 +220,49 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
         )  # fmt: skip
 
 
-def _search_is_slower(problem: Problem, how: tuple[bool, float, Array, Array]) -> bool:
-    """Whether bounds stop so little that all products of some rows take less time."""
+def _search_is_slower(
+    problem: Problem, how: tuple[bool, float, Array, Array], few: bool
+) -> tuple[bool, Any]:
+    """Whether bounds stop so little that all products of some rows take less time.
+
+    These are scores in float, where `few` are wanted. With the index of the first block, or None.
+    """
     rows = min(TIMED_ROWS, problem.shape[0] // 16)
     if not rows or not problem.shares_much:
-        return False
+        return False, None
     without_itself, least = how[:2]
     (first, length), *_ = kernels.blocks_of(problem.Y)
+    if problem.prepared is not None:
+        index = problem.prepared.blocks()[0]
+    else:
+        index = kernels.Index(problem.Y, first, length, True, problem.wide)
+    products: Any = None
     seconds = []
-    for weights in (True, False):
-        try:
-            if weights and problem.prepared is not None:
-                index = problem.prepared.blocks()[0]
-            else:
-                index = kernels.Index(problem.Y, first, length, weights, problem.wide, _vectors())
-        except MemoryError:  # the search goes on with what it has
-            return False
+    for every in (False, True):
+        if every and not few:
+            try:
+                products = kernels.Index(
+                    problem.Y, first, length, False, problem.wide, _vectors()
+                )  # fmt: skip
+            except MemoryError:  # the search goes on with what it has
+                return False, index
         found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
-        counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y, index)
+        counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y)
         start = perf_counter()
-        if weights:
+        if products is None:
             kernels.search(
-                *shared, 0, rows, without_itself, least, *found, counts, problem.wide,
-                problem.narrow, problem.threads,
+                *shared, index, 0, rows, without_itself, least, *found, counts, problem.wide,
+                problem.narrow, every, problem.threads,
             )  # fmt: skip
         else:
             part = np.empty((rows, length))
-            kernels.fill_dense(*shared, 0, False, False, part, problem.threads)
+            kernels.fill_dense(*shared, products, 0, False, False, part, problem.threads)
             kernels.offer_best(
                 part, 0, first, first + length, without_itself, least, problem.narrow, *found,
                 counts, problem.threads,
             )  # fmt: skip
         seconds.append(perf_counter() - start)
-    return seconds[1] < seconds[0]
+    return seconds[1] < seconds[0], index
 
 
 def _top_k_of_some(
@@ -324,8 +339,13 @@ def pairs(
     full = kernels.is_full(problem.Y, _vectors())
     if threshold > BRUTE_FORCE and not full:
         return _join(problem, threshold, report, most)
-    if most:
-        return _most_of_every_pair(problem, threshold, report, _no_pairs(problem), 0, most)
+    by_scores = False
+    if threshold > BRUTE_FORCE and 0 not in problem.shape:
+        scores, products = (_seconds_above(problem, threshold, 0, w) for w in (True, False))
+        by_scores = scores < products
+    if most or by_scores:
+        none = _no_pairs(problem)
+        return _pairs_above(problem, threshold, report, none, 0, most, by_scores)
     _check_room_for_all(problem, threshold, options.zero == "nan")
     return _every_pair(problem, threshold, report)
 
@@ -467,11 +487,12 @@ def _join(
         early = problem.shares_much and not asked
         if 2 * asked <= row < n_X and (early or perf_counter() - began > LONG):
             asked = row
-            if _products_are_faster(problem, threshold, row, seconds / done):
+            by_scores = _faster_than_joins(problem, threshold, row, seconds / done)
+            if by_scores is not None:
                 del index
-                if most:
+                if most or by_scores:
                     whole = problem, threshold, report, found, length
-                    return _most_of_every_pair(*whole, most, swapped, row)
+                    return _pairs_above(*whole, most, by_scores, swapped, row)
                 _cut_off(found, length)
                 return _every_pair(problem, threshold, report, found, row)
     if most and length > most:
@@ -481,16 +502,25 @@ def _join(
     return found
 
 
-def _products_are_faster(problem: Problem, threshold: float, row: int, joined: float) -> bool:
-    """Whether every product of the rows from `row` on takes less than to join them.
+def _faster_than_joins(problem: Problem, threshold: float, row: int, joined: float) -> bool | None:
+    """What takes less time than to join the rows from `row` on: scores, True, or products, False.
 
     Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
     """
-    (first, rows), *_ = kernels.blocks_of(problem.Y, _vectors())
     try:
-        index = kernels.Index(problem.Y, first, rows, False, problem.wide, _vectors())
+        scores, products = (_seconds_above(problem, threshold, row, w) for w in (True, False))
     except MemoryError:  # joins go on with what they have
-        return False
+        return None
+    if min(scores, products) < (joined / 2 if problem.same else joined):
+        return scores < products
+    return None
+
+
+def _seconds_above(problem: Problem, threshold: float, row: int, weights: bool) -> float:
+    """What a row takes by scores, or by every product, of some rows from `row` on."""
+    vectors = _vectors()
+    (first, rows), *_ = kernels.blocks_of(problem.Y, vectors)
+    index = kernels.Index(problem.Y, first, rows, weights, problem.wide, vectors)
     stop = min(row + TIMED_ROWS, problem.shape[0])
     counts = np.zeros(problem.shape[0], np.int64)
     start = perf_counter()
@@ -498,8 +528,10 @@ def _products_are_faster(problem: Problem, threshold: float, row: int, joined: f
         problem.X, problem.Y, index, row, stop, problem.narrow, problem.same, threshold, counts,
         problem.threads,
     )  # fmt: skip
-    product = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
-    return product < (joined / 2 if problem.same else joined)
+    seconds = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
+    if weights:  # rows that have pairs are looked at twice
+        seconds *= 1 + np.count_nonzero(counts) / (stop - row)
+    return seconds
 
 
 def _cut_off(found: Triplet, length: int) -> None:
@@ -525,21 +557,25 @@ def _no_pairs(problem: Problem) -> Triplet:
     return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype)
 
 
-def _most_of_every_pair(
+def _pairs_above(
     problem: Problem,
     threshold: float,
     report: Report,
     found: Triplet,
     length: int,
     most: int,
+    by_scores: bool = False,
     swapped: bool = False,
     first: int = 0,
 ) -> Triplet:
-    """The most similar of `length` pairs that are `found` and those of rows from `first` on."""
+    """`length` pairs that are `found` and those of rows from `first` on, which are counted first.
+
+    Where `most` is not 0, the most similar so many.
+    """
     counts = np.zeros(problem.shape[0], np.int64)
     position = np.zeros(problem.shape[0], np.int64)
     how = problem.narrow, problem.same
-    for block, chunk in _blocks_and_chunks(problem, report, weights=False, first=first):
+    for block, chunk in _blocks_and_chunks(problem, report, weights=by_scores, first=first):
         step = max(1, MOST_AT_ONCE // (block.stop - block.first))
         for start in range(chunk.start, chunk.stop, step):
             rows = np.arange(start, min(start + step, chunk.stop))
@@ -555,9 +591,9 @@ def _most_of_every_pair(
             found[0][length : ends[-1]] = np.repeat(rows, counts[rows])
             kernels.fill_above(*shared, counts, position, *found[1:], problem.threads)
             length = int(ends[-1])
-            if length >= most + most // 2 + LEAST_CUT:
+            if most and length >= most + most // 2 + LEAST_CUT:
                 threshold, length = keep_most(found, length, most, swapped), most
-    if length > most:
+    if most and length > most:
         keep_most(found, length, most, swapped)
         length = most
     _cut_off(found, length)
@@ -735,12 +771,14 @@ def _blocks_and_chunks(
 ) -> Iterator[tuple[Any, range]]:
     """Every block of Y, indexed, with every chunk of rows of X from `first` on."""
     vectors = _vectors()
-    blocks, n_X = kernels.blocks_of(problem.Y, -1 if weights else vectors), problem.shape[0]
-    known = problem.prepared.blocks() if problem.prepared is not None and weights else None
+    blocks, n_X = kernels.blocks_of(problem.Y, vectors), problem.shape[0]
+    known = None
+    if problem.prepared is not None and weights and not kernels.is_full(problem.Y, vectors):
+        known = problem.prepared.blocks()
     for number, (row, rows) in enumerate(blocks):
         if known is not None:
             reuse = known[number]
-        elif len(blocks) > 1 or reuse is None:
+        elif reuse is None or (reuse.first, reuse.stop) != (row, row + rows):
             reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide, vectors)
         for chunk in _chunks(n_X, problem.first_rows, first):
             yield reuse, chunk
