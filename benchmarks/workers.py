@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
-MOST_ROWS = 20_000  # of a chunk
+MOST_ROWS = 12_500  # of a chunk
 LEAST_CHUNKS = 4
 DASK_ML_ROWS = 500  # of a block of dask-ml's, which has a column for each row of the other side
 
