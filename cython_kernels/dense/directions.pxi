@@ -275,7 +275,7 @@ cdef void project_all(const Job* job, const Directions* d, const real* X, const 
 cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
     """What an integer stands for in each line. Coordinates that need more than there are, are few
     and cut off: that takes less from distances than larger units, and with them all errors, would.
-    """
+    Any units are right (heads.pxi), so that no result, and no test of results, can tell them."""
     cdef Py_ssize_t line, k
     cdef real largest, h
     for line in range(d.lines):
