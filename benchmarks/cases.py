@@ -13,6 +13,7 @@ from .work import (
     DASK_LOOP,
     DASK_ML,
     DASK_THREADS,
+    DENSE_ROWS,
     FAISS,
     FAISS_8_BIT,
     FAISS_INDEX,
@@ -460,9 +461,11 @@ def _few_texts() -> list[Case]:
         replace(query, data=hashed).contest(
             "sparse-query-hashed", "one of 20,000 lines, 2^20 features", {SKLEARN: 0.6}
         ),
-        top_10.contest("sparse-top-10-query", f"top-10 of {what}", {SKLEARN: 0.5}),
+        top_10.contest("sparse-top-10-query", f"top-10 of {what}", {SKLEARN: 0.5, TOPN: 0.5}),
         replace(top_10, X=(10,)).contest(
-            "sparse-top-10-few", "top-10 of 10 of 20,000 lines by words, sparse", {SKLEARN: 0.5}
+            "sparse-top-10-few",
+            "top-10 of 10 of 20,000 lines by words, sparse",
+            {SKLEARN: 0.5, TOPN: 0.5},
         ),
     ]
     five = Work((5,), None, "float64", data=hashed)
@@ -480,7 +483,7 @@ def _few_texts() -> list[Case]:
 def _full_rows() -> list[Case]:
     """Sparse rows a third and a tenth full."""
     cases = []
-    for shape, data in (((4000, 100), "30 % full"), ((3000, 1500), "10 % full")):
+    for shape, data, target in (((4000, 100), "30 % full", None), ((3000, 1500), "10 % full", 0.4)):
         product = Work(shape, None, "float64", data=data)
         for name, work in (
             ("product", product),
@@ -488,7 +491,8 @@ def _full_rows() -> list[Case]:
             ("pairs", replace(product, function="cosine_pairs", options={"threshold": 0.5})),
         ):
             title = f"{name} of {shape[0]:,} x {shape[1]:,} sparse rows, {data}"
-            cases.append(work.contest(f"full-{shape[1]}-{name}", title, {SKLEARN: None}))
+            others = {SKLEARN: target, DENSE_ROWS: 1.5}
+            cases.append(work.contest(f"full-{shape[1]}-{name}", title, others))
     return cases
 
 

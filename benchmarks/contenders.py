@@ -69,6 +69,10 @@ def _unitdot(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answe
     return call, _similar if function.endswith("distances") else lambda result: result
 
 
+def _dense_rows(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, Answer | None]:
+    return _unitdot(function, X.toarray(), None if Y is None else Y.toarray(), **options)
+
+
 def _two_axes(function: str, X: Any, Y: Any, **options: Any) -> tuple[Call, None]:
     """The same paired rows as a stack's."""
     X, Y = (A.reshape(-1, A.shape[-1]) for A in (X, Y))
@@ -300,12 +304,14 @@ def _sparse_dot_topn(
     """Rows that scikit-learn normalises, because it does not, with their transpose."""
     topn = import_module("sparse_dot_topn")
     normalize = import_module("sklearn.preprocessing").normalize
+    limits = {"top_n": k, "threshold": threshold, "n_threads": threads()}
 
     def call():
         unit = normalize(X)
+        other = (unit if Y is None else normalize(Y)).T
         if function == "cosine_similarity":
-            return topn.sp_matmul(unit, unit.T, n_threads=threads())
-        return topn.sp_matmul_topn(unit, unit.T, top_n=k, threshold=threshold, n_threads=threads())
+            return topn.sp_matmul(unit, other, n_threads=threads())
+        return topn.sp_matmul_topn(unit, other, **limits)
 
     return call, lambda result: result
 
@@ -358,6 +364,7 @@ CONTENDERS: dict[str, Contender] = {
     names.ONE_THREAD: partial(_unitdot, n_threads=1),
     names.WITHOUT_LIMITS: _without_limits,
     names.TWO_AXES: _two_axes,
+    names.DENSE_ROWS: _dense_rows,
     names.SKLEARN: _scikit_learn,
     names.SCIPY: _scipy,
     names.NUMKONG: partial(_simd, "numkong", "angular", "angular"),

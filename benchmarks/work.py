@@ -9,6 +9,7 @@ from typing import Any
 # the contenders' names; benchmarks.contenders says what each of them does
 UNITDOT = "unitdot"
 ONE_THREAD = "unitdot, n_threads=1"
+DENSE_ROWS = "unitdot, the same rows dense"
 FLOAT32 = "unitdot, float32"  # the same numbers, stored so
 WITHOUT_LIMITS = "unitdot, all rows"  # without groups; top-k without a threshold
 BEFORE = "unitdot before"  # the other environment's
