@@ -91,6 +91,7 @@ int main(void) {
 """
 # the same and a loop, in threads of our own, linked without OpenMP's library
 TEAM_PROGRAM = """
+#define _GNU_SOURCE
 #include "pool.h"
 #include <stdio.h>
 int main(void) {

@@ -214,7 +214,7 @@ cdef double cost_of(const double* share, int words, Py_ssize_t lines, double qui
     return cost + left * quick
 
 
-cdef void take_shares(const Job* job, const Directions* d, const real* X, const real* Y,
+cdef void take_shares(const Job* job, Directions* d, const real* X, const real* Y,
                       const Py_ssize_t* rows_X, const Py_ssize_t* rows_Y, real* heads,
                       double* share, double* present) noexcept nogil:
     """What part of the outputs of sampled rows is left after CHECKED coordinates; `present`: what

@@ -156,6 +156,7 @@ cdef int large_groups(Job* whole, const Groups* groups, object watch) except -1:
     cdef Best best
     cdef Pairs pairs
     cdef Py_ssize_t g
+    cdef double limit
     cdef int status = 0
     memset(copies, 0, sizeof(copies))
     try:
@@ -174,8 +175,10 @@ cdef int large_groups(Job* whole, const Groups* groups, object watch) except -1:
                 pairs = whole.pairs[0]
                 job.pairs = &pairs
                 status |= pairs_of(&job, watch)
-                whole.pairs.limit = watch.next_group(groups.starts_X[g], groups.starts_Y[g],
-                                                     whole.pairs.limit)
+                # by way of a double: Cython takes `real` for a float where Python is met
+                limit = watch.next_group(groups.starts_X[g], groups.starts_Y[g],
+                                         <double> whole.pairs.limit)
+                whole.pairs.limit = <real> limit
         return status
     finally:
         drop(copies)

@@ -21,6 +21,7 @@ cdef enum:
     NOWHERE = 1 << 30            # the distance of rows that are not to be found
     LIKELY = 800                 # rows for each of k, at least 10 of k, that wait for their limit
     LIKELY_PART = 8              # no more than one row in so many
+    FEWEST_LISTED = 32           # queries whose likely rows there is room for
     SAMPLED_BLOCKS = 16          # which tell how near those are
     SAMPLED_LIKELY = 128
     LIKELY_OF_TASK = TASK_BLOCKS * NEAR_ROWS + 24     # lists that do not begin alike in their pages
@@ -383,6 +384,8 @@ cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
     cdef Waiting waiting
     waiting.count = 0
     if s.X.norm2[q] == 0:
+        if s.likely > 0:
+            s.again[q] = False
         place = 0
         while taken < best.k and place < s.places:
             if s.allowed == NULL or s.allowed[place // NEAR_ROWS] >> (place % NEAR_ROWS) & 1:
@@ -591,7 +594,7 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
     cdef Search s
     cdef Block* held
     cdef Block* lists = NULL
-    cdef Py_ssize_t n = job.X.rows, batch, block_bytes, i, first = 0
+    cdef Py_ssize_t n = job.X.rows, batch, block_bytes, listed, i, first = 0
     cdef bint stored
     cdef int status = 0
     memset(&s, 0, sizeof(s))
@@ -617,11 +620,12 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
         else:
             batch = at_most(batch, at_least(1, DISTANCES // (block_bytes // NEAR_ROWS)))
             s.likely = LIKELY * at_least(10, job.best.k)
-            if stored or s.likely * LIKELY_PART > s.places:
+            # half as many again have room, and six numbers of each twice as many of one query
+            listed = DISTANCES // (12 * s.likely)
+            if stored or s.likely * LIKELY_PART > s.places or listed < FEWEST_LISTED:
                 s.likely = 0
             else:
-                # half as many again have room, and six numbers of each twice as many of one query
-                batch = at_most(batch, at_least(1, DISTANCES // (12 * s.likely)))
+                batch = at_most(batch, listed)
                 s.likely_room = batch * s.likely * 3 // (2 * job.threads) + LIKELY_OF_TASK
                 s.scratch_size = at_least(at_least(s.scratch_size, 6 * s.likely),
                                           2 * NEAR_QUERIES * LIKELY_OF_TASK)

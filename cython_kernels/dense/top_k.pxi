@@ -183,9 +183,13 @@ cdef inline Entry* spare_of(const Best* best) noexcept nogil:
 
 cdef inline real least_of_row(const Best* best, Py_ssize_t row) noexcept nogil:
     # a floor may be NaN: there is none
+    cdef double own
+    cdef real least
     if best.floors == NULL or not best.floors[best.first + row] > best.least:
         return best.least
-    return <real> best.floors[best.first + row]
+    own = best.floors[best.first + row]
+    least = <real> own
+    return least if least >= own else REAL_NEXT(least, 3)
 
 
 cdef void forget(Best* best, Py_ssize_t row, int64_t first, int64_t stop) noexcept nogil:

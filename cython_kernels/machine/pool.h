@@ -217,7 +217,7 @@ static void barrier(void) {
     }
 }
 
-static void ask_helpers(Region *);
+static void ask_helpers(Region *, int64_t now);
 
 /* Of several that call by turns each finds the others between two calls now and then. */
 static bool others_came(Region *r) {
@@ -227,11 +227,15 @@ static bool others_came(Region *r) {
     return true;
 }
 
+static void ask_in_time(Region *r) {
+    int64_t now = nanoseconds();
+    if (now >= r->asks_at && !others_came(r))
+        ask_helpers(r, now);
+}
+
 static bool next(long *from, long *to) {
     Member *me = self;
     Region *r = me->region;
-    if (r && !me->number && !r->asked && nanoseconds() >= r->asks_at && !others_came(r))
-        ask_helpers(r);
     int l = me->loops <= LOOPS ? me->loops - 1 : LOOPS;
     long turns = me->turns[l], first, count;
     if (!r || l == LOOPS) { /* all at once, to the caller */
@@ -251,6 +255,8 @@ static bool next(long *from, long *to) {
             count = count > me->chunk ? count : me->chunk;
             count = count < turns - first ? count : turns - first;
         } while (!replace(&loop->given, &first, first + count));
+        if (!me->number && !r->asked && first + count < turns)
+            ask_in_time(r);
         /* a guided loop's first turns are the caller's, its last ones are helpers': in the next call
          * these find in their caches what they have read in this one */
         if (me->guided && me->number)
@@ -358,8 +364,9 @@ static bool start_helper(void) {
 }
 
 /* by the caller, once */
-static void ask_helpers(Region *r) {
+static void ask_helpers(Region *r, int64_t now) {
     r->asked = true;
+    r->asks_at = now;
     set(&r->state, (uint32_t)r->places << 16);
     __atomic_fetch_or(&pool.open, bit_of(r), __ATOMIC_SEQ_CST);
     between_steps();
@@ -403,8 +410,11 @@ static void learn(const Region *r, bool missed, int64_t closed) {
     if (missed) {
         /* of a shorter one it tells nothing: a helper that sleeps takes that long to come */
         lost = lasted > HELD_UP ? add(&pool.missed, lasted) + lasted : 0;
-    } else if (get(&pool.missed) > 0)
-        add(&pool.missed, -lasted);
+    } else {
+        int64_t before = get(&pool.missed);
+        while (before > 0 && !replace(&pool.missed, &before, before > lasted ? before - lasted : 0))
+            ;
+    }
     if (lost > (missed ? LATE : HELD_UP) && (missed || lost > lasted / 4)) {
         int64_t before = get(&pool.alone_for), time = ALONE;
         if (before && get(&pool.helped) < SOON * lost)
@@ -425,7 +435,7 @@ static void open_region(Region *r, int64_t now) {
     for (int l = 0; l < LOOPS; l++)
         r->loop[l] = (Loop){0};
     if (r->asks_at <= now)
-        ask_helpers(r);
+        ask_helpers(r, now);
 }
 
 static void close_region(Region *r, const Member *me) {

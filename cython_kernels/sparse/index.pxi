@@ -111,10 +111,11 @@ cdef class Index:
         cdef Team team
         begin(&team, X.table.longest, 0, 0, 1)
         row = team.of[0].x
-        for i in range(X.table.rows):
-            read_row(&X.table, i, &row)
-            for k in range(row.count):
-                total += length_of(lists, row.feature[k])
+        with nogil:
+            for i in range(X.table.rows):
+                read_row(&X.table, i, &row)
+                for k in range(row.count):
+                    total += length_of(lists, row.feature[k])
         end(&team)
         return total
 

@@ -214,3 +214,15 @@ def test_blocks_that_are_one_object_are_two_sets_of_rows(like):
     Y = da.from_array(like(whole), chunks=(2, 2), asarray=False)
     apart = unitdot.cosine_distances(whole, whole.copy())
     assert_same_bits(compute(on_dask.cosine_distances(X, Y)), apart)
+
+
+def test_blocks_of_which_some_are_sparse():
+    X = normal((80, 12), np.float32)
+    rows = da.from_array(X, chunks=(20, 12)).map_blocks(
+        lambda block, block_info=None: (
+            sparse.csr_array(block) if block_info[0]["chunk-location"][0] % 2 else block
+        ),
+        meta=np.empty((0, 0), np.float32),
+    )
+    found, expected = on_dask.cosine_top_k(rows, None, 3), unitdot.cosine_top_k(X, k=3)
+    assert (np.asarray(found.indices) == expected.indices).all()

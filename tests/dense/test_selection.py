@@ -125,6 +125,17 @@ def test_small_groups_beside_large_ones(reading, isa):
         assert_same_result(found, most_similar(Pairs(*places, S[places], S.shape), most))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_thresholds_that_are_values_of_large_groups(dtype, isa):
+    """One group after the other is searched with the threshold as it was given."""
+    X, labels = normal((900, 64), dtype), np.arange(900) % 3
+    S = unitdot.cosine_similarity(X)
+    own = np.triu(labels[:, None] == labels, 1)
+    for threshold in np.sort(S[own])[-40::4]:
+        found = unitdot.cosine_pairs(X, threshold=float(threshold), groups=labels)
+        assert found.n_pairs == np.count_nonzero(own & (threshold <= S))
+
+
 def test_rows_that_need_care_and_zero_rows():
     """In groups of their own and in others."""
     X, _, labels, _ = rows(SIZES[0])

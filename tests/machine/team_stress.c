@@ -252,6 +252,12 @@ static void learns(int repeats) {
         learn(&r, false, closed);
         check(get(&pool.alone_for) == ALONE);
         set(&pool.alone_for, -1);
+        r.asks_at = closed - 2 * HELD_UP;
+        learn(&r, true, closed);
+        check(get(&pool.missed) == 2 * HELD_UP);
+        r.asks_at = nanoseconds() - 100000 * ms;
+        learn(&r, false, nanoseconds()); /* which is forgotten, and no more than that */
+        check(get(&pool.missed) == 0);
         r.asks_at = closed - LATE / 2;
         learn(&r, true, closed);
         learn(&r, true, closed); /* nobody came in all that time */

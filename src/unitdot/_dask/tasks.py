@@ -188,7 +188,8 @@ def top_k_both(
     """The neighbours in `y` of the rows of `x`, and the other way round."""
     back = Meeting(place.first_y, place.first_x, place.alone)
     # without floors much of it would be met before there are limits
-    if isinstance(x, np.ndarray) and floors_x is not None and floors_y is not None:
+    dense = isinstance(x, np.ndarray) and isinstance(y, np.ndarray)
+    if dense and floors_x is not None and floors_y is not None:
         floors = np.concatenate((floors_x, floors_y))
         with meeting(place) as threads:
             found = _neighbors.top_k_of_both(

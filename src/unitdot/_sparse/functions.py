@@ -709,7 +709,8 @@ def _prepare(
             row, buffer = sparse_inputs.rows_of(side, nan_for_zero, threads)
         rows.append(row)
         buffers.append(buffer)
-    if prepared is not None and threads == 1:  # features may be far from equally frequent
+    # features may be far from equally frequent
+    if prepared is not None and threads == 1 and options.n_threads != 1:
         threads = threads_for(options.n_threads, PRODUCT * prepared.products(rows[0]))
     if options.check_finite:
         for side, name, row in zip(checked, names, rows, strict=False):
