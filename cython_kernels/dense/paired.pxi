@@ -132,6 +132,23 @@ cdef bint any_tiny(const Source* s, Py_ssize_t row, vec smallest) noexcept nogil
     return False
 
 
+cdef inline void turn_runs(const int kind, const char* runs, int k, vec* pairs,
+                           vec* t) noexcept nogil:
+    """`transposed_runs`, of bfloat16s by twos: `pairs` is kept from each other k to the next."""
+    cdef vec a[LANES]
+    cdef int j
+    if not (BFLOAT_PAIRS and kind == BFLOAT16):
+        transposed_runs(kind, runs, k, t)
+        return
+    if k % (2 * LANES) == 0:
+        for j in range(LANES):
+            a[j] = load(<const real*> (runs + (j * RUN + k) * sizeof(uint16_t)))
+        transpose(a, pairs)
+    for j in range(LANES // 2):
+        t[2 * j] = first_bfloat(pairs[k % (2 * LANES) // 2 + j])
+        t[2 * j + 1] = second_bfloat(pairs[k % (2 * LANES) // 2 + j])
+
+
 cdef inline void add_products(const int kind_X, const int kind_Y, const char* X, const char* Y,
                               int k, const int first, const int stop, const vec* x, const vec* y,
                               vec* part, vec* small) noexcept nogil:
@@ -164,8 +181,8 @@ cdef inline void sum_whole_runs(const int kind_X, const int kind_Y, const char* 
         for q in range(3):
             part[q] = splat(0)
         for k in range(RUN // LANES):
-            transposed_runs(kind_X, X + v * step_X, k * LANES, pairs_X, x)
-            transposed_runs(kind_Y, Y + v * step_Y, k * LANES, pairs_Y, y)
+            turn_runs(kind_X, X + v * step_X, k * LANES, pairs_X, x)
+            turn_runs(kind_Y, Y + v * step_Y, k * LANES, pairs_Y, y)
             # in halves: GCC would not unroll the whole, and store x and y for it
             add_products(kind_X, kind_Y, X + v * step_X, Y + v * step_Y, k * LANES, 0, HALF, x, y,
                          part, small)

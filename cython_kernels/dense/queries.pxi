@@ -78,23 +78,9 @@ cdef inline void load_runs(const int kind, const int itemsize, const char* runs,
         a[i] = load_as(kind, runs + (i * RUN + k) * itemsize)
 
 
-cdef inline void transposed_runs(const int kind, const char* runs, int k, vec* pairs,
-                                 vec* t) noexcept nogil:
-    """t[j][i] = element k + j of the i-th run; `kind` is a constant wherever speed counts.
-
-    `pairs` is kept from each other k to the next: 2 LANES bfloat16s are turned as LANES pairs.
-    """
+cdef inline void transposed_runs(const int kind, const char* runs, int k, vec* t) noexcept nogil:
+    # t[j][i] = element k + j of the i-th run; `kind` is a constant wherever speed counts
     cdef vec a[LANES]
-    cdef int j
-    if BFLOAT_PAIRS and kind == BFLOAT16:
-        if k % (2 * LANES) == 0:
-            for j in range(LANES):
-                a[j] = load(<const real*> (runs + (j * RUN + k) * sizeof(uint16_t)))
-            transpose(a, pairs)
-        for j in range(LANES // 2):
-            t[2 * j] = first_bfloat(pairs[k % (2 * LANES) // 2 + j])
-            t[2 * j + 1] = second_bfloat(pairs[k % (2 * LANES) // 2 + j])
-        return
     if HALF_LOADS and kind == FLOAT16:
         load_runs(FLOAT16, sizeof(uint16_t), runs, k, a)
     elif HALF_LOADS and kind == BFLOAT16:
@@ -109,7 +95,6 @@ cdef inline vec run_sums(const int queries, const int kind, const char* runs,
                          Py_ssize_t plane, vec smallest) noexcept nogil:
     """sums[q * plane + lane]: X's q-th row by a run in every lane; the last plane: its square."""
     cdef vec t[LANES]
-    cdef vec pairs[LANES]
     cdef vec acc[QUERIES]
     cdef vec squares = splat(0)
     cdef int k, i, q
@@ -118,7 +103,7 @@ cdef inline vec run_sums(const int queries, const int kind, const char* runs,
     for k in range(RUN // LANES):
         for i in range(LANES):
             bring_near(size_as(kind), runs, k * LANES, i)
-        transposed_runs(kind, runs, k * LANES, pairs, t)
+        transposed_runs(kind, runs, k * LANES, t)
         for i in range(LANES):
             for q in range(queries):
                 acc[q] = madd(pattern[q * pattern_stride + k * LANES + i], t[i], acc[q])
