@@ -414,8 +414,9 @@ class TestProcess:
         np.save("big.npy", normal((3000, 3), np.float32))
         before = sorted(os.listdir(folder))
         process = start(f"""
-import os
+import os, signal
 from pathlib import Path
+signal.signal({int(number)}, signal.SIG_DFL)  # nohup has it ignored
 unlink = Path.unlink
 def impatient(path):
     os.kill(os.getpid(), {int(number)})  # which must not disturb the leaving

@@ -142,6 +142,7 @@ def test_likely_rows_are_listed(kind, where, likely, isa):
         leading = np.linalg.svd(Y[:2000], full_matrices=False)[2][:64]
         X[:20] = make_rows("axes", np.float32, 20, seed=5)
         X[:20] -= X[:20] @ leading.T @ leading
+        X[1:20:2] = Y[1:60_000:6000]  # and beside them some whose lists have all, at distance 0
     elif likely != "few":  # most rows are like most queries, but for those of the sample
         blocks = -(-len(Y) // 64)
         sampled = np.isin(np.arange(len(Y)) // 64, np.arange(16) * blocks // 16)
