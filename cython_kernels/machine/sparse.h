@@ -44,117 +44,128 @@ static int bounds_reach(float x, const float* w, float y, const float* v, float 
 #include <stdint.h>
 /* sums[j] = x[0] panel[feature[0]][j] + x[1] panel[feature[1]][j] + ... of the PANEL_ROWS rows j of a
  * panel (feature, row), a multiplication and then an addition; with `errors`, those of the additions
- * are summed beside, as `add` of sparse/rows.pxi does it. */
+ * are summed beside, as `add` of sparse/rows.pxi does it. All sums of a pass stay in registers, so a
+ * vector is as wide as these: compilers keep wider ones in memory. */
 enum { PANEL_ROWS = 32 };
+/* The same of weights in float for WEIGHT_ROWS rows j, where any order and rounding will do. */
+enum { WEIGHT_ROWS = 64 };
 #if defined(__GNUC__)
-typedef double lanes __attribute__((vector_size(64), aligned(8), may_alias));
-#define PANEL_DOTS(name, target)                                                                    \
-    target static void name(const double* panel, const int32_t* feature, const double* x,           \
-                            int64_t count, double* sums, double* errors) {                          \
-        int64_t k;                                                                                  \
-        int part;                                                                                   \
-        if (!errors) {                                                                              \
-            lanes a = {0}, b = {0}, c = {0}, d = {0};                                               \
-            for (k = 0; k < count; k++) {                                                           \
-                const lanes* p = (const lanes*)(panel + (int64_t)feature[k] * PANEL_ROWS);          \
-                double v = x[k];                                                                    \
-                a += v * p[0], b += v * p[1], c += v * p[2], d += v * p[3];                         \
-            }                                                                                       \
-            ((lanes*)sums)[0] = a, ((lanes*)sums)[1] = b;                                           \
-            ((lanes*)sums)[2] = c, ((lanes*)sums)[3] = d;                                           \
-        }                                                                                           \
-        for (part = 0; errors && part < PANEL_ROWS; part += 16) {                                   \
-            lanes a = {0}, b = {0}, e = {0}, f = {0}, s, t, u;                                      \
-            for (k = 0; k < count; k++) {                                                           \
-                const lanes* p = (const lanes*)(panel + (int64_t)feature[k] * PANEL_ROWS + part);   \
-                double v = x[k];                                                                    \
-                t = v * p[0], s = a + t, u = s - a, e += (a - (s - u)) + (t - u), a = s;            \
-                t = v * p[1], s = b + t, u = s - b, f += (b - (s - u)) + (t - u), b = s;            \
-            }                                                                                       \
-            ((lanes*)(sums + part))[0] = a, ((lanes*)(sums + part))[1] = b;                         \
-            ((lanes*)(errors + part))[0] = e, ((lanes*)(errors + part))[1] = f;                     \
-        }                                                                                           \
-    }
-PANEL_DOTS(panel_dots_any, )
 #if defined(__x86_64__)
-PANEL_DOTS(panel_dots_avx2, __attribute__((target("avx2"))))
-PANEL_DOTS(panel_dots_avx512, __attribute__((target("avx512f"))))
-#else
-#define panel_dots_avx2 panel_dots_any
-#define panel_dots_avx512 panel_dots_any
+#include <immintrin.h>
+#endif
+#define MINUS(a, b) ((a) - (b))
+/* a - b, exactly as that is rounded, where multiplications are done: additions are what there are many of */
+#define MINUS_BY_FMA(a, b) ((doubles_avx2)_mm256_fmsub_pd((__m256d)(a), ones, (__m256d)(b)))
+/* `bytes` of a register; `sums`, `pairs`: of how many rows a pass has sums, and sums and errors */
+#define PANELS(isa, target, bytes, sums, pairs, minus, set_up)                                          \
+    typedef double doubles_##isa __attribute__((vector_size(bytes), aligned(8), may_alias));            \
+    typedef float floats_##isa __attribute__((vector_size(bytes), aligned(4), may_alias));              \
+    target static void dots_##isa(const double* panel, const int32_t* feature, const double* x,         \
+                                  int64_t count, double* to) {                                          \
+        enum { PASS = sums, VECTORS = PASS * 8 / bytes };                                               \
+        int part, i;                                                                                    \
+        for (part = 0; part < PANEL_ROWS; part += PASS) {                                               \
+            doubles_##isa sum[VECTORS] = {{0}};                                                         \
+            int64_t k;                                                                                  \
+            for (k = 0; k < count; k++) {                                                               \
+                const double* p = panel + (int64_t)feature[k] * PANEL_ROWS + part;                      \
+                for (i = 0; i < VECTORS; i++) sum[i] += x[k] * ((const doubles_##isa*)p)[i];            \
+            }                                                                                           \
+            for (i = 0; i < VECTORS; i++) ((doubles_##isa*)(to + part))[i] = sum[i];                    \
+        }                                                                                               \
+    }                                                                                                   \
+    target static void dots_and_errors_##isa(const double* panel, const int32_t* feature,               \
+                                             const double* x, int64_t count, double* to,                \
+                                             double* errors) {                                          \
+        enum { PASS = pairs, VECTORS = PASS * 8 / bytes };                                              \
+        int part, i;                                                                                    \
+        set_up;                                                                                         \
+        for (part = 0; part < PANEL_ROWS; part += PASS) {                                               \
+            doubles_##isa sum[VECTORS] = {{0}}, error[VECTORS] = {{0}};                                 \
+            int64_t k;                                                                                  \
+            for (k = 0; k < count; k++) {                                                               \
+                const double* p = panel + (int64_t)feature[k] * PANEL_ROWS + part;                      \
+                for (i = 0; i < VECTORS; i++) {                                                         \
+                    doubles_##isa term = x[k] * ((const doubles_##isa*)p)[i];                           \
+                    doubles_##isa total = sum[i] + term, added = minus(total, sum[i]);                  \
+                    error[i] += minus(sum[i], total - added) + (term - added);                          \
+                    sum[i] = total;                                                                     \
+                }                                                                                       \
+            }                                                                                           \
+            for (i = 0; i < VECTORS; i++) {                                                             \
+                ((doubles_##isa*)(to + part))[i] = sum[i];                                              \
+                ((doubles_##isa*)(errors + part))[i] = error[i];                                        \
+            }                                                                                           \
+        }                                                                                               \
+    }                                                                                                   \
+    target static void scores_##isa(const float* panel, const int32_t* feature, const float* x,         \
+                                    int64_t count, float* to) {                                         \
+        enum { PASS = 2 * sums, VECTORS = PASS * 4 / bytes };                                           \
+        int part, i;                                                                                    \
+        for (part = 0; part < WEIGHT_ROWS; part += PASS) {                                              \
+            floats_##isa sum[VECTORS] = {{0}};                                                          \
+            int64_t k;                                                                                  \
+            for (k = 0; k < count; k++) {                                                               \
+                const float* p = panel + (int64_t)feature[k] * WEIGHT_ROWS + part;                      \
+                for (i = 0; i < VECTORS; i++) sum[i] += x[k] * ((const floats_##isa*)p)[i];             \
+            }                                                                                           \
+            for (i = 0; i < VECTORS; i++) ((floats_##isa*)(to + part))[i] = sum[i];                     \
+        }                                                                                               \
+    }
+PANELS(any, , 16, 16, 8, MINUS, )
+#if defined(__x86_64__)
+PANELS(avx2, __attribute__((target("avx2,fma"))), 32, 32, 16, MINUS_BY_FMA, __m256d ones = _mm256_set1_pd(1);
+       __asm__("" : "+x"(ones)))
+PANELS(avx512, __attribute__((target("avx512f"))), 64, 32, 16, MINUS, )
 #endif
 #else
-static void panel_dots_any(const double* panel, const int32_t* feature, const double* x, int64_t count,
-                           double* sums, double* errors) {
+static void dots_any(const double* panel, const int32_t* feature, const double* x, int64_t count,
+                     double* to) {
     int64_t k;
     int j;
-    for (j = 0; j < PANEL_ROWS; j++) sums[j] = 0;
-    for (j = 0; errors && j < PANEL_ROWS; j++) errors[j] = 0;
+    for (j = 0; j < PANEL_ROWS; j++) to[j] = 0;
+    for (k = 0; k < count; k++)
+        for (j = 0; j < PANEL_ROWS; j++) to[j] += x[k] * panel[(int64_t)feature[k] * PANEL_ROWS + j];
+}
+static void dots_and_errors_any(const double* panel, const int32_t* feature, const double* x,
+                                int64_t count, double* to, double* errors) {
+    int64_t k;
+    int j;
+    for (j = 0; j < PANEL_ROWS; j++) to[j] = errors[j] = 0;
     for (k = 0; k < count; k++)
         for (j = 0; j < PANEL_ROWS; j++) {
-            double t = x[k] * panel[(int64_t)feature[k] * PANEL_ROWS + j], s = sums[j] + t;
-            double u = s - sums[j];
-            if (errors) errors[j] += (sums[j] - (s - u)) + (t - u);
-            sums[j] = s;
+            double t = x[k] * panel[(int64_t)feature[k] * PANEL_ROWS + j], s = to[j] + t;
+            double u = s - to[j];
+            errors[j] += (to[j] - (s - u)) + (t - u);
+            to[j] = s;
         }
 }
-#define panel_dots_avx2 panel_dots_any
-#define panel_dots_avx512 panel_dots_any
+static void scores_any(const float* panel, const int32_t* feature, const float* x, int64_t count,
+                       float* to) {
+    int64_t k;
+    int j;
+    for (j = 0; j < WEIGHT_ROWS; j++) to[j] = 0;
+    for (k = 0; k < count; k++)
+        for (j = 0; j < WEIGHT_ROWS; j++) to[j] += x[k] * panel[(int64_t)feature[k] * WEIGHT_ROWS + j];
+}
+#endif
+#if defined(__GNUC__) && defined(__x86_64__)
+#define BEST_OF(vectors, function, ...)                                                                \
+    ((vectors) == 512 ? function##_avx512(__VA_ARGS__)                                                 \
+                      : (vectors) == 256 ? function##_avx2(__VA_ARGS__) : function##_any(__VA_ARGS__))
+#else
+#define BEST_OF(vectors, function, ...) ((void)(vectors), function##_any(__VA_ARGS__))
 #endif
 static void panel_dots(const double* panel, const int32_t* feature, const double* x, int64_t count,
                        double* sums, double* errors, int vectors) {
-    if (vectors == 512)
-        panel_dots_avx512(panel, feature, x, count, sums, errors);
-    else if (vectors == 256)
-        panel_dots_avx2(panel, feature, x, count, sums, errors);
+    if (errors)
+        BEST_OF(vectors, dots_and_errors, panel, feature, x, count, sums, errors);
     else
-        panel_dots_any(panel, feature, x, count, sums, errors);
+        BEST_OF(vectors, dots, panel, feature, x, count, sums);
 }
-
-/* The same of weights in float for WEIGHT_ROWS rows j, where any order and rounding will do. */
-enum { WEIGHT_ROWS = 64 };
-#define PANEL_SCORES(name, target)                                                                  \
-    target static void name(const float* panel, const int32_t* feature, const float* x,             \
-                            int64_t count, float* scores) {                                         \
-        SCORES_BODY                                                                                 \
-    }
-#if defined(__GNUC__)
-typedef float light __attribute__((vector_size(64), aligned(4), may_alias));
-#define SCORES_BODY                                                                                 \
-    light a = {0}, b = {0}, c = {0}, d = {0};                                                       \
-    int64_t k;                                                                                      \
-    for (k = 0; k < count; k++) {                                                                   \
-        const light* p = (const light*)(panel + (int64_t)feature[k] * WEIGHT_ROWS);                 \
-        float v = x[k];                                                                             \
-        a += v * p[0], b += v * p[1], c += v * p[2], d += v * p[3];                                 \
-    }                                                                                               \
-    ((light*)scores)[0] = a, ((light*)scores)[1] = b;                                               \
-    ((light*)scores)[2] = c, ((light*)scores)[3] = d;
-#else
-#define SCORES_BODY                                                                                 \
-    int64_t k;                                                                                      \
-    int j;                                                                                          \
-    for (j = 0; j < WEIGHT_ROWS; j++) scores[j] = 0;                                                \
-    for (k = 0; k < count; k++)                                                                     \
-        for (j = 0; j < WEIGHT_ROWS; j++)                                                           \
-            scores[j] += x[k] * panel[(int64_t)feature[k] * WEIGHT_ROWS + j];
-#endif
-PANEL_SCORES(panel_scores_any, )
-#if defined(__GNUC__) && defined(__x86_64__)
-PANEL_SCORES(panel_scores_avx2, __attribute__((target("avx2"))))
-PANEL_SCORES(panel_scores_avx512, __attribute__((target("avx512f"))))
-#else
-#define panel_scores_avx2 panel_scores_any
-#define panel_scores_avx512 panel_scores_any
-#endif
 static void panel_scores(const float* panel, const int32_t* feature, const float* x, int64_t count,
                          float* scores, int vectors) {
-    if (vectors == 512)
-        panel_scores_avx512(panel, feature, x, count, scores);
-    else if (vectors == 256)
-        panel_scores_avx2(panel, feature, x, count, scores);
-    else
-        panel_scores_any(panel, feature, x, count, scores);
+    BEST_OF(vectors, scores, panel, feature, x, count, scores);
 }
 
 /* The product's entries of 64 sums: of those whose bit is set, sum * (inverse_x * inverse) goes to
@@ -162,7 +173,6 @@ static void panel_scores(const float* panel, const int32_t* feature, const float
  * where wide_indices); all sums become 0. Returns how many there are; or -1, with nothing done,
  * where one of them is not of 2^-126 <= |value| < 1/2. Writes on up to the 64th entry. */
 #if defined(__GNUC__) && defined(__x86_64__)
-#include <immintrin.h>
 __attribute__((target("avx512f,avx512dq,popcnt")))
 static int compress_word(uint64_t bits, double* sums, const double* inverse, double inverse_x,
                          int64_t first, void* values, int wide_values, void* indices,
