@@ -19,6 +19,7 @@ cdef Source rows_at(const real* data, Py_ssize_t rows, Py_ssize_t stride,
     s.rows, s.features, s.itemsize = rows, features, sizeof(real)
     s.row_stride, s.feature_stride = stride * <Py_ssize_t> sizeof(real), sizeof(real)
     s.kind, s.swapped, s.plain, s.native = REAL_KIND, False, True, True
+    s.order, s.ordered = NULL, 0
     return s
 
 

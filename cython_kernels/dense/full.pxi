@@ -105,17 +105,15 @@ cdef void multiply(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t group
                                 at_most(PANEL, X.count - p * PANEL), Y.first + j, columns)
             # a task with one block needs no more than one panel's sums
             at = totals if first_block and last_block else totals + (p - first) * panel_vecs
-            for sub in range(PANEL // TILE_ROWS):
-                rows = at_most(TILE_ROWS, X.count - p * PANEL - sub * TILE_ROWS)
-                if rows > 0 and job.integers:
+            rows = at_most(PANEL, X.count - p * PANEL)
+            if job.integers:
+                for sub in range(ceil_div(rows, TILE_ROWS)):
                     multiply_units(job.integers, x + sub * TILE_ROWS, <const vec*> y, panel_stride,
                                    count, ceil_div(columns, PANEL), first_block,
                                    at + sub * TILE_ROWS * tile_vecs)
-                elif rows > 0:
-                    tile(rows, ceil_div(columns, PANEL), x + sub * TILE_ROWS,
-                         <const vec*> y, panel_stride, count, first_block,
-                         <vec*> (own + BLOCK_SUMS_AT),
-                         at + sub * TILE_ROWS * tile_vecs)
+            else:
+                panel_tiles(rows, ceil_div(columns, PANEL), x, <const vec*> y, panel_stride, count,
+                            first_block, <vec*> (own + BLOCK_SUMS_AT), at)
             if last_block:
                 if job.integers:
                     take_offsets(X, p * PANEL, at)

@@ -1,6 +1,7 @@
 # Rows with equal labels meet: every group is a matrix of its own. Large ones come one after the
 # other, with all threads for each; small ones are one thread's each, and the threads share them
-# out. Rows that do not lie one after the other are copied, those of one group at a time.
+# out. Rows that do not lie one after the other are packed from where they are (a small group with
+# itself), or copied, those of one group at a time.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi,
 #        full.pxi, direct.pxi, vectors.h, memory.h, openmp.h
@@ -73,6 +74,12 @@ cdef bint take_rows(Source* some, const int64_t* order, Py_ssize_t count, Py_ssi
 cdef bint take_group(Job* job, const Groups* groups, Py_ssize_t g, Buffer* copies) noexcept nogil:
     """The job of a group's rows, out of that of all."""
     cdef int64_t first_X = groups.starts_X[g], first_Y = groups.starts_Y[g]
+    if job.same and is_small(job, groups, g):    # rows are packed once, and not read otherwise
+        job.X.rows = groups.starts_X[g + 1] - first_X
+        job.X.order = groups.order_X + first_X
+        job.X.ordered = groups.starts_X[groups.count] - first_X
+        job.Y = job.X
+        return True
     if not take_rows(&job.X, groups.order_X + first_X, groups.starts_X[g + 1] - first_X,
                      groups.starts_X[groups.count] - first_X, copies):
         return False

@@ -56,7 +56,7 @@ cdef const real* lane_of_units(const Source* s, Py_ssize_t row, Py_ssize_t block
     """One block of one row as units, zeros after its end: in place where it can be."""
     cdef Py_ssize_t unit = unit_of(integers), first = block * BLOCK * unit, k
     cdef Py_ssize_t count = at_most(padded * unit, s.features - first)
-    cdef const char* at = s.data + row * s.row_stride + first
+    cdef const char* at = row_start(s, row) + first
     cdef int16_t* shorts = <int16_t*> stage
     if are_bytes(integers):
         if count == padded * unit:
@@ -92,7 +92,7 @@ cdef int pack_units(const Pack* p, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t b
         lane[i] = ZEROS
         after[i] = <const char*> ZEROS
         if i < rows:
-            after[i] = s.data + (p.first + row + i + GROUP) * s.row_stride + block * BLOCK * unit
+            after[i] = row_after(s, p.first + row + i, GROUP) + block * BLOCK * unit
             lane[i] = lane_of_units(s, p.first + row + i, block, padded, integers,
                                     stage + i * BLOCK)
     for v in range(VECS):

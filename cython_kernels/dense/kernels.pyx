@@ -55,6 +55,7 @@ cdef extern from "vectors.h" nogil:
         GROUP
         TILE_ROWS
         TILE_PANELS
+        TALL_ROWS
         IS_DOUBLE
         REAL_MAX_EXP
     const real REAL_MAX

@@ -3,8 +3,8 @@
 # takes: kernels.pyx, source.pxi, integers.pxi, vectors.h
 # gives: CARE, ZERO_ROW, Pack, ZEROS, ceil_div, at_most, at_least, block_length, transpose,
 #        is_loadable, load_as, size_as, load_transposed, has_tiny, row_has_tiny, row_exponent,
-#        entry, lane_of, small_lanes, tiny_lanes, pack_panel, panel_of, pack_block, invert_norm,
-#        invert_norms, pack_group
+#        entry, lane_of, row_after, small_lanes, tiny_lanes, pack_panel, panel_of, pack_block,
+#        invert_norm, invert_norms, pack_group
 #
 # A panel holds PANEL rows feature by feature, panel[k][i] = X[row + i, k], BLOCK features at a
 # time, padded with zeros. The squared norm is accumulated while the transposed vectors are in
@@ -146,7 +146,7 @@ cdef bint row_has_tiny(const Source* s, Py_ssize_t row) noexcept nogil:
     cdef real buffer[BLOCK]
     cdef Py_ssize_t b
     if s.native:
-        return has_tiny(<const real*> (s.data + row * s.row_stride), s.features)
+        return has_tiny(<const real*> row_start(s, row), s.features)
     for b in range(ceil_div(s.features, BLOCK)):
         convert(s, row, b * BLOCK, block_length(s.features, b), buffer)
         if has_tiny(buffer, block_length(s.features, b)):
@@ -195,7 +195,7 @@ cdef inline const real* lane_of(const Source* s, Py_ssize_t row, Py_ssize_t bloc
     """One block of one row as `real`, zeros after `count`: in place where it can be."""
     cdef Py_ssize_t k
     if s.native and exponent == NULL and count == padded:
-        return <const real*> (s.data + row * s.row_stride) + block * BLOCK
+        return <const real*> row_start(s, row) + block * BLOCK
     convert(s, row, block * BLOCK, count, stage)
     for k in range(count, padded):
         stage[k] = 0
@@ -204,12 +204,22 @@ cdef inline const real* lane_of(const Source* s, Py_ssize_t row, Py_ssize_t bloc
     return stage
 
 
+cdef inline const char* row_after(const Source* s, Py_ssize_t row,
+                                  Py_ssize_t stride) noexcept nogil:
+    """Where the row begins that is `stride` rows further down, if only to be brought near."""
+    if s.order == NULL:
+        return s.data + (row + stride) * s.row_stride
+    return row_start(s, at_most(row + stride, s.ordered - 1))
+
+
 cdef inline const char* block_after(const Source* s, Py_ssize_t row, Py_ssize_t block,
                                     Py_ssize_t stride) noexcept nogil:
-    """Where the rows' next block begins: behind this one, or `stride` rows further down."""
+    """What to bring near: the row's next block, if that lies behind, or of another row."""
+    if s.order != NULL:
+        return row_after(s, row, stride) + block * BLOCK * s.feature_stride
     if (block + 1) * BLOCK < s.features:
-        return s.data + row * s.row_stride + (block + 1) * BLOCK * s.feature_stride
-    return s.data + (row + stride) * s.row_stride
+        return row_start(s, row) + (block + 1) * BLOCK * s.feature_stride
+    return row_after(s, row, stride)
 
 
 cdef inline unsigned small_lanes(vec smallest) noexcept nogil:

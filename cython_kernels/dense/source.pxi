@@ -1,8 +1,8 @@
 # Reading the user's matrix: any dtype, strides and byte order, a block of one row at a time.
 #
 # takes: kernels.pyx, vectors.h, sparse/sparse.pyx, sparse.h
-# gives: UINT8, INT8, FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_at, source_of, gather,
-#        convert
+# gives: UINT8, INT8, FLOAT16, BFLOAT16, FLOAT32, FLOAT64, Source, source_at, source_of, row_start,
+#        gather, convert
 #
 # A matrix arrives as a typed memoryview of bytes (row, feature, byte): the one view that every
 # dtype has, half types and foreign byte orders included. Nothing is ever converted as a whole.
@@ -23,6 +23,8 @@ cdef struct Source:
     bint swapped
     bint plain                    # contiguous, the machine's byte order; addresses may be odd
     bint native                   # plain rows of `real`: read in place, by load and load_one
+    const int64_t* order          # row i is order[i] of those in memory; NULL: they are in order
+    Py_ssize_t ordered            # as many are there, the rows and what will be wanted next
 
 
 cdef Source source_at(const char* data, Py_ssize_t rows, Py_ssize_t features,
@@ -35,6 +37,7 @@ cdef Source source_at(const char* data, Py_ssize_t rows, Py_ssize_t features,
     s.swapped = kind >= SWAPPED
     s.plain = not s.swapped and (s.feature_stride == s.itemsize or s.features == 1)
     s.native = s.plain and s.kind == REAL_KIND
+    s.order, s.ordered = NULL, 0
     return s
 
 
@@ -44,6 +47,11 @@ cdef Source source_of(const unsigned char[:, :, :] array, int kind) noexcept:
         data = <const char*> &array[0, 0, 0]
     return source_at(data, array.shape[0], array.shape[1], array.strides[0], array.strides[1],
                      array.shape[2], kind)
+
+
+cdef inline const char* row_start(const Source* s, Py_ssize_t row) noexcept nogil:
+    """Where a row begins. (What reads rows one after the other is for those in order alone.)"""
+    return s.data + (row if s.order == NULL else s.order[row]) * s.row_stride
 
 
 cdef inline float float_of_half(uint16_t half) noexcept nogil:
@@ -110,7 +118,7 @@ cdef void gather(const Source* s, const char* p, Py_ssize_t count, char* raw) no
 cdef void convert(const Source* s, Py_ssize_t row, Py_ssize_t k0, Py_ssize_t count,
                   real* to) noexcept nogil:
     """to[:count] = real(array[row, k0:k0 + count]), count <= BLOCK."""
-    cdef const char* p = s.data + row * s.row_stride + k0 * s.feature_stride
+    cdef const char* p = row_start(s, row) + k0 * s.feature_stride
     cdef uint64_t raw[BLOCK]
     cdef Py_ssize_t k
     # copied also where only the address is odd: typed loads need aligned elements

@@ -2,7 +2,7 @@
 # and its finish: from dot products and norms to similarities in the user's array.
 #
 # takes: kernels.pyx, pack.pxi, vectors.h
-# gives: Output, tile, cosine, put, prefetch_output, finish, mirror
+# gives: Output, tile, panel_tiles, cosine, put, prefetch_output, finish, mirror
 
 cdef struct Output:
     char* data
@@ -13,19 +13,20 @@ cdef struct Output:
 
 cdef inline void tile_step(const int rows, const int panels, const real* x, const vec* y,
                            Py_ssize_t panel_stride,
-                           vec[TILE_ROWS][TILE_PANELS * VECS] acc) noexcept nogil:
+                           vec* acc) noexcept nogil:
     # acc[i, j] += x[i] * y[j], of one feature
     cdef vec b
-    cdef int i, j
+    cdef int i, j, at
     for i in range(rows):
         b = splat(x[i])
         for j in range(panels * VECS):
-            acc[i][j] = madd(b, y[(j // VECS) * panel_stride + j % VECS], acc[i][j])
+            at = i * panels * VECS + j
+            acc[at] = madd(b, y[(j // VECS) * panel_stride + j % VECS], acc[at])
 
 
 cdef inline void next_run(const int rows, const int panels, const real* x, const vec* y,
                           Py_ssize_t panel_stride, const bint first,
-                          vec[TILE_ROWS][TILE_PANELS * VECS] acc, vec* block) noexcept nogil:
+                          vec* acc, vec* block) noexcept nogil:
     # block[i, j] (+)= acc[i, j], and acc[i, j] = x[i] * y[j]: the first feature of the run that
     # follows. Its multiplications stand between the stores, of which a processor that multiplies
     # with all its might does but few at a time. (A product may be -0 where runs elsewhere begin
@@ -35,9 +36,9 @@ cdef inline void next_run(const int rows, const int panels, const real* x, const
     for i in range(rows):
         b = splat(x[i])
         for j in range(panels * VECS):
-            at = i * TILE_PANELS * VECS + j
-            block[at] = acc[i][j] if first else block[at] + acc[i][j]
-            acc[i][j] = b * y[(j // VECS) * panel_stride + j % VECS]
+            at = i * panels * VECS + j
+            block[at] = acc[at] if first else block[at] + acc[at]
+            acc[at] = b * y[(j // VECS) * panel_stride + j % VECS]
 
 
 cdef inline void tile_of(const int rows, const int panels, const real* x, const vec* y,
@@ -45,12 +46,12 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
                          vec* block, vec* totals) noexcept nogil:
     # totals[i, j] (+)= sum_k x[k, i] * y[k, j] over a block of features, in the canonical order;
     # `block` is room for the sums of its runs so far
-    cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]
+    cdef vec acc[TILE_ROWS * TILE_PANELS * VECS]
+    cdef vec sum
     cdef Py_ssize_t k, start = 0, length
-    cdef int i, j
-    for i in range(rows):
-        for j in range(panels * VECS):
-            acc[i][j] = splat(0)
+    cdef int i, j, at
+    for at in range(rows * panels * VECS):
+        acc[at] = splat(0)
     while True:
         length = at_most(RUN, count - start)
         x += length * PANEL
@@ -74,33 +75,53 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
         else:
             next_run(rows, panels, x, y, panel_stride, False, acc, block)
     if count > RUN:
-        for i in range(rows):
-            for j in range(panels * VECS):
-                acc[i][j] = block[i * TILE_PANELS * VECS + j] + acc[i][j]
+        for at in range(rows * panels * VECS):
+            acc[at] = block[at] + acc[at]
     for i in range(rows):
         for j in range(panels * VECS):
-            totals[i * TILE_PANELS * VECS + j] = (
-                acc[i][j] if first else totals[i * TILE_PANELS * VECS + j] + acc[i][j])
+            at = i * TILE_PANELS * VECS + j
+            sum = acc[i * panels * VECS + j]
+            totals[at] = sum if first else totals[at] + sum
 
 
 # inlined into loops: there GCC unrolls the tile early enough to keep all of it in registers
 cdef inline void tile(Py_ssize_t rows, Py_ssize_t panels, const real* x, const vec* y,
                       Py_ssize_t panel_stride, Py_ssize_t count, bint first,
                       vec* block, vec* totals) noexcept nogil:
-    cdef Py_ssize_t q
+    cdef Py_ssize_t q = 0
     if panels == TILE_PANELS:
         if rows == 1:
             tile_of(1, TILE_PANELS, x, y, panel_stride, count, first, block, totals)
         else:
             tile_of(TILE_ROWS, TILE_PANELS, x, y, panel_stride, count, first, block, totals)
         return
-    for q in range(panels):
+    # as many sums at a time as there are: each is added to once in the time of several additions
+    while TILE_PANELS > 2 and q + 1 < panels:
+        tile_of(TILE_ROWS, 2, x, y + q * panel_stride, panel_stride, count, first,
+                block, totals + q * VECS)
+        q += 2
+    while q < panels:
         if rows == 1:
             tile_of(1, 1, x, y + q * panel_stride, panel_stride, count, first,
                     block, totals + q * VECS)
         else:
             tile_of(TILE_ROWS, 1, x, y + q * panel_stride, panel_stride, count, first,
                     block, totals + q * VECS)
+        q += 1
+
+
+cdef inline void panel_tiles(Py_ssize_t rows, Py_ssize_t panels, const real* x, const vec* y,
+                             Py_ssize_t panel_stride, Py_ssize_t count, bint first,
+                             vec* block, vec* totals) noexcept nogil:
+    """The tiles of the first `rows` of a panel of X."""
+    cdef Py_ssize_t sub = 0
+    if TALL_ROWS > TILE_ROWS and panels == 1 and rows > TILE_ROWS:
+        tile_of(TALL_ROWS, 1, x, y, panel_stride, count, first, block, totals)
+        return
+    while sub < rows:
+        tile(rows - sub, panels, x + sub, y, panel_stride, count, first, block,
+             totals + sub * TILE_PANELS * VECS)
+        sub += TILE_ROWS
 
 
 cdef inline vec cosine(vec dot, vec inverse_x, vec rest_x, vec inverse_y, vec rest_y,

@@ -299,17 +299,18 @@ static inline double seconds(void) {
 
 /* The tuning table: one line per instruction set.
  * PANEL rows are packed side by side; a tile is TILE_ROWS rows by TILE_PANELS panels of outputs,
- * and its accumulators, TILE_ROWS * TILE_PANELS * PANEL / LANES of them, live in registers. */
+ * and its accumulators, TILE_ROWS * TILE_PANELS * PANEL / LANES of them, live in registers. Beside
+ * one panel alone it has TALL_ROWS: a processor adds to eight accumulators and more at a time. */
 #if defined(UNITDOT_NO_VECTORS)
-enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 1 };
+enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 1, TALL_ROWS = 4 };
 #elif defined(__AVX512F__)
-enum { PANEL = LANES, TILE_ROWS = 8, TILE_PANELS = 3 };           /* 24 of 32 registers */
+enum { PANEL = LANES, TILE_ROWS = 8, TILE_PANELS = 3, TALL_ROWS = 8 };       /* 24 of 32 registers */
 #elif defined(HAS_AVX2)
-enum { PANEL = LANES, TILE_ROWS = 4, TILE_PANELS = 3 };           /* 12 of 16 */
+enum { PANEL = LANES, TILE_ROWS = 4, TILE_PANELS = 3, TALL_ROWS = PANEL };   /* 12 of 16 */
 #elif defined(__aarch64__)
-enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 24 / LANES };      /* 24 of 32 */
+enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 24 / LANES, TALL_ROWS = 4 };  /* 24 of 32 */
 #else
-enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = LANES / 2 };       /* 8 of 16 */
+enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = LANES / 2, TALL_ROWS = 4 };   /* 8 of 16 */
 #endif
 enum {
     VECS = PANEL / LANES,       /* vectors across a panel */

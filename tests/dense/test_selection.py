@@ -99,9 +99,9 @@ def test_pairs(size, sparse, isa):
                 assert_same_result(found, most_similar(expected, most))
 
 
-@pytest.mark.parametrize("reading", ["as they are", "swapped", "strided", "integers"])
+@pytest.mark.parametrize("reading", ["as they are", "swapped", "strided", "halves", "integers"])
 def test_small_groups_beside_large_ones(reading, isa):
-    """The former one thread's each, of copies of their rows; most of the pairs are cut off."""
+    """The former one thread's each, rows read where they lie; most of the pairs are cut off."""
     rng = np.random.default_rng(7)
     labels = np.where(rng.random(1500) < 0.3, -100, 5 + rng.integers(100, size=1500))
     labels = labels.astype(np.int8)
@@ -111,8 +111,8 @@ def test_small_groups_beside_large_ones(reading, isa):
         X = X.astype(">f4")
     elif reading == "strided":
         X = np.repeat(X, 2, axis=1)[:, ::2]
-    elif reading == "integers":
-        X = X.astype(np.int8)
+    elif reading in ("halves", "integers"):
+        X = X.astype(np.float16 if reading == "halves" else np.int8)
     else:
         X[::50] *= np.float32(1e-25)
     S = unitdot.cosine_similarity(X)
