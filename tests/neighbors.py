@@ -20,6 +20,19 @@ def sorted_matrix(S, own=True):
     return TopK(np.take_along_axis(S, order, axis=1), order)
 
 
+def sorted_where(S, k, may_meet):
+    """The k best of every row of S where it may meet a column; places left over after these."""
+    order = np.lexsort((-S, ~may_meet), axis=1)[:, :k]  # NaN where they may come before
+    met = np.take_along_axis(may_meet, order, 1)
+    nan = S.dtype.type(np.nan)
+    similarities = np.where(met, np.take_along_axis(S, order, 1), nan)
+    more = (0, 0), (0, max(0, k - S.shape[1]))
+    return TopK(
+        np.pad(similarities, more, constant_values=nan),
+        np.pad(np.where(met, order, -1), more, constant_values=-1),
+    )
+
+
 def most_similar(pairs, most):
     """Of pairs the most similar so many, of equal ones the first by (row, column)."""
     kept = np.sort(np.lexsort((pairs.columns, pairs.rows, -pairs.similarities))[:most])

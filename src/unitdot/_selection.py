@@ -68,6 +68,8 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
             _inputs.as_labels(labels, f"groups[{i}]", n, side)
             for i, (labels, n, side) in enumerate(zip(groups, (n_X, n_Y), "XY", strict=True))
         ]
+    if all(labels.dtype.kind == "M" for labels in given):  # of any units
+        given = [labels.astype(np.result_type(*given)) for labels in given]
     if all(labels.dtype.kind in "biumMU" and labels.dtype == given[0].dtype for labels in given):
         codes = _close_numbers(np.concatenate(given))
     else:

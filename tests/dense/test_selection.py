@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import Pairs, TopK
+from unitdot import Pairs
 
 from ..helpers import normal
-from ..neighbors import assert_same_result, most_similar, reaching
+from ..neighbors import assert_same_result, most_similar, reaching, sorted_where
 
 SIZES = [(30, 40, 5, 4), (50, 60, 16, 40), (700, 900, 64, 2)]
 both = pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
@@ -28,19 +28,6 @@ def given(sparse, *matrices):
     if not sparse:
         return matrices
     return tuple(map(pytest.importorskip("scipy.sparse").csr_array, matrices))
-
-
-def sorted_where(S, k, may_meet):
-    """The k best of every row of S where it may meet a column; places left over after these."""
-    order = np.argsort(np.where(may_meet, -S, np.inf), axis=1, kind="stable")[:, :k]
-    met = np.take_along_axis(may_meet, order, 1)
-    nan = S.dtype.type(np.nan)
-    similarities = np.where(met, np.take_along_axis(S, order, 1), nan)
-    more = (0, 0), (0, max(0, k - S.shape[1]))
-    return TopK(
-        np.pad(similarities, more, constant_values=nan),
-        np.pad(np.where(met, order, -1), more, constant_values=-1),
-    )
 
 
 @both
@@ -205,6 +192,27 @@ def test_labels_of_every_kind():
     assert expected.indices[[1, 3]].tolist() == [[4, -1], [-1, -1]]
     for labels in labels_of_every_kind():
         assert_same_result(unitdot.cosine_top_k(X, k=2, groups=labels), expected)
+
+
+def test_times_of_other_units_are_equal_where_they_are_the_same_moment():
+    days = np.array([3, 1, 3, 2], "datetime64[D]")
+    X, Y = normal((4, 3)), normal((3, 3), seed=1)
+    for times in (days.astype("datetime64[ns]"), days.astype("datetime64[s]")):
+        found = unitdot.cosine_top_k(X, Y, k=1, groups=(times, days[1:]))
+        assert found.indices.ravel().tolist() == [1, 0, 1, 2]
+        found = unitdot.cosine_pairs(X, Y, threshold=-1, groups=(days, times[1:]))
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0, 1, 2, 3], [1, 0, 1, 2])
+
+
+@both
+def test_no_rows_are_in_no_groups(sparse):
+    (X,) = given(sparse, np.zeros((0, 3)))
+    for threshold in (0.5, -1):
+        found = unitdot.cosine_pairs(X, threshold=threshold, groups=[])
+        assert (found.n_pairs, found.shape) == (0, (0, 0))
+        found = unitdot.cosine_pairs(X, X, threshold=threshold, groups=([], []))
+        assert (found.n_pairs, found.shape) == (0, (0, 0))
+    assert unitdot.cosine_top_k(X, k=2, threshold=0.5, groups=[]).indices.shape == (0, 2)
 
 
 NAN, NAT = float("nan"), np.datetime64("NaT")

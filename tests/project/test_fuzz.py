@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("ml_dtypes")
+pytest.importorskip("pandas")
+pytest.importorskip("polars")
+pytest.importorskip("pyarrow")
 pytest.importorskip("scipy")
 
 from ..fuzz.check import check
 
 CORPUS = sorted((Path(__file__).parents[1] / "fuzz" / "corpus").iterdir())
-RUNS = int(os.environ.get("UNITDOT_FUZZ_RUNS", 50))
+RUNS = int(os.environ.get("UNITDOT_FUZZ_RUNS", 25))
 
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.name)

@@ -387,7 +387,9 @@ def _apart(
     if groups is None or threshold <= BRUTE_FORCE or any(problem.vectors):
         return None
     n_groups = len(groups.starts_x) - 1
-    if not all(map(is_sparse, sides)) or n_features * n_groups > np.iinfo(np.int64).max:
+    if not n_groups or not all(map(is_sparse, sides)):  # without rows there are no groups
+        return None
+    if n_features * n_groups > np.iinfo(np.int64).max:
         return None
     from scipy.sparse import csr_array
 
