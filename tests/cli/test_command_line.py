@@ -414,7 +414,8 @@ class TestProcess:
         np.save("big.npy", normal((3000, 3), np.float32))
         before = sorted(os.listdir(folder))
         process = start(f"""
-import os, signal
+import os
+import signal
 from pathlib import Path
 signal.signal({int(number)}, signal.SIG_DFL)  # nohup has it ignored
 unlink = Path.unlink

@@ -81,6 +81,16 @@ def test_by_heads(lines, dtype, isa):
         module.force_heads(0, 0)
 
 
+def test_floors_between_numbers(isa):
+    """Of float64, right above values of float32, which are not enough then."""
+    X, Y = (rows(n, 64, seed=n).astype("f4") for n in (150, 700))
+    S = unitdot.cosine_similarity(X, Y)
+    floors = np.nextafter(np.sort(S, axis=1)[:, -3].astype(float), 2)
+    how = _inputs.check_options((None, "zero", True, 2))
+    found = top_k_of(X, Y, 5, None, None, None, False, False, how, None, floors)
+    assert_same_result(found, expected(S, 5, floors))
+
+
 def test_several_superblocks(isa):
     check(rows(2000, 1030).astype("f4"), rows(1500, 1030, seed=1).astype("f4"), 4, threads=(1,))
 

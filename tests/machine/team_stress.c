@@ -273,6 +273,22 @@ static void learns(int repeats) {
     set(&pool.alone_for, 0);
 }
 
+/* one that is alone and lasts asks for help while there is something left to take, not for its last turn */
+static void asks(int repeats) {
+    const int64_t ms = 1000000;
+    for (int turns = 2; turns <= 3; turns++)
+        for (int i = 0; i < repeats; i++) {
+            set(&pool.alone_for, ALONE_PARTS * ms);
+            set(&pool.alone_until, nanoseconds() + 100000 * ms);
+            #pragma omp parallel for num_threads(2) schedule(dynamic)
+            for (int turn = 0; turn < turns; turn++)
+                usleep(2000);
+            check(get(&pool.started) == (turns == 3));
+        }
+    set(&pool.alone_for, 0);
+    set(&pool.alone_until, 0);
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
@@ -280,7 +296,7 @@ int main(int argc, char **argv) {
     } tests[] = {{"regions", regions}, {"callers", callers},       {"nested", nested},
                  {"forks", forks},     {"refused", refused},       {"late", late},
                  {"processors", processors},
-                 {"together", together}, {"learns", learns}};
+                 {"together", together}, {"learns", learns},   {"asks", asks}};
     check(argc == 3);
     use_team(start_pool());
     alarm(300);

@@ -33,6 +33,7 @@ TESTS = {
     "processors": 2,
     "together": 20,
     "learns": 20,
+    "asks": 5,
 }
 
 
