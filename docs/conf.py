@@ -6,13 +6,20 @@ project = "unitdot"
 author = "The unitdot developers"
 release = version = unitdot.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_design",
+]
 html_theme = "furo"
 html_title = f"unitdot {version}"
 html_show_copyright = False
 html_copy_source = False
 
 # Markdown
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # the start page includes a part of README.md
 
