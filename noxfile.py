@@ -4,6 +4,8 @@
     nox -s wheel        sdist and wheel into dist/, the wheel built from the sdist and repaired
     nox -s one_lane     the kernels' tests of a build without vector types
     nox -s arm          the kernels' tests of an Arm build, under emulation
+    nox -s clang        the kernels' tests of Clang's build, and its times beside those of GCC's
+    nox -s threaded     the kernels' and the index's tests in a free-threaded Python
     nox -s clients      jobs of packages that take unitdot's results, against their own answers
 
 docs/building.md has more.
@@ -19,13 +21,25 @@ import nox
 nox.needs_version = ">=2025.2.9"  # `requires`
 nox.options.sessions = ["tests"]
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # what needs nothing but NumPy, and proves what a new build of the kernels has to
 KERNEL_TESTS = [
     f"tests/dense/test_{name}.py"
     for name in ("bits", "exact_values", "batch_invariance", "dtypes", "scale", "zero_rows")
 ]
 KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]
+# what Clang's build takes for these should be no more than a tenth above GCC's
+CLANG_CASES = ["square", "query", "top-10", "pairs"]
+FREE_THREADED = ["3.13t", "3.14t"]
+THREADED_TESTS = [
+    f"tests/{name}.py"
+    for name in (
+        "dense/test_out",
+        "dense/test_neighbors_api",
+        "dense/test_zero_rows",
+        "sparse/test_similarity",
+    )
+]
 CLIENTS = ["scanpy", "umap-learn", "hdbscan", "openTSNE", "networkx", "polars", "scikit-learn"]
 # and the recipes, one of which is for one of these
 CLIENT_TESTS = ["tests/clients/jobs.py", "tests/project/test_docs.py::test_page[recipes.md]"]
@@ -100,3 +114,30 @@ def clients(session):
     session.install(*CLIENTS, "pandas", "pyarrow", "distributed", "pytest", "hypothesis", "mpmath")
     session.install(".")
     session.run("pytest", *(session.posargs or CLIENT_TESTS))
+
+
+@nox.session
+def clang(session):
+    """Clang's build gives GCC's bits; the table's ratios are its times of GCC's."""
+    session.install(*KERNEL_REQUIRES, "scikit-learn")
+    session.install(".", env={"CC": os.environ.get("CLANG", "clang")})
+    session.run("pytest", *(session.posargs or KERNEL_TESTS))
+
+    of_gcc = Path(session.create_tmp()) / "gcc"
+    session.run("python", "-m", "venv", "--clear", str(of_gcc))
+    install = (str(of_gcc / "bin/python"), "-m", "pip", "install", "-q", ".", "scikit-learn")
+    session.run(*install, env={"CC": os.environ.get("GCC", "gcc")}, external=True)
+    others = ("--against", str(of_gcc / "bin/python"), "--contenders", "numpy*")
+    data = ("--data", "normal", "real", "--rounds", "5")
+    session.run("python", "-m", "benchmarks", *others, *data, "--cases", *CLANG_CASES)
+
+
+@nox.session(python=FREE_THREADED)
+def threaded(session):
+    """Every test in four threads at once, without the GIL, of a build for this Python alone."""
+    packages = {*KERNEL_REQUIRES, "pytest-run-parallel"} - {"ml_dtypes"}  # has no such wheel
+    session.install("--only-binary=:all:", *sorted(packages))
+    session.install(".")
+    asked = "import unitdot, unitdot._sparse.functions, sys; sys.exit(sys._is_gil_enabled())"
+    session.run("python", "-c", asked)
+    session.run("pytest", "--parallel-threads=4", *(session.posargs or THREADED_TESTS))
