@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -312,18 +313,23 @@ def test_whether_the_first_line_names_columns(text, shape, names):
     assert read("X.csv", columns=names.split(",")).X.shape == shape
 
 
-def test_rows_from_elsewhere():
+def test_rows_from_elsewhere(monkeypatch):
     """Standard input and pipes, whose first bytes tell what they are."""
+    monkeypatch.setattr(tempfile, "tempdir", os.getcwd())
+    monkeypatch.setenv("TMPDIR", os.getcwd())
     commands = ["top-k", "-", "-k1", "--id", "id", "--column", "v", "-o", "out.csv", "--force"]
     for path, writer in WRITERS.items():
         writer(path, lists())
-        with open(path, "rb") as file:
-            result = subprocess.run(
-                [sys.executable, "-m", "unitdot", *commands], stdin=file, capture_output=True,
-                timeout=120, env=os.environ | {"TMPDIR": os.getcwd()},
-            )  # fmt: skip
-        assert (result.returncode, result.stderr) == (0, b"")
+        with open(path) as stream:
+            monkeypatch.setattr(sys, "stdin", stream)
+            assert main(commands) == 0
         assert Path("out.csv").read_text().splitlines()[4].startswith("doc3,doc7,1.0")
+    Path("out.csv").unlink()
+    process = [sys.executable, "-m", "unitdot", *commands]
+    content = Path(path).read_bytes()
+    result = subprocess.run(process, input=content, capture_output=True, timeout=120)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert Path("out.csv").read_text().splitlines()[4].startswith("doc3,doc7,1.0")
     assert not list(Path().glob(".unitdot-*"))
 
 

@@ -230,6 +230,7 @@ ALTERED = """
 """
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("verify", [True, False])
 @pytest.mark.parametrize("kind", ["float32", "float64", "int8", "sparse32"])
 def test_every_byte_altered_in_turn(kind, verify, path):

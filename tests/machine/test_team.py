@@ -68,6 +68,7 @@ def test_all_work_is_done(name, waiting, program):
 
 
 @linux
+@pytest.mark.costly
 @pytest.mark.parametrize("waiting", WAITING)
 @pytest.mark.parametrize("name", sorted({*TESTS} - {"forks", "late"}))
 def test_every_step_has_its_order(name, waiting, program):

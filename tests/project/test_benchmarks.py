@@ -28,6 +28,11 @@ TOP_K = work.Work((3, 8), (40, 8), function="cosine_top_k", options={"k": 2})
 PAIRS = work.Work((20, 8), None, function="cosine_pairs", options={"threshold": 0.1})
 TOP_K_OF_ITSELF = work.Work((20, 8), None, function="cosine_top_k", options={"k": 2})
 PAIRED = work.Work((40, 8), (40, 8), function="paired_cosine_distances")
+FUNCTIONS = [
+    MATRIX,
+    PAIRS,
+    *(pytest.param(one, marks=pytest.mark.thorough) for one in (TOP_K, PAIRED)),
+]
 
 
 def measure(one, *others):
@@ -115,7 +120,7 @@ unitdot.{function} = changed
 """
 
 
-@pytest.mark.parametrize("one", [MATRIX, TOP_K, PAIRS, PAIRED], ids=lambda one: one.function)
+@pytest.mark.parametrize("one", FUNCTIONS, ids=lambda one: one.function)
 def test_an_earlier_build_with_the_same_bits_is_compared(one, environment):
     case = variants.against(one.contest("tiny", "a tiny case", {}), environment(INSTALLED))
     result = run_case(case, replace(ONCE, rounds=2), print)
@@ -157,7 +162,13 @@ def test_a_function_that_an_earlier_build_lacks_is_missing(environment, tmp_path
 
 
 @pytest.mark.parametrize(
-    "load", [Load(busy=1), Load(callers=2), Load(callers=2, caller_threads=2)], ids=str
+    "load",
+    [
+        Load(busy=1),
+        Load(callers=2, caller_threads=2),
+        pytest.param(Load(callers=2), marks=pytest.mark.thorough),
+    ],
+    ids=str,
 )
 def test_single_calls_under_load(load):
     options = replace(ONCE, rounds=2, load=load)
@@ -311,7 +322,8 @@ def contenders_of(function):
     } - {work.UNITDOT, *work.ON_WORKERS}
 
 
-@pytest.mark.parametrize("one", [PAIRS, pytest.param(TOP_K_OF_ITSELF, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("one", [PAIRS, TOP_K_OF_ITSELF], ids=lambda one: one.function)
 def test_who_is_on_workers_is_right(one):
     for library in ("dask", "distributed"):
         pytest.importorskip(library)
@@ -319,7 +331,7 @@ def test_who_is_on_workers_is_right(one):
         assert "missing" in row or (row["value"] > 0 and "wrong" not in row), row
 
 
-@pytest.mark.parametrize("one", [MATRIX, TOP_K, PAIRS, PAIRED], ids=lambda one: one.function)
+@pytest.mark.parametrize("one", FUNCTIONS, ids=lambda one: one.function)
 def test_who_is_installed_is_right(one):
     others = contenders_of(one.function)
     result = measure(one, *others)
@@ -346,6 +358,7 @@ def test_sparse_work_is_right(contender, function, options, monkeypatch):
     assert fault(answer(call()), function, X, **options) is None
 
 
+@pytest.mark.thorough
 def test_dense_queries_in_sparse_lines_are_right():
     pytest.importorskip("sklearn")
     one = work.Work((3,), (40,), "float64", "cosine_top_k", {"k": 5}, data="words")
