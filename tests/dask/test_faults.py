@@ -189,6 +189,7 @@ def test_threads_of_a_worker(monkeypatch):
         assert given[-1] == 1
 
 
+@pytest.mark.thorough
 def test_dasks_pool_of_processes():
     X = rows(300)
     lazy = on_dask.cosine_pairs(da.from_array(X, chunks=(150, 64)), threshold=THRESHOLD)

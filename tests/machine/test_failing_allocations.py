@@ -133,7 +133,9 @@ def failing_allocator(tmp_path_factory):
             '["MemoryError", *[expected] * ("threshold=0.1" in call or "normal(3," in arrays)]',
         ),
         # where NumPy can do without, as it can for its cache of small blocks, so can we
-        (b"/_multiarray_umath", '["MemoryError", expected]'),
+        pytest.param(
+            b"/_multiarray_umath", '["MemoryError", expected]', marks=pytest.mark.thorough
+        ),
     ],
     ids=["the kernels", "NumPy"],
 )

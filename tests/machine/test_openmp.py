@@ -38,6 +38,7 @@ IN_TURN = """
         """
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("we_come_first", [True, False])
 @pytest.mark.parametrize("peer", PEERS)
 def test_in_turn_with_another_package(peer, we_come_first):

@@ -387,6 +387,7 @@ OTHERS = {
 
 
 @linux
+@pytest.mark.costly
 @pytest.mark.parametrize("first", ["unitdot", "the other"])
 @pytest.mark.parametrize("other", OTHERS)
 def test_beside_other_openmp_libraries(other, first):
