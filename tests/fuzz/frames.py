@@ -42,5 +42,5 @@ def ask(question, given, value):
     if question == "index":
         index = unitdot.CosineIndex(given)
         index.add(given)
-        return [index[:]]
+        return [index[:], *index.top_k(k=1, threshold=-1)]
     return [unitdot.cosine_similarity(given)]

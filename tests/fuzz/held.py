@@ -14,7 +14,7 @@ from . import dense, sparse
 
 SIZES = (  # rows, features: panels are kept of 1024 rows of 64 features and more
     *((5, 3), (1, 1), (0, 2), (40, 8), (17, 64), (129, 33), (3, 300)),
-    *((1030, 64), (1100, 72), (1200, 130)),
+    *((1030, 64), (1300, 72), (1300, 130), (1900, 64)),
 )
 TEXTS = ("", "a", "bb", "\N{SNOWMAN}", "\udc80", "x" * 70)
 
@@ -74,13 +74,12 @@ def new_ids(c, n, there, kind):
     while len(values) < n:
         number = int(rng.integers(-(1 << 40), 1 << 40))
         text = f"{TEXTS[number % len(TEXTS)]}{number if number % 4 else ''}"
-        value = number if kind is int else text
-        if value not in taken:
+        if kind is str:
+            while text in taken:
+                text += "'"
+        if (value := number if kind is int else text) not in taken:
             values.append(value)
             taken.add(value)
-        elif kind is str:
-            values.append(f"{value}-{len(taken)}")
-            taken.add(values[-1])
     if kind is int and n and c.byte() % 4 == 1 and not taken & {-(1 << 63), (1 << 63) - 1}:
         values[0] = c.pick((-(1 << 63), (1 << 63) - 1))
     as_array = c.byte() % 2 and "\udc80" not in "".join(map(str, values))
@@ -148,7 +147,7 @@ def remove(c, held):
     """Some rows, by their numbers or their ids."""
     n = held.n
     rng = np.random.default_rng(c.below(1 << 16))
-    gone = np.flatnonzero(rng.random(n) < c.pick((0.1, 0.5, 0, 0.9, 1)))
+    gone = np.flatnonzero(rng.random(n) < c.pick((0.1, 0.5, 0, 0.02, 0.9, 1)))
     if c.byte() % 2 and held.ids is not None:
         ids, errors = [held.ids[i] for i in gone], []
         if c.byte() % 8 == 1:

@@ -72,20 +72,20 @@ def search(c, it):
         )
         return
     n = it.n if X is None else len(np.atleast_2d(X)) if isinstance(X, np.ndarray) else X.shape[0]
-    own, _, _ = choose(c, n, it.n, X is None, what == "top_k")
+    own, _, errors = choose(c, n, it.n, X is None, what == "top_k")
     sides = (it.rows,) if X is None else (X, it.rows)
     if what == "top_k":
         found = outcome(it.index.top_k, X, **own, **options)
         same(found, outcome(unitdot.cosine_top_k, *sides, **own, **options))
         return
     if c.byte() % 2:
-        pairs_of_some(c, it, X, own, options)
+        pairs_of_some(c, it, X, own, options, errors)
         return
     found = outcome(it.index.pairs, X, **own, **options)
     same(found, outcome(unitdot.cosine_pairs, *sides, **own, **options))
 
 
-def pairs_of_some(c, it, X, own, options):
+def pairs_of_some(c, it, X, own, options, errors):
     """Pairs with a filter: those of the plain function, less those that it leaves out."""
     where, chosen, error = where_of(c, it.n)
     found = outcome(it.index.pairs, X, where=where, **own, **options)
@@ -95,7 +95,7 @@ def pairs_of_some(c, it, X, own, options):
     if found[1] is None and raised is not None and not chosen.all():
         return  # for a row that is not asked for
     if error is not None or raised is not None or most == 0:
-        errors = tuple(e for e in (error, type(raised), ValueError if most == 0 else None) if e)
+        errors = tuple(e for e in (error, type(raised), *errors) if e)
         assert isinstance(found[1], errors), f"expected {errors}, got {found[1]!r}"
         return
     kept = chosen[expected.columns] & (X is not None or chosen[expected.rows])
