@@ -69,10 +69,10 @@ cdef bint pay_now(const Job* job) noexcept nogil:
     for i in range(PROBES):
         row = job.PX.first + i * job.PX.count // PROBES
         for j in range(2 * PROBES):
-            column = at_most(job.PY.first + j * rows_left(job) // (2 * PROBES), job.Y.rows - 1)
+            column = at_most(job.PY.first + j * rows_left(job) // (2 * PROBES), job.stop_Y - 1)
             reach = reach_of(<float> limit_of(job, row))
             if job.same:
-                reach = max(reach, reach_of(<float> limit_of(job, column)))
+                reach = max(reach, reach_of(<float> column_limit(job, column)))
             x, y = c.X.line + row * lines * HEAD, c.Y.line + column * lines * HEAD
             distance = 0
             for line in range(lines):
@@ -94,7 +94,7 @@ cdef bint pay_now(const Job* job) noexcept nogil:
 
 
 cdef inline Py_ssize_t rows_left(const Job* job) noexcept nogil:
-    return job.Y.rows - job.PY.first
+    return job.stop_Y - job.PY.first
 
 
 cdef inline bint heads_near(const Cascade* c, Py_ssize_t row, Py_ssize_t column, Py_ssize_t line,

@@ -4,8 +4,8 @@
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
 # gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, SAMPLED_ROWS, JUDGED_X, JUDGED_Y, Directions,
 #        LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead, most_sampled, batch_cost,
-#        project_all, set_units, limit_of, outputs_of, room_to_find, judged_rows, words_of_known,
-#        find_directions
+#        project_all, set_units, limit_of, column_limit, outputs_of, room_to_find, judged_rows,
+#        words_of_known, find_directions
 #
 # Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
 # that is measured. These are leading eigenvectors of the sample's second moments, more or less: a
@@ -54,6 +54,7 @@ cdef struct Forced:              # by tests
     real* rows                   # directions to be used, or NULL
     Py_ssize_t features
     uint32_t headed              # superblocks that went by heads since; by any thread
+    Py_ssize_t block             # rows of a block: blocks.pxi
 
 cdef Forced forced
 
@@ -235,7 +236,7 @@ cdef void take_shares(const Job* job, Directions* d, const real* X, const real* 
         limit = limit_of(job, rows_X[i])
         for j in range(JUDGED_Y):
             distance[j] = 0
-            own_limit = limit_of(job, rows_Y[j]) if job.same and job.best != NULL else limit
+            own_limit = column_limit(job, rows_Y[j]) if job.same and job.best != NULL else limit
             own_limit = own_limit if own_limit < limit else limit
             reaches[j] = reach_of(<float> own_limit)
             if job.same and rows_X[i] == rows_Y[j]:
@@ -303,6 +304,11 @@ cdef inline real limit_of(const Job* job, Py_ssize_t row) noexcept nogil:
     return load_acquire(&job.best.limit[row - job.best.first])
 
 
+cdef inline real column_limit(const Job* job, Py_ssize_t row) noexcept nogil:
+    # where the columns are rows that have lists, too
+    return load_acquire(&job.best.limit[row - job.best.second])
+
+
 cdef double outputs_of(const Job* job) noexcept nogil:
     return <double> job.X.rows * rows_of_Y(job) / (2 if job.same and job.first_Y == 0 else 1)
 
@@ -316,14 +322,14 @@ cdef size_t room_to_find(const Job* job) noexcept nogil:
 cdef void judged_rows(const Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y, real* X,
                       real* Y) noexcept nogil:
     """The rows that tell what pays, as unit rows."""
-    cdef Py_ssize_t features = job.X.features, m = rows_of_Y(job), i
+    cdef Py_ssize_t features = job.X.features, m = job.stop_Y - job.from_Y, i
     for i in range(JUDGED_X):
         rows_X[i] = job.PX.first + i * job.PX.count // JUDGED_X
         unit_row(&job.X, rows_X[i], X + i * features)
     for i in range(JUDGED_Y):
         # others than those that the directions come from
-        rows_Y[i] = at_most(job.first_Y + i * m // JUDGED_Y + m // JUDGED_Y // 3 + 1,
-                            job.Y.rows - 1)
+        rows_Y[i] = at_most(job.from_Y + i * m // JUDGED_Y + m // JUDGED_Y // 3 + 1,
+                            job.stop_Y - 1)
         unit_row(&job.Y, rows_Y[i], Y + i * features)
 
 

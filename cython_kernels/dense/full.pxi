@@ -2,7 +2,8 @@
 # while they are in registers to a reduction (top_k.pxi, pairs.pxi).
 #
 # takes: kernels.pyx, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi, screen.pxi,
-#        cascade.pxi, near.pxi, sample.pxi, queries.pxi, integers.pxi, vectors.h, memory.h, openmp.h
+#        cascade.pxi, near.pxi, sample.pxi, blocks.pxi, queries.pxi, integers.pxi, vectors.h,
+#        memory.h, openmp.h
 # gives: find_exponents, finish_panel, found, start_rows, finish_rows_of_X, segments_of,
 #        run_segment, run
 #
@@ -227,9 +228,9 @@ cdef int found(const Job* job) noexcept nogil:
 
 cdef int start_rows(Job* job) except -1:
     """Nothing is known of the superblock's rows of X yet."""
-    if job.best != NULL and not (job.same and job.PX.first > 0):
-        job.best.first = job.PX.first
-        reset_lists(job.best, job.best.rows if job.same else job.PX.count)
+    if job.best != NULL and not job.same:
+        job.best.first = job.best.second = job.PX.first
+        reset_lists(job.best, job.PX.count)
     if job.pairs != NULL:
         drop_pairs(job.pairs)
         if job.pairs.most:
@@ -240,12 +241,10 @@ cdef int start_rows(Job* job) except -1:
 
 cdef int finish_rows_of_X(Job* job, object watch) except -1:
     """The superblock's rows of X have met all of Y."""
-    cdef Py_ssize_t i, rows = job.PX.count
-    if job.best != NULL:
-        if job.same:
-            rows = job.best.rows if job.PX.first + rows == job.X.rows else 0
-        for i in prange(rows, nogil=True, num_threads=threads_in(job.process, job.threads),
-                        schedule="guided", chunksize=4):
+    cdef Py_ssize_t i
+    if job.best != NULL and not job.same:
+        for i in prange(job.PX.count, nogil=True, schedule="guided", chunksize=4,
+                        num_threads=threads_in(job.process, job.threads)):
             finish_row(job.best, i)
     if job.pairs != NULL:
         pass_on(job.pairs, &job.PX, watch)
@@ -286,7 +285,7 @@ cdef int run_superblock(Job* job) except -1:
 
 cdef inline Py_ssize_t first_column(const Job* job) noexcept nogil:
     # that rows of X from PX.first on have not met
-    return at_least(job.PX.first, job.first_Y) if job.same else 0
+    return at_least(job.PX.first, job.from_Y) if job.same else 0
 
 
 cdef inline int64_t all_pairs(const Job* job) noexcept nogil:
@@ -294,83 +293,100 @@ cdef inline int64_t all_pairs(const Job* job) noexcept nogil:
     return n * rows_of_Y(job) if is_apart(job) else n * (n + 1) // 2
 
 
-cdef int run(Job* job, object watch) except -1:
-    """Every superblock in turn; returns the status.
-
-    Without a `watch`, rows that need care end the work. A watch is told of what was found, so that
-    it may raise, and the work goes on, carefully: the same bits for all other rows.
-    """
-    cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, rows_X, rows_Y, i = 0, j
+cdef int run_part(Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y, Block** held,
+                  object watch) except -1:
+    """Every superblock of a part in turn; returns the status."""
+    cdef Py_ssize_t i = job.from_X, j
     cdef int status = 0, now, misses = 0
     cdef int64_t met                 # pairs of the rows of X at hand that the watch was told of
     cdef int64_t count
     cdef size_t needed
+    while i < job.stop_X:
+        job.PX.first = i
+        job.PX.count = at_most(rows_X, job.stop_X - i)
+        job.X_packed = False
+        start_rows(job)
+        met = 0
+        j = first_column(job)
+        while j < job.stop_Y:
+            job.diagonal = job.same and i == j
+            job.PY.first = j
+            turn_screen(job, watch)
+            turn_heads(job, watch)
+            job.PY.count = at_most(screened_rows(job, rows_X, rows_Y), job.stop_Y - j)
+            needed = plan(job, NULL)
+            if held[0] == NULL or needed > held[0].size:
+                block_release(held[0])
+                held[0], job.X_packed = NULL, False
+                held[0] = allocate(needed, FOR_PANELS)
+            plan(job, held[0].memory)
+            count_headed(job)
+            now = run_superblock(job)
+            status |= now & ~TOO_CLOSE
+            if watch is None:
+                if status & CARE:
+                    return status
+            else:
+                if now & ~TOO_CLOSE:
+                    watch.found(now & ~TOO_CLOSE,
+                                count_pairs(job.pairs) if job.pairs != NULL else 0)
+                if now & TOO_CLOSE:
+                    undo_screened(job)
+                    continue
+                if now & CARE and not job.careful:
+                    # once more; a task that packs its own part of Y has used the rest of it
+                    job.careful, job.X_packed = True, False
+                    if job.streamed:
+                        begin_part(job, 0)       # the only one
+                        start_rows(job)
+                        watch.again(met)
+                        met = 0
+                        j = first_column(job)
+                    continue
+                count = (job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
+                         else job.PX.count * job.PY.count)
+                met += count
+                watch.did(count, all_pairs(job),
+                          count_pairs(job.pairs) if job.pairs != NULL else 0)
+            if job.pairs != NULL:
+                job.pairs.task += tasks_of(job)
+            j += job.PY.count
+        if job.best != NULL and any_too_short(job.best, job.PX.count):
+            job.best.expected, job.screen_from = False, -1
+            misses += 1
+            watch.again(met)
+            continue
+        finish_rows_of_X(job, watch)
+        if 0 < misses < MISSES and not job.best.expected:
+            job.best.expected, job.screen_from = True, 0
+        i += job.PX.count
+    return status
+
+
+cdef int run(Job* job, object watch) except -1:
+    """All of the work; returns the status.
+
+    Without a `watch`, rows that need care end the work. A watch is told of what was found, so that
+    it may raise, and the work goes on, carefully: the same bits for all other rows.
+    """
+    cdef Py_ssize_t rows_X, rows_Y, part
+    cdef int status = 0
     cdef Block* held = NULL
     cdef Block* lists = NULL
     choose_rows(job, &rows_X, &rows_Y)
     try:
         if job.best != NULL:
-            job.best.rows = m if job.same else rows_X
+            job.best.rows = job.Y.rows if job.same else rows_X
+            if job.block > 0:
+                job.best.rows = 2 * job.block
             lists = allocate(carve_lists(job.best, NULL), FOR_LISTS)
             carve_lists(job.best, lists.memory)
-        while i < n:
-            job.PX.first = i
-            job.PX.count = at_most(rows_X, n - i)
-            job.X_packed = False
-            start_rows(job)
-            met = 0
-            j = first_column(job)
-            while j < m:
-                job.diagonal = job.same and i == j
-                job.PY.first = j
-                turn_screen(job, watch)
-                turn_heads(job, watch)
-                job.PY.count = at_most(screened_rows(job, rows_X, rows_Y), m - j)
-                needed = plan(job, NULL)
-                if held == NULL or needed > held.size:
-                    block_release(held)
-                    held, job.X_packed = NULL, False
-                    held = allocate(needed, FOR_PANELS)
-                plan(job, held.memory)
-                count_headed(job)
-                now = run_superblock(job)
-                status |= now & ~TOO_CLOSE
-                if watch is None:
-                    if status & CARE:
-                        return status
-                else:
-                    if now & ~TOO_CLOSE:
-                        watch.found(now & ~TOO_CLOSE,
-                                    count_pairs(job.pairs) if job.pairs != NULL else 0)
-                    if now & TOO_CLOSE:
-                        undo_screened(job)
-                        continue
-                    if now & CARE and not job.careful:
-                        # once more; a task that packs its own part of Y has used the rest of it
-                        job.careful, job.X_packed = True, False
-                        if job.streamed:
-                            start_rows(job)
-                            watch.again(met)
-                            met = 0
-                            j = first_column(job)
-                        continue
-                    count = (job.PX.count * (job.PX.count + 1) // 2 if job.diagonal
-                             else job.PX.count * job.PY.count)
-                    met += count
-                    watch.did(count, all_pairs(job),
-                              count_pairs(job.pairs) if job.pairs != NULL else 0)
-                if job.pairs != NULL:
-                    job.pairs.task += tasks_of(job)
-                j += job.PY.count
-            if job.best != NULL and any_too_short(job.best, job.PX.count):
-                job.best.expected, job.screen_from = False, -1
-                misses += 1
-                watch.again(met)
-                continue
-            finish_rows_of_X(job, watch)
-            if 0 < misses < MISSES and not job.best.expected:
-                job.best.expected, job.screen_from = True, 0
-            i += job.PX.count
+        for part in range(parts_of(job)):
+            begin_part(job, part)
+            status |= run_part(job, rows_X, rows_Y, &held, watch)
+            if watch is None and status & CARE:
+                break
+            end_part(job)
         return status
     finally:
         block_release(held)

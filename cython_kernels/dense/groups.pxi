@@ -4,7 +4,7 @@
 # itself), or copied, those of one group at a time.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi, plan.pxi,
-#        full.pxi, direct.pxi, vectors.h, memory.h, openmp.h
+#        blocks.pxi, full.pxi, direct.pxi, vectors.h, memory.h, openmp.h
 # gives: Groups, groups_of, run_groups
 
 cdef enum:
@@ -249,7 +249,7 @@ cdef int64_t outputs_in_all(const Job* whole, const Groups* groups) noexcept nog
         if job.best != NULL:
             best_in_group(&best, groups, g)
         if whole.same and (job.best == NULL or is_small(whole, groups, g)
-                           or job.X.rows <= most_lists(&job)):
+                           or job.X.rows <= most_lists(&job) or rows_of_block(&job) > 0):
             all += job.X.rows * (job.X.rows + 1) // 2
         else:
             all += outputs_in(groups, g)

@@ -24,6 +24,7 @@ which data flows through them:
     prepared.pxi  what is kept of a corpus's rows, for many calls
     search.pxi  the two reductions by what is kept
     sample.pxi  limits for the screen to begin with, where there are many neighbours
+    blocks.pxi  self-joins of top-k whose lists do not all fit
     queries.pxi the same for a row or two of X: rows of Y are read in place
     integers.pxi  the same of 8-bit integers, in integers
     few.pxi     the same for few rows with very many features: lanes are blocks of features
@@ -241,6 +242,7 @@ include "heads.pxi"
 include "cascade.pxi"
 include "near.pxi"
 include "sample.pxi"
+include "blocks.pxi"
 include "full.pxi"
 include "prepared.pxi"
 include "search.pxi"
@@ -327,7 +329,8 @@ cdef void raise_least(Best* best, Py_ssize_t rows) noexcept nogil:
 
 cdef int top_k_of(Job* job, object watch) except -1:
     size_lists(job.best, job.Y.rows)
-    job.same = job.same and (job.first_Y > 0 or job.X.rows <= most_lists(job))
+    job.block = rows_of_block(job) if job.same else 0
+    job.same = job.same and (job.block > 0 or job.first_Y > 0 or job.X.rows <= most_lists(job))
     if job.best.floors != NULL:
         raise_least(job.best, job.Y.rows if job.first_Y > 0 else job.X.rows)
     job.screen_from, job.heads_from = screen_start(job), heads_start(job)
@@ -553,6 +556,12 @@ def force_heads(int lines, int words, const double[:, ::1] directions=None):
 def headed():
     """For tests: how many superblocks went by heads since `force_heads`."""
     return load_relaxed(&forced.headed)
+
+
+def force_blocks(Py_ssize_t rows):
+    """For tests: blocks of so many rows in self-joins of top-k that have more; 0: as it pays. Not
+    while another thread computes."""
+    forced.block = rows
 
 
 def peak(Py_ssize_t repeats):

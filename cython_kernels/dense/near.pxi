@@ -148,7 +148,7 @@ cdef void set_column_bars(const Job* job, Py_ssize_t j, Py_ssize_t columns, cons
     for c in range(<int> columns):
         limits[c] = 1
     for c in range(<int> at_most(columns, job.PY.count - j)):
-        limits[c] = <float> limit_of(job, job.PY.first + j + c)
+        limits[c] = <float> column_limit(job, job.PY.first + j + c)
     for c in range(<int> columns):
         bars.column_reach[c] = reach_of(limits[c])
     set_bars(bars.column_reach, job.PY.error + j, widest, line_error,
@@ -399,7 +399,7 @@ cdef inline bint meet(Job* job, Py_ssize_t i, Py_ssize_t j, bint both, Waiting* 
     # no NaN, the cosine of a zero row for some users, is at least a limit
     passes = nearly >= limit_of(job, job.PX.first + i)
     if both:
-        passes |= nearly >= limit_of(job, job.PY.first + j)
+        passes |= nearly >= column_limit(job, job.PY.first + j)
     waiting.rows[waiting.count] = <int32_t> i
     waiting.columns[waiting.count] = <int32_t> j
     waiting.count += passes

@@ -30,6 +30,10 @@ cdef struct Job:
     Pairs* pairs                     # pairs above a threshold instead of the matrix
     bint same                        # Y is X: half the work, mirrored
     Py_ssize_t first_Y               # where they are two parts of one: join_parts
+    Py_ssize_t block                 # rows of X that meet at a time, blocks.pxi; 0: all
+    Py_ssize_t from_X, stop_X        # the rows that meet now
+    Py_ssize_t from_Y, stop_Y
+    bint limited                     # all of these have limits from others that they have met
     int integers                     # the products are made in integers: integers_of
     bint careful                     # pack every row times its own power of two
     bint screened                    # screen.pxi: what is at hand
@@ -222,7 +226,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     cdef Py_ssize_t rows, side, padded, outputs, most = rows_with_lists(job)
     rows = packed_bytes(job) // row_bytes * job.threads
     if job.same:
-        side = n if n <= rows and job.first_Y == 0 else rows // 2
+        side = n if n <= rows and job.first_Y == job.block == 0 else rows // 2
         rows_X[0] = rows_Y[0] = side
     elif can_stream(job):
         rows_X[0], rows_Y[0] = n, LONGEST
@@ -253,6 +257,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
 
 cdef inline Py_ssize_t rows_with_lists(const Job* job) noexcept nogil:
     # rows of X, at most, that are met at a time
+    if job.block > 0:
+        return 2 * job.block
     if job.best == NULL or job.same:
         return job.X.rows
     return at_least(1, at_most(job.X.rows, most_lists(job)))

@@ -2,7 +2,8 @@
 # serve any query (heads.pxi), and what is read first, in panels. search.pxi uses all this.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi,
-#        heads.pxi, cascade.pxi, integers.pxi, vectors.h, screen.h, panels.h, memory.h, openmp.h
+#        heads.pxi, cascade.pxi, blocks.pxi, integers.pxi, vectors.h, screen.h, panels.h,
+#        memory.h, openmp.h
 # gives: Kept, measure_panel, round_axes, prepare, prepare_join, kept_of, know, keep
 #
 # Where few directions hold little of the rows' energy, the rows themselves take the place of heads:
@@ -291,6 +292,7 @@ def prepare_join(const unsigned char[:, :, :] X, int kind, real[:, ::1] directio
         return 0                     # other integers are of this processor alone
     memset(&wanted, 0, sizeof(wanted))
     job.pairs, job.same, job.lasting, job.PX.count = &wanted, True, True, job.X.rows
+    meet_all_rows(&job)
     room = allocate(room_to_find(&job), FOR_HEADS)
     try:
         wanted.limit = <real> limit

@@ -57,11 +57,7 @@ cdef int expect_limits(const Job* job, object watch) except -1:
 
 
 cdef real expected_limit(const Best* best, Py_ssize_t row) noexcept nogil:
-    cdef const char* last = (best.similarities.data + result_row(best, row)
-                             * best.similarities.row_stride
-                             + (best.k - 1) * best.similarities.column_stride)
-    cdef real limit = ((<const float*> last)[0] if best.similarities.itemsize == sizeof(float)
-                       else <real> (<const double*> last)[0])
+    cdef real limit = result_at(best, result_row(best, row), best.k - 1)
     return limit if limit == limit else -2
 
 

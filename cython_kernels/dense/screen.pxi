@@ -105,14 +105,15 @@ cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows
 
 cdef int turn_screen(Job* job, object watch) except -1:
     """Whether the superblock at hand is screened; called where rows of X and Y begin."""
-    cdef Py_ssize_t met = job.PX.first if job.same else job.PY.first
     cdef bint screened = job.screen_from >= 0 and not job.careful
+    cdef bint met
     cdef int thread
     if job.best == NULL and job.pairs == NULL:
         return 0
     if job.best != NULL:
         # rows of both sides have lists where X is Y: those after X's first have met its rows
-        screened = screened and (met >= job.screen_from or (job.same and met > 0))
+        met = job.limited or job.PX.first > job.from_X if job.same else False
+        screened = screened and (met or job.screen_from <= (0 if job.same else job.PY.first))
     if job.pairs != NULL:
         if job.pairs.most:
             keep_all_most(job.pairs, watch)
@@ -155,7 +156,7 @@ cdef int undo_screened(Job* job) except -1:
         if job.same and not job.diagonal:
             for row in prange(Y.count, nogil=True, schedule="guided", chunksize=64,
                               num_threads=threads_in(job.process, job.threads)):
-                forget(job.best, Y.first - job.best.first + row, X.first, X.first + X.count)
+                forget(job.best, Y.first - job.best.second + row, X.first, X.first + X.count)
         if not headed:
             job.screen_from = screen_again(job)
     else:
@@ -452,7 +453,7 @@ cdef void let_through(Job* job, const int32_t* sums, Py_ssize_t i, Py_ssize_t j,
     if best != NULL:
         limits = best.limit + X.first - best.first + i
         if job.same and not twice:
-            column_limits = best.limit + Y.first - best.first + j
+            column_limits = best.limit + Y.first - best.second + j
     for r in range(rows):
         limit = load_acquire(&limits[r] if best != NULL else &job.pairs.limit)
         if column_limits == NULL:    # known beforehand, without a branch for each vector
@@ -547,7 +548,7 @@ cdef void settle_waiting(Job* job, Waiting* waiting, int thread) noexcept nogil:
         if not (job.best.exclude_self and row == column):
             offer(job.best, row - job.best.first, cosines[q], column)
         if both:
-            offer(job.best, column - job.best.first, cosines[q], row)
+            offer(job.best, column - job.best.second, cosines[q], row)
     waiting.count = 0
     if job.pairs != NULL and job.pairs.most and found.matches.used >= MATCHES * sizeof(Match):
         job.status[thread * LINE] |= keep_most(job.pairs, found)

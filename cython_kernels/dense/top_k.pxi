@@ -6,8 +6,8 @@
 # takes: pack.pxi, tile.pxi, reduce.pxi, plan.pxi, screen.pxi, sample.pxi, vectors.h, bits.h,
 #        openmp.h
 # gives: LISTS, Pair, Best, bring_forward, depth_for, forget, keep_best, counts, offer,
-#        select_panel, least_of_row, result_row, finish_row, reset_lists, room_for, bytes_of_list,
-#        carve_lists
+#        select_panel, least_of_row, result_row, result_at, finish_row, reset_lists,
+#        room_for, bytes_of_list, carve_lists, rest_list, wake_list
 
 cdef enum:
     SPARE = 16                   # the least room beyond k
@@ -30,7 +30,9 @@ ctypedef fused entry_t:          # what is ordered: the best first
 cdef struct Best:
     Py_ssize_t places            # columns of the results
     Py_ssize_t k, room           # of these, as many as there may be; and room of a list
-    Py_ssize_t first, rows       # the rows that have lists
+    Py_ssize_t rows              # that have lists: those from `first` on, and where Y is X, too,
+    Py_ssize_t first, split      # list `split` and those behind it are of the rows that stand
+    Py_ssize_t second            # `second` further on
     int64_t columns              # of which there are so many
     int64_t first_Y              # as the job's
     Entry* entries               # [row][room]
@@ -181,13 +183,17 @@ cdef inline Entry* spare_of(const Best* best) noexcept nogil:
     return best.spare + omp_get_thread_num() * best.room
 
 
-cdef inline real least_of_row(const Best* best, Py_ssize_t row) noexcept nogil:
+cdef inline Py_ssize_t row_of_list(const Best* best, Py_ssize_t list) noexcept nogil:
+    return list + (best.first if list < best.split else best.second)
+
+
+cdef inline real least_of_row(const Best* best, Py_ssize_t list) noexcept nogil:
     # a floor may be NaN: there is none
     cdef double own
     cdef real least
-    if best.floors == NULL or not best.floors[best.first + row] > best.least:
+    if best.floors == NULL or not best.floors[row_of_list(best, list)] > best.least:
         return best.least
-    own = best.floors[best.first + row]
+    own = best.floors[row_of_list(best, list)]
     least = <real> own
     return least if least >= own else REAL_NEXT(least, 3)
 
@@ -273,7 +279,7 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
     cdef const real* column_limits = NULL
     cdef int c
     if both:
-        column_limits = best.limit + Y.first - best.first + j
+        column_limits = best.limit + Y.first - best.second + j
     for r in range(rows):
         row = X.first - best.first + i + r
         bits = passing(totals + r * TILE_PANELS * VECS, columns, X, i + r, Y, j, best.single,
@@ -287,7 +293,7 @@ cdef void select_panel(Best* best, const vec* totals, Py_ssize_t rows, Py_ssize_
         while column_bits:
             c = first_bit(column_bits)
             column_bits &= column_bits - 1
-            offer(best, Y.first - best.first + j + c, line[c], X.first + i + r)
+            offer(best, Y.first - best.second + j + c, line[c], X.first + i + r)
 
 
 cdef Py_ssize_t fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t index, int64_t columns,
@@ -304,8 +310,45 @@ cdef Py_ssize_t fill_with_nan(Entry* e, Py_ssize_t n, Py_ssize_t k, int64_t inde
     return at
 
 
-cdef inline Py_ssize_t result_row(const Best* best, Py_ssize_t row) noexcept nogil:
-    return best.first + row if best.row_numbers == NULL else best.row_numbers[best.first + row]
+cdef inline Py_ssize_t result_row(const Best* best, Py_ssize_t list) noexcept nogil:
+    cdef Py_ssize_t row = row_of_list(best, list)
+    return row if best.row_numbers == NULL else best.row_numbers[row]
+
+
+cdef inline real result_at(const Best* best, Py_ssize_t row, Py_ssize_t place) noexcept nogil:
+    """A similarity of the results."""
+    cdef const char* at = (best.similarities.data + row * best.similarities.row_stride
+                           + place * best.similarities.column_stride)
+    if best.similarities.itemsize == sizeof(float):
+        return (<const float*> at)[0]
+    return <real> (<const double*> at)[0]
+
+
+cdef void rest_list(Best* best, Py_ssize_t list) noexcept nogil:
+    """The best k to the results, where they wait for columns to come; the worst is the last."""
+    cdef Entry* e = best.entries + list * best.room
+    cdef Py_ssize_t i, n = at_most(best.count[list], best.k), to = result_row(best, list)
+    cdef int64_t* indices = best.indices + to * best.places
+    bring_forward(e, best.count[list], n, False, depth_for(best.room), spare_of(best))
+    for i in range(n):
+        put(&best.similarities, to, i, 1, &e[i].similarity)
+        indices[i] = e[i].index
+    if n < best.k:
+        indices[n] = -1
+
+
+cdef void wake_list(Best* best, Py_ssize_t list) noexcept nogil:
+    """They come back."""
+    cdef Entry* e = best.entries + list * best.room
+    cdef Py_ssize_t n = 0, at = result_row(best, list)
+    cdef const int64_t* indices = best.indices + at * best.places
+    while n < best.k and indices[n] >= 0:
+        e[n].similarity, e[n].index = result_at(best, at, n), <uint32_t> indices[n]
+        n += 1
+    reset_list(best, list)
+    best.count[list] = <uint32_t> n
+    if n == best.k:
+        best.limit[list], best.worst[list] = e[n - 1].similarity, e[n - 1].index
 
 
 cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
@@ -327,7 +370,7 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
             e[i].similarity = 0      # so that they go by index
         bring_forward(e, n, n, True, depth_for(best.room), spare_of(best))
         filled = fill_with_nan(e, n, k, first_Y, best.columns if of_X else best.first_Y,
-                               best.first + row if best.exclude_self else -1)
+                               row_of_list(best, row) if best.exclude_self else -1)
     for i in range(n, best.places):  # NaN similarities, and then places left over
         put(&best.similarities, to, i, 1, &nan)
         indices[i] = <int64_t> e[i].index - first_Y if i < filled else -1
@@ -336,15 +379,18 @@ cdef void finish_row(Best* best, Py_ssize_t row) noexcept nogil:
             indices[i] = best.column_numbers[indices[i]]
 
 
+cdef inline void reset_list(Best* best, Py_ssize_t list) noexcept nogil:
+    best.count[list], best.locks[list] = 0, 0
+    best.limit[list] = least_of_row(best, list)
+    best.worst[list] = ~<uint32_t> 0         # who equals it counts
+
+
 cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t row
-    memset(best.count, 0, rows * sizeof(uint32_t))
-    memset(best.locks, 0, rows)
     for row in range(rows):
-        best.limit[row] = least_of_row(best, row)
+        reset_list(best, row)
         if best.expected:
             best.limit[row] = max(best.least, expected_limit(best, row))
-        best.worst[row] = ~<uint32_t> 0      # who equals it counts
 
 
 cdef inline Py_ssize_t room_for(Py_ssize_t k) noexcept nogil:

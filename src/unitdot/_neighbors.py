@@ -112,7 +112,8 @@ def cosine_top_k(
     Each row keeps a list with room for half as many again; a list that is full is cut down to its
     best `k` by introselect (Musser, *Software: Practice and Experience* 27, 1997), and what is
     less than the worst of these is passed over from then on, a vector of outputs at a time.
-    Without `Y` half of the products is enough, unless the lists of all rows need too much memory.
+    Without `Y` half of the products is enough: where the lists of all rows need too much memory,
+    two blocks of rows have lists at a time, unless `k` is in the hundreds.
     Sparse rows are searched from their rarest feature on, and left when the norm of the rest cannot
     change the answer (as Turtle and Flood, *Inf. Process. Manag.* 31, 1995, with other bounds).
     That takes a block of `Y` by feature beside, and a copy of what is not sorted CSR of float32 or

@@ -91,6 +91,7 @@ MEMORY = """
     [
         ("cosine_top_k", {"k": 4}),
         ("cosine_top_k", {"k": 4, "include_self": True}),
+        ("cosine_top_k", {"k": 40}),  # by blocks of rows
         ("cosine_pairs", {"threshold": 0.45}),
         ("cosine_pairs", {"threshold": 0.2}),
     ],
