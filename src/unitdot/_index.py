@@ -18,6 +18,7 @@ from unitdot._neighbors import pairs_of, top_k_of
 from unitdot._prepared import Prepared
 from unitdot._progress import Report
 from unitdot._results import Pairs, TopK
+from unitdot._selection import check_one
 from unitdot._similarity import Zero, cosine_similarity
 
 ROWS: dict[str, Any] = {"dense": DenseRows, "sparse": SparseRows}
@@ -598,6 +599,7 @@ def _of_some(groups: Any, numbers: Array, alone: bool, n: int) -> Any:
     if groups is None:
         return None
     if alone:
+        check_one(groups, n)
         return _inputs.as_labels(groups, "groups", n, "Y")[numbers]
     if not isinstance(groups, (tuple, list)) or len(groups) != 2:
         return groups  # for the error

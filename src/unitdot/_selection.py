@@ -57,9 +57,8 @@ def groups_of(labels_X: Any, labels_Y: Any | None) -> Groups:
 
 def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array, Array | None]:
     """The labels of X and of Y as numbers, some of which need not occur; of one set, once."""
-    if same and isinstance(groups, tuple) and len(groups) == 2 < n_X:
-        raise TypeError("groups is a pair without a Y; expected a label for each row of X")
     if same:
+        check_one(groups, n_X)
         given = [(_inputs.as_labels(groups, "groups", n_X, "X"))]
     else:
         if not isinstance(groups, (tuple, list)) or len(groups) != 2:
@@ -77,6 +76,12 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
         every = (label for labels in given for label in labels.tolist())
         codes = np.fromiter((number.setdefault(label, len(number)) for label in every), np.int64)
     return codes[:n_X], None if same else codes[n_X:]
+
+
+def check_one(groups: Any, n: int) -> None:
+    """Raise for a pair of labels where there is one set of rows."""
+    if isinstance(groups, tuple) and len(groups) == 2 < n:
+        raise TypeError("groups is a pair without a Y; expected a label for each row of X")
 
 
 def _close_numbers(labels: Array) -> Array:

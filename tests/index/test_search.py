@@ -285,3 +285,11 @@ def test_coordinates_that_are_all_rounded_apart(kind, isa):
         assert_same_pairs(found, unitdot.cosine_pairs(x, Y, threshold=similarity))
         assert found.n_pairs == queries
     assert top_k(X, Y, 1, prepared, similarity).indices == 1
+
+
+@pytest.mark.parametrize("where", [None, [0, 2], slice(3)])
+def test_a_pair_of_labels_without_queries_is_refused_whatever_is_left_out(where):
+    index = unitdot.CosineIndex(np.eye(4))
+    for search in (index.pairs, index.top_k):
+        with pytest.raises(TypeError, match="groups is a pair without a Y"):
+            search(where=where, groups=([0] * 4, [0] * 4))
