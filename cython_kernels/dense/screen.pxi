@@ -132,7 +132,7 @@ cdef Py_ssize_t screen_again(const Job* job) noexcept nogil:
     """From which column on limits may be better, where they let too much through; -1: never."""
     if job.best.expected:
         return -1
-    if (job.PX.first if job.same else job.PY.first) == 0:
+    if (job.PX.first if job.same else job.PY.first) == 0 and not job.limited:
         return columns_before(job)   # there was nothing but a threshold
     return -1 if job.same else LATER * job.PY.first
 
