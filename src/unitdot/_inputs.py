@@ -204,6 +204,8 @@ def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
 
 
 def _plain(argument: Any, name: str) -> Array:
+    if np.ma.is_masked(argument):
+        raise TypeError(f"{name} is an array with masked elements; expected values in their places")
     try:
         return np.asarray(argument)
     except ValueError as error:
@@ -330,6 +332,8 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
         # NumPy would make strings of numbers among strings
         array = np.empty(len(labels), object)
         array[:] = labels
+    elif np.ma.is_masked(labels):
+        array = labels.astype(object).filled(None)
     else:
         array = _plain(labels, name)
     if array.shape != (n,):
@@ -353,7 +357,7 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
 
 def _is_missing(label: Any) -> bool:
     try:
-        return label is None or bool(label != label)
+        return label is None or label is np.ma.masked or bool(label != label)
     except (TypeError, ValueError):  # pandas.NA is neither; an array has no truth value
         return not isinstance(label, np.ndarray)
 

@@ -216,15 +216,20 @@ def test_no_rows_are_in_no_groups(sparse):
 
 
 NAN, NAT = float("nan"), np.datetime64("NaT")
+SOME = np.ma.masked_equal([1, 0, 2], 0)
 BAD = {
     "length": ({"groups": [0, 1]}, ValueError, r"groups has shape \(2,\); expected \(3,\)"),
     "NaN": ({"groups": [1.0, NAN, 2.0]}, ValueError, r"groups holds nan in row 1; expected labels"),
     "None": ({"groups": ["a", "b", None]}, ValueError, "groups holds None in row 2"),
     "NaT": ({"groups": np.array([NAT, NAT, NAT])}, ValueError, "groups holds None in row 0"),
+    "masked": ({"groups": SOME}, ValueError, "groups holds None in row 1; expected labels"),
+    "one masked": ({"groups": list(SOME)}, ValueError, "groups holds masked in row 1"),
     "unhashable": ({"groups": [[1], [2], [3]]}, TypeError, r"\[1\] in row 0; expected hashables"),
     "mask": ({"where": [True, False]}, ValueError, r"where is a mask of shape \(2,\); expected"),
     "beyond": ({"where": [0, 3]}, ValueError, "where holds 3 in place 1; expected 0 to 2"),
     "negative": ({"where": [-1]}, ValueError, "where holds -1 in place 0"),
+    "some masked": ({"where": SOME}, TypeError, "where is an array with masked elements"),
+    "masked mask": ({"where": SOME > 0}, TypeError, "where is an array with masked elements"),
     "floats": ({"where": [0.5]}, TypeError, "where has dtype float64"),
 }
 
