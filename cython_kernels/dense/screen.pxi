@@ -3,7 +3,8 @@
 # the canonical order: the same bits, and nothing is missed.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
-#        plan.pxi, paired.pxi, cascade.pxi, sample.pxi, vectors.h, screen.h, bits.h, openmp.h
+#        plan.pxi, paired.pxi, cascade.pxi, sample.pxi, integers.pxi, vectors.h, screen.h, bits.h,
+#        openmp.h
 # gives: LEVELS, VNNI_LEVELS, QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE,
 #        TO_SETTLE, SCREENED, LET, SETTLED, Waiting, ROUNDING, vnni, levels, raised, screen_start,
 #        columns_each, screened_rows, turn_screen, undo_screened, words_of, screen_group, too_many,
@@ -67,8 +68,8 @@ cdef Py_ssize_t screen_start(const Job* job) noexcept nogil:
     if (not SCREEN or not is_near(&job.X) or not is_near(&job.Y) or job.X.rows < LEAST_ROWS
             or job.Y.rows < LEAST_COLUMNS or not LEAST_FEATURES <= features <= SEGMENT * BLOCK):
         return -1
-    if job.best != NULL and job.integers:
-        return -1                    # the products themselves take as little time
+    if job.best != NULL and are_bytes(job.integers):
+        return -1                    # with VNNI the products themselves take as little time
     if job.best == NULL or can_expect(job) or job.best.least > -2:
         return 0                     # there are limits from the start
     return columns_before(job)

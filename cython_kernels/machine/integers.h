@@ -108,6 +108,19 @@ enum { SHORTS = 1 };
 #define flipped(v) (v)
 #endif
 
+/* rows of a tile of shorts: each product is a vector before it is added, and so many sums, what they
+ * are made of and that stay in 16 registers; kept(v): in one, where GCC would read v twice */
+#if INTEGERS && defined(HAS_AVX2) && !defined(__AVX512F__)
+enum { SHORT_ROWS = TILE_ROWS / 2 };
+static inline words kept(words v) {
+    __asm__("" : "+x"(v));
+    return v;
+}
+#else
+enum { SHORT_ROWS = TILE_ROWS };
+#define kept(v) (v)
+#endif
+
 /* in functions of their own all of the tile stays in registers (dense/integers.pxi) */
 #ifdef __GNUC__
 #define OWN_FUNCTION __attribute__((noinline))
