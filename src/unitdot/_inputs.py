@@ -333,7 +333,7 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
         array = np.empty(len(labels), object)
         array[:] = labels
     elif np.ma.is_masked(labels):
-        array = labels.astype(object).filled(None)
+        array = np.array(labels.tolist(), object)
     else:
         array = _plain(labels, name)
     if array.shape != (n,):
