@@ -75,7 +75,7 @@ MEMORY = """
     import numpy as np, unitdot
 
     X = np.random.default_rng(0).standard_normal((20_000, 64), np.float32)
-    unitdot.{name}(X[:5], **{own})
+    unitdot.{name}(X[:50], **{own})
     ctypes.CDLL(None).malloc_trim(0)
     forget_peak()
     before = peak()
