@@ -43,12 +43,12 @@ static int bounds_reach(float x, const float* w, float y, const float* v, float 
 
 #include <stdint.h>
 /* sums[j] = x[0] panel[feature[0]][j] + x[1] panel[feature[1]][j] + ... of the PANEL_ROWS rows j of a
- * panel (feature, row), a multiplication and then an addition; with `errors`, those of the additions
- * are summed beside, as `add` of sparse/rows.pxi does it. All sums of a pass stay in registers, so a
- * vector is as wide as these: compilers keep wider ones in memory. */
-enum { PANEL_ROWS = 32 };
+ * panel (feature, row) and those of the next one, a multiplication and then an addition; with errors, of
+ * one panel, those of the additions are summed beside, as `add` of sparse/rows.pxi does it. All sums of a
+ * pass stay in registers, so a vector is as wide as these: compilers keep wider ones in memory. */
+enum { PANEL_ROWS = 16 };
 /* The same of weights in float for WEIGHT_ROWS rows j, where any order and rounding will do. */
-enum { WEIGHT_ROWS = 64 };
+enum { WEIGHT_ROWS = 32 };
 #if defined(__GNUC__)
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -56,28 +56,35 @@ enum { WEIGHT_ROWS = 64 };
 #define MINUS(a, b) ((a) - (b))
 /* a - b, exactly as that is rounded, where multiplications are done: additions are what there are many of */
 #define MINUS_BY_FMA(a, b) ((doubles_avx2)_mm256_fmsub_pd((__m256d)(a), ones, (__m256d)(b)))
-/* `bytes` of a register; `sums`, `pairs`: of how many rows a pass has sums, and sums and errors */
-#define PANELS(isa, target, bytes, sums, pairs, minus, set_up)                                          \
+/* `bytes` of a register; of `sums` of two panels' rows at a time, of half as many where errors are summed */
+#define PANELS(isa, target, bytes, sums, minus, set_up)                                                 \
     typedef double doubles_##isa __attribute__((vector_size(bytes), aligned(8), may_alias));            \
     typedef float floats_##isa __attribute__((vector_size(bytes), aligned(4), may_alias));              \
-    target static void dots_##isa(const double* panel, const int32_t* feature, const double* x,         \
-                                  int64_t count, double* to) {                                          \
-        enum { PASS = sums, VECTORS = PASS * 8 / bytes };                                               \
+    target static void dots_##isa(const double* panel, int64_t features, const int32_t* feature,        \
+                                  const double* x, int64_t count, double* to) {                         \
+        enum { PASS = sums / 2, VECTORS = PASS * 8 / bytes };                                           \
+        const double* next = panel + features * PANEL_ROWS;                                             \
         int part, i;                                                                                    \
         for (part = 0; part < PANEL_ROWS; part += PASS) {                                               \
-            doubles_##isa sum[VECTORS] = {{0}};                                                         \
+            doubles_##isa sum[VECTORS] = {{0}}, of_next[VECTORS] = {{0}};                               \
             int64_t k;                                                                                  \
             for (k = 0; k < count; k++) {                                                               \
-                const double* p = panel + (int64_t)feature[k] * PANEL_ROWS + part;                      \
-                for (i = 0; i < VECTORS; i++) sum[i] += x[k] * ((const doubles_##isa*)p)[i];            \
+                int64_t at = (int64_t)feature[k] * PANEL_ROWS + part;                                   \
+                for (i = 0; i < VECTORS; i++) {                                                         \
+                    sum[i] += x[k] * ((const doubles_##isa*)(panel + at))[i];                           \
+                    of_next[i] += x[k] * ((const doubles_##isa*)(next + at))[i];                        \
+                }                                                                                       \
             }                                                                                           \
-            for (i = 0; i < VECTORS; i++) ((doubles_##isa*)(to + part))[i] = sum[i];                    \
+            for (i = 0; i < VECTORS; i++) {                                                             \
+                ((doubles_##isa*)(to + part))[i] = sum[i];                                              \
+                ((doubles_##isa*)(to + PANEL_ROWS + part))[i] = of_next[i];                             \
+            }                                                                                           \
         }                                                                                               \
     }                                                                                                   \
     target static void dots_and_errors_##isa(const double* panel, const int32_t* feature,               \
                                              const double* x, int64_t count, double* to,                \
                                              double* errors) {                                          \
-        enum { PASS = pairs, VECTORS = PASS * 8 / bytes };                                              \
+        enum { PASS = sums / 2, VECTORS = PASS * 8 / bytes };                                           \
         int part, i;                                                                                    \
         set_up;                                                                                         \
         for (part = 0; part < PANEL_ROWS; part += PASS) {                                               \
@@ -100,32 +107,44 @@ enum { WEIGHT_ROWS = 64 };
     }                                                                                                   \
     target static void scores_##isa(const float* panel, const int32_t* feature, const float* x,         \
                                     int64_t count, float* to) {                                         \
-        enum { PASS = 2 * sums, VECTORS = PASS * 4 / bytes };                                           \
+        enum { PASS = sums, VECTORS = PASS * 4 / bytes };                                               \
         int part, i;                                                                                    \
         for (part = 0; part < WEIGHT_ROWS; part += PASS) {                                              \
-            floats_##isa sum[VECTORS] = {{0}};                                                          \
+            /* two chains of additions each: one would be waited for */                                 \
+            floats_##isa sum[VECTORS] = {{0}}, other[VECTORS] = {{0}};                                  \
+            const float* p = panel + part;                                                              \
             int64_t k;                                                                                  \
-            for (k = 0; k < count; k++) {                                                               \
-                const float* p = panel + (int64_t)feature[k] * WEIGHT_ROWS + part;                      \
-                for (i = 0; i < VECTORS; i++) sum[i] += x[k] * ((const floats_##isa*)p)[i];             \
+            for (k = 0; k + 2 <= count; k += 2) {                                                       \
+                const float* q = p + (int64_t)feature[k + 1] * WEIGHT_ROWS;                             \
+                const float* a = p + (int64_t)feature[k] * WEIGHT_ROWS;                                 \
+                for (i = 0; i < VECTORS; i++) {                                                         \
+                    sum[i] += x[k] * ((const floats_##isa*)a)[i];                                       \
+                    other[i] += x[k + 1] * ((const floats_##isa*)q)[i];                                 \
+                }                                                                                       \
             }                                                                                           \
-            for (i = 0; i < VECTORS; i++) ((floats_##isa*)(to + part))[i] = sum[i];                     \
+            if (k < count) p += (int64_t)feature[k] * WEIGHT_ROWS;                                      \
+            for (i = 0; i < VECTORS; i++) {                                                             \
+                if (k < count) sum[i] += x[k] * ((const floats_##isa*)p)[i];                            \
+                ((floats_##isa*)(to + part))[i] = sum[i] + other[i];                                    \
+            }                                                                                           \
         }                                                                                               \
     }
-PANELS(any, , 16, 16, 8, MINUS, )
+PANELS(any, , 16, 16, MINUS, )
 #if defined(__x86_64__)
-PANELS(avx2, __attribute__((target("avx2,fma"))), 32, 32, 16, MINUS_BY_FMA, __m256d ones = _mm256_set1_pd(1);
+PANELS(avx2, __attribute__((target("avx2,fma"))), 32, 32, MINUS_BY_FMA, __m256d ones = _mm256_set1_pd(1);
        __asm__("" : "+x"(ones)))
-PANELS(avx512, __attribute__((target("avx512f"))), 64, 32, 16, MINUS, )
+PANELS(avx512, __attribute__((target("avx512f"))), 64, 32, MINUS, )
 #endif
 #else
-static void dots_any(const double* panel, const int32_t* feature, const double* x, int64_t count,
-                     double* to) {
+static void dots_any(const double* panel, int64_t features, const int32_t* feature, const double* x,
+                     int64_t count, double* to) {
     int64_t k;
     int j;
-    for (j = 0; j < PANEL_ROWS; j++) to[j] = 0;
-    for (k = 0; k < count; k++)
-        for (j = 0; j < PANEL_ROWS; j++) to[j] += x[k] * panel[(int64_t)feature[k] * PANEL_ROWS + j];
+    for (j = 0; j < 2 * PANEL_ROWS; j++) {
+        const double* p = panel + j / PANEL_ROWS * features * PANEL_ROWS + j % PANEL_ROWS;
+        to[j] = 0;
+        for (k = 0; k < count; k++) to[j] += x[k] * p[(int64_t)feature[k] * PANEL_ROWS];
+    }
 }
 static void dots_and_errors_any(const double* panel, const int32_t* feature, const double* x,
                                 int64_t count, double* to, double* errors) {
@@ -156,12 +175,13 @@ static void scores_any(const float* panel, const int32_t* feature, const float* 
 #else
 #define BEST_OF(vectors, function, ...) ((void)(vectors), function##_any(__VA_ARGS__))
 #endif
-static void panel_dots(const double* panel, const int32_t* feature, const double* x, int64_t count,
-                       double* sums, double* errors, int vectors) {
-    if (errors)
-        BEST_OF(vectors, dots_and_errors, panel, feature, x, count, sums, errors);
-    else
-        BEST_OF(vectors, dots, panel, feature, x, count, sums);
+static void panel_dots(const double* panel, int64_t features, const int32_t* feature, const double* x,
+                       int64_t count, double* sums, int vectors) {
+    BEST_OF(vectors, dots, panel, features, feature, x, count, sums);
+}
+static void panel_dots_and_errors(const double* panel, const int32_t* feature, const double* x,
+                                  int64_t count, double* sums, double* errors, int vectors) {
+    BEST_OF(vectors, dots_and_errors, panel, feature, x, count, sums, errors);
 }
 static void panel_scores(const float* panel, const int32_t* feature, const float* x, int64_t count,
                          float* scores, int vectors) {

@@ -9,9 +9,10 @@ cdef enum:
     BITMAP_WORDS = 1 << 20           # of bitmaps: 8 MiB, or 4 bytes an entry where that is more
     LONG_LIST = 512                  # rows of a list whose heaviest entries are kept aside,
     HEAVIEST = 64                    # as many of them
-    # full rows: of dense panels as many elements at a time as stay in the second-level cache
-    PANEL_ELEMENTS = 1 << 17
-    LEAST_PANELS = 4
+    # full rows: of dense panels as many elements at a time, of rows whose sums stay near
+    PANEL_ELEMENTS = 1 << 20
+    LEAST_PANELS = 8
+    MOST_PANELS = 64
     MOST_FEATURES = 1 << 13
     LEAST_ELEMENTS = 1 << 16
 
@@ -242,7 +243,8 @@ cdef void fill_lists(const Table* t, Lists* lists, Entries* row) noexcept nogil:
 
 
 cdef inline Py_ssize_t panels_of(const Lists* lists) noexcept nogil:
-    return (lists.rows + PANEL_ROWS - 1) // PANEL_ROWS
+    # an even number
+    return (lists.rows + 2 * PANEL_ROWS - 1) // (2 * PANEL_ROWS) * 2
 
 
 cpdef bint is_full(Rows Y, int vectors):
@@ -260,6 +262,6 @@ def blocks_of(Rows Y, int vectors=-1):
     cdef Py_ssize_t mean = Y.entries // max(1, Y.table.rows) + 1
     cdef Py_ssize_t rows = max(1, min(<Py_ssize_t> INDEX_ROWS, <Py_ssize_t> INDEX_ENTRIES // mean))
     if vectors >= 0 and is_full(Y, vectors):
-        rows = max(<Py_ssize_t> LEAST_PANELS,
-                   PANEL_ELEMENTS // (Y.table.features * PANEL_ROWS)) * PANEL_ROWS
+        rows = PANEL_ELEMENTS // (Y.table.features * PANEL_ROWS)
+        rows = max(<Py_ssize_t> LEAST_PANELS, min(<Py_ssize_t> MOST_PANELS, rows)) * PANEL_ROWS
     return [(i, min(rows, Y.table.rows - i)) for i in range(0, Y.table.rows, rows)]

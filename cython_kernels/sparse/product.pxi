@@ -1,11 +1,11 @@
 # Every row of X against the rows of a block of Y (Gustavson, ACM Trans. Math. Softw. 4, 1978).
 #
-# takes: sparse.pyx, rows.pxi, index.pxi, sparse.h, bits.h, openmp.h
-# gives: AT_ONCE, add_whole_row, finish, count_entries, fill_entries, close_gaps, fill_dense
+# takes: sparse.pyx, rows.pxi, index.pxi, sums.pxi, sparse.h, bits.h, openmp.h
+# gives: AT_ONCE, finish, count_entries, fill_entries, close_gaps, fill_dense
 #
-# A row's dot products with the whole block grow in one vector of doubles, feature by feature in
-# ascending order. Which of them are stored is known beforehand: the or of the features' bitmaps,
-# which also counts the result before anything is computed.
+# Which of a row's products are stored in a CSR result is known beforehand: the or of the features'
+# bitmaps, which also counts the result before anything is computed. Of a matrix with itself and
+# full rows half of the products are computed, and written twice.
 
 cdef enum:
     AT_ONCE = 256                    # results finished together
@@ -15,74 +15,6 @@ cdef enum:
     MOST_AT_A_TIME = 1 << 19
     LEAST_AT_A_TIME = 1 << 15        # unless they make many rows
     DENSE = 8                        # entries of 64 from which on vectors collect them faster
-
-cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t count, double x,
-                          double* sums) noexcept nogil:
-    # two at a time: a list names a row once, which no compiler knows
-    cdef Py_ssize_t q = 0
-    cdef double a, b
-    while q + 2 <= count:
-        a = sums[row[q]] + x * <double> value[q]
-        b = sums[row[q + 1]] + x * <double> value[q + 1]
-        sums[row[q]] = a
-        sums[row[q + 1]] = b
-        q += 2
-    if q < count:
-        sums[row[q]] += x * <double> value[q]
-
-
-cdef inline void add_long_list(const value_t* value, const int32_t* row, Py_ssize_t count,
-                               double x, double* sums, double* errors) noexcept nogil:
-    cdef Py_ssize_t q
-    for q in range(count):
-        add(sums + row[q], errors + row[q], x * <double> value[q])
-
-
-cdef double* add_row(const Lists* lists, const Entries* x, double* sums) noexcept nogil:
-    """sums[j] += x · Y[j] for the block's rows j; returns NULL or, where x is long, the errors
-    of these sums, which follow them (`sums` has room for whole panels, twice) and are to be added
-    where Y[j] is long too. Sums are zeros before."""
-    cdef Py_ssize_t k
-    cdef int64_t start, count
-    cdef Py_ssize_t padded = panels_of(lists) * PANEL_ROWS
-    cdef double* errors = sums + padded if x.count > CHAIN else NULL
-    if lists.panels != NULL:
-        k = 0
-        while k < padded:
-            panel_dots(lists.panels + k * lists.features, x.feature, x.value, x.count, sums + k,
-                       NULL if errors == NULL else errors + k, lists.vectors)
-            k += PANEL_ROWS
-        return errors
-    for k in range(x.count):
-        start = lists.start[x.feature[k]]
-        count = lists.start[x.feature[k] + 1] - start
-        if errors != NULL and lists.wide != NULL:
-            add_long_list(lists.wide + start, lists.row + start, count, x.value[k], sums, errors)
-        elif errors != NULL:
-            add_long_list(lists.single + start, lists.row + start, count, x.value[k], sums, errors)
-        elif lists.wide != NULL:
-            add_list(lists.wide + start, lists.row + start, count, x.value[k], sums)
-        else:
-            add_list(lists.single + start, lists.row + start, count, x.value[k], sums)
-    return errors
-
-
-cdef void add_errors(const Lists* lists, const Table* Y, double* sums,
-                     double* errors) noexcept nogil:
-    """sums[j] += errors[j] where Y[j] is long; the errors are zeros again."""
-    cdef Py_ssize_t j
-    for j in range(lists.rows):
-        sums[j] = sums[j] + errors[j] if Y.is_long[lists.first + j] else sums[j]
-    memset(errors, 0, lists.rows * sizeof(double))
-
-
-cdef void add_whole_row(const Lists* lists, const Entries* x, const Table* Y,
-                        double* sums) noexcept nogil:
-    """`add_row`, with the errors added."""
-    cdef double* errors = add_row(lists, x, sums)
-    if errors != NULL:
-        add_errors(lists, Y, sums, errors)
-
 
 cdef void mark_row(const Lists* lists, const Entries* x, bint is_nan, int vectors,
                    uint64_t* words) noexcept nogil:
@@ -131,9 +63,8 @@ cdef inline bint is_ordinary(double s) noexcept nogil:
 
 
 cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_ssize_t i,
-                        const uint64_t* words, double* sums, double* errors, bint wide,
-                        int vectors, Py_ssize_t room, value_t* values,
-                        index_t* indices) noexcept nogil:
+                        const uint64_t* words, double* sums, bint wide, int vectors,
+                        Py_ssize_t room, value_t* values, index_t* indices) noexcept nogil:
     """Row i's marked sums as entries; these are zeros again. Returns how many there are.
 
     Dot products that cancelled, or vanish in the dtype of the result, are not stored. There is
@@ -144,8 +75,6 @@ cdef Py_ssize_t collect(const Lists* lists, const Table* Y, const Table* X, Py_s
     cdef Py_ssize_t w, at, first = lists.first, kept = 0, by_vectors = 0
     cdef uint64_t bits
     cdef int n
-    if errors != NULL:
-        add_errors(lists, Y, sums, errors)
     if vectors == 512 and wide == (sizeof(value_t) == 8) and room > (Y.rows - first) // 64 * DENSE:
         by_vectors = lists.rows // 64
     for w in range(lists.words):
@@ -208,17 +137,19 @@ cdef void fill_rows(const Table* X, const Table* Y, const Lists* lists, Py_ssize
                     Py_ssize_t stop, bint wide, int vectors, int64_t* position,
                     const index_t* starts, value_t* values, index_t* indices,
                     Scratch* s) noexcept nogil:
-    cdef double* sums = <double*> s.extra
-    cdef double* errors
-    cdef uint64_t* words = <uint64_t*> (sums + 2 * panels_of(lists) * PANEL_ROWS)
-    cdef Py_ssize_t i
-    for i in range(first, stop):
-        read_row(X, i, &s.x)
-        mark_row(lists, &s.x, X.norm2[i] != X.norm2[i], vectors, words)
-        errors = add_row(lists, &s.x, sums)
-        position[i] += collect(lists, Y, X, i, words, sums, errors, wide, vectors,
-                               starts[i + 1] - position[i], values + position[i],
-                               indices + position[i])
+    cdef Group* g = group_in(s.extra, lists, X.longest)
+    cdef uint64_t* words = <uint64_t*> (s.extra + size_of_group(lists, X.longest))
+    cdef Py_ssize_t i = first, r, size = rows_of_group(lists)
+    while i < stop:
+        read_group(X, i, min(size, stop - i), lists, g)
+        add_group(lists, Y, 0, g)
+        for r in range(g.count):
+            mark_row(lists, &g.row[r], X.norm2[i + r] != X.norm2[i + r], vectors, words)
+            position[i + r] += collect(
+                lists, Y, X, i + r, words, g.sums[r], wide, vectors,
+                starts[i + r + 1] - position[i + r], values + position[i + r],
+                indices + position[i + r])
+        i += size
 
 
 def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
@@ -235,8 +166,7 @@ def fill_entries(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop,
     bound = <int64_t*> allocate((stop - first + 1) * sizeof(int64_t))
     try:
         begin(&team, X.table.longest, 0,
-              2 * panels_of(lists) * PANEL_ROWS * sizeof(double)
-              + lists.words * sizeof(uint64_t), threads)
+              size_of_group(lists, X.table.longest) + lists.words * sizeof(uint64_t), threads)
         parts = cut(&starts[0], first, stop, lists.words, threads, bound)
         for part in prange(parts, nogil=True, num_threads=threads, schedule="dynamic"):
             fill_rows(&X.table, &Y.table, lists, bound[part], bound[part + 1], index.wide, vectors,
@@ -285,13 +215,12 @@ def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
     return to
 
 
-cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
-                    bint same, bint distance, value_t* out, Scratch* s) noexcept nogil:
-    cdef double* sums = <double*> s.extra
+cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i,
+                    Py_ssize_t start, bint wide, bint same, bint distance, double* sums,
+                    value_t* out) noexcept nogil:
+    """From sums to results of the block's rows from `start` on, which are left there, too."""
     cdef double result[AT_ONCE]
-    cdef Py_ssize_t j = 0, k, count
-    read_row(X, i, &s.x)
-    add_whole_row(lists, &s.x, Y, sums)
+    cdef Py_ssize_t j = start, k, count
     while j < lists.rows:
         count = min(<Py_ssize_t> AT_ONCE, lists.rows - j)
         finish(sums + j, X, i, Y, lists.first + j, count, wide, result)
@@ -303,23 +232,57 @@ cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize
                 result[k] = <float> 1 - <float> result[k]
         for k in range(count):
             out[j + k] = <value_t> result[k]
+        memcpy(sums + j, result, count * sizeof(double))
         j += count
-    memset(sums, 0, lists.rows * sizeof(double))
     # a row is at no distance from itself, a zero row too
     j = i - lists.first
     if distance and same and 0 <= j < lists.rows and X.norm2[i] == X.norm2[i]:
         out[j] = 0
 
 
+cdef void dense_group(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i,
+                      Py_ssize_t count, bint wide, bint same, bint distance, value_t* out,
+                      Py_ssize_t step, value_t* mirror, Py_ssize_t mirror_step,
+                      Scratch* s) noexcept nogil:
+    """Rows from i on; `step`: from one row of `out` to the next, in elements."""
+    cdef Group* g = group_in(s.extra, lists, X.longest)
+    cdef Py_ssize_t r, j, start = max(<Py_ssize_t> 0, i - lists.first) if mirror != NULL else 0
+    read_group(X, i, count, lists, g)
+    add_group(lists, Y, start, g)
+    for r in range(count):
+        dense_row(X, Y, lists, i + r, max(start, i + r - lists.first) if mirror != NULL else 0,
+                  wide, same, distance, g.sums[r], out + r * step)
+    if mirror != NULL:
+        # S[j, i] = S[i, j], a line of each row at a time
+        for j in range(start, lists.rows):
+            for r in range(min(count, lists.first + j - i)):
+                mirror[j * mirror_step + r] = <value_t> g.sums[r][j]
+    for r in range(count):
+        clear_sums(lists, g.sums[r])
+
+
 def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint distance,
-               value_t[:, :] out, int threads):
-    """out = the block's columns of rows [first, first + out.shape[0]); its rows are contiguous."""
+               value_t[:, :] out, value_t[:, :] mirror, int threads):
+    """out = the block's columns of rows [first, first + out.shape[0]); its rows are contiguous.
+
+    Where X is Y `mirror` may be the block's rows of these columns, whose rows are contiguous, too:
+    then only what is right of the diagonal is computed, for both.
+    """
     cdef const Lists* lists = &index.lists
     cdef Team team
-    cdef Py_ssize_t i
-    begin(&team, X.table.longest, 0, 2 * panels_of(lists) * PANEL_ROWS * sizeof(double), threads)
-    for i in prange(out.shape[0], nogil=True, num_threads=threads, schedule="dynamic",
-                    chunksize=16):
-        dense_row(&X.table, &Y.table, lists, first + i, index.wide, same, distance, &out[i, 0],
-                  team.of + omp_get_thread_num())
+    cdef Py_ssize_t group, size = rows_of_group(lists), rows = out.shape[0], mirror_step = 0
+    cdef value_t* mirrored = NULL
+    if not rows:
+        return
+    if mirror is not None:
+        mirrored = &mirror[0, 0]
+        mirror_step = mirror.strides[0] // <Py_ssize_t> sizeof(value_t)
+    begin(&team, X.table.longest, 0, size_of_group(lists, X.table.longest), threads)
+    for group in prange(groups_in(lists, rows), nogil=True, num_threads=threads,
+                        schedule="dynamic", chunksize=max(1, 16 // size)):
+        dense_group(&X.table, &Y.table, lists, first + group * size,
+                    min(size, rows - group * size), index.wide, same, distance,
+                    &out[group * size, 0], out.strides[0] // <Py_ssize_t> sizeof(value_t),
+                    NULL if mirrored == NULL else mirrored + group * size, mirror_step,
+                    team.of + omp_get_thread_num())
     end(&team)

@@ -12,10 +12,11 @@ files, in the order in which data flows through them:
     csr.pxi      checks CSR, and puts it in order
     rows.pxi     reads rows; their norms; from dots to similarities
     index.pxi    blocks of rows of Y by feature
+    sums.pxi     dot products and scores of some rows with a block
     product.pxi  every row against every row, dense or CSR
     top_k.pxi    the k most similar rows of Y, with bounds
     pairs.pxi    pairs above a threshold, with bounds
-    above.pxi    the same by every product, where bounds do not pay
+    above.pxi    the same by every product or score, where bounds do not pay
     few.pxi      few rows against many, which are read where they lie
 """
 
@@ -42,8 +43,10 @@ cdef extern from "sparse.h":
     void prefetch_write(const void*) nogil
     Py_ssize_t load_halves(real*, const uint16_t*, Py_ssize_t) nogil     # for source.pxi
     enum: PANEL_ROWS
-    void panel_dots(const double*, const int32_t*, const double*, int64_t, double*, double*,
+    void panel_dots(const double*, int64_t, const int32_t*, const double*, int64_t, double*,
                     int) nogil
+    void panel_dots_and_errors(const double*, const int32_t*, const double*, int64_t, double*,
+                               double*, int) nogil
     enum: WEIGHT_ROWS
     void panel_scores(const float*, const int32_t*, const float*, int64_t, float*, int) nogil
     int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
@@ -96,6 +99,7 @@ if cpu.TEAM is not None:
 include "csr.pxi"
 include "rows.pxi"
 include "index.pxi"
+include "sums.pxi"
 include "product.pxi"
 include "top_k.pxi"
 include "pairs.pxi"

@@ -1,7 +1,7 @@
 # The k rows of Y that are most similar to each row of X; the product is never stored.
 #
-# takes: csr.pxi, rows.pxi, index.pxi, sparse.h, openmp.h
-# gives: FLOAT_SLACK, Best, offer, sort_best, given, score_rows, search, complete
+# takes: csr.pxi, rows.pxi, index.pxi, sums.pxi, sparse.h, openmp.h
+# gives: FLOAT_SLACK, Best, offer, sort_best, given, search, complete
 #
 # A row's features are taken from the rarest to the most frequent, and scores in float grow for the
 # rows of the block that share them. What the features still to come can add to any score is at most
@@ -30,8 +30,9 @@ cdef struct Search:                  # a thread's, for one row of X and one bloc
     const Table* X
     const Table* Y
     bint wide, narrow                # computed in double; given in float
-    bint every                       # score all rows, without bounds
+    bint every                       # all rows have a score, without bounds
     float* score                     # of the block's rows
+    Group* group                     # `every`: its rows' own
     int32_t* seen                    # of the block's rows: stamp, where compared exactly
     int32_t stamp
     int32_t* touched                 # rows with a score, while they are few
@@ -213,50 +214,6 @@ cdef void compare_top(Search* w, Scratch* s, Py_ssize_t i, Best* best) noexcept 
             compare(w, s, i, w.top_row[c], best)
 
 
-cdef void score_rows(const Lists* lists, const Entries* x, double inverse, Py_ssize_t first,
-                     float* weight, float* score) noexcept nogil:
-    """Scores of the block's rows from `first` on, and of others perhaps: sums in any order are
-    within the slack. `weight` is scratch; scores are zeros before, but for panels."""
-    cdef const float* value = lists.weight
-    cdef const int32_t* row = lists.row
-    cdef Py_ssize_t k, panel
-    cdef int64_t q, stop
-    cdef float v, a, b
-    for k in range(x.count):
-        weight[k] = <float> (x.value[k] * inverse)
-    if lists.weight_panels != NULL:
-        for panel in range(first // WEIGHT_ROWS, (lists.rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS):
-            panel_scores(lists.weight_panels + panel * lists.features * WEIGHT_ROWS, x.feature,
-                         weight, x.count, score + panel * WEIGHT_ROWS, lists.vectors)
-        return
-    for k in range(x.count):
-        v = weight[k]
-        q, stop = lists.start[x.feature[k]], lists.start[x.feature[k] + 1]
-        if first > 0:
-            q = place_of(row, q, stop, first)
-        while q + 2 <= stop:         # two at a time, as in `add_list`
-            a = score[row[q]] + v * value[q]
-            b = score[row[q + 1]] + v * value[q + 1]
-            score[row[q]] = a
-            score[row[q + 1]] = b
-            q += 2
-        if q < stop:
-            score[row[q]] += v * value[q]
-
-
-cdef inline int64_t place_of(const int32_t* row, int64_t start, int64_t stop,
-                             Py_ssize_t first) noexcept nogil:
-    # of the first row from `first` on
-    cdef int64_t middle
-    while start < stop:
-        middle = (start + stop) // 2
-        if row[middle] < first:
-            start = middle + 1
-        else:
-            stop = middle
-    return start
-
-
 cdef void compare_best_of_every(Search* w, Scratch* s, Py_ssize_t i, float least,
                                 Best* best) noexcept nogil:
     """The rows with the k best scores, `least` or more, exactly."""
@@ -329,7 +286,6 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     looked_at, w.bar, w.selected_from = 1, 0, INFINITY
     if w.every:
         used, w.rest[n], w.scan = n, 0, True
-        score_rows(lists, &s.x, w.X.inverse[i], 0, w.weight, w.score)
         compare_best_of_every(w, s, i, <float> (bar_of(best) - slack), best)
     else:
         order_features(w, s, w.X.inverse[i])
@@ -374,17 +330,23 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             for q in range(lists.start[s.x.feature[c]], lists.start[s.x.feature[c] + 1]):
                 compare(w, s, i, lists.row[q], best)
     if w.scan:
-        memset(w.score, 0, lists.rows * sizeof(float))
+        clear_scores(lists, w.score)
     else:
         for c in range(w.n_touched):
             w.score[w.touched[c]] = 0
     wipe(&s.x, s.dense)
 
 
-cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i, bint same,
-                      bint wide, bint narrow, bint every, Py_ssize_t mean, Best* best,
-                      Scratch* s) noexcept nogil:
-    cdef Search* w = <Search*> s.extra
+cdef size_t search_size(const Lists* lists, Py_ssize_t longest, Py_ssize_t k,
+                        bint every) noexcept nogil:
+    cdef size_t size = sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 4 * (longest + 1))
+    return (size + 63) // 64 * 64 + (size_of_group(lists, longest) if every else 0)
+
+
+cdef Search* search_in(char* memory, const Lists* lists, const Table* X, const Table* Y, bint wide,
+                       bint narrow, bint every, Py_ssize_t k) noexcept nogil:
+    """The search in `search_size` bytes, zeros at first."""
+    cdef Search* w = <Search*> memory
     if w.lists == NULL:
         w.lists, w.X, w.Y, w.wide, w.narrow, w.every = lists, X, Y, wide, narrow, every
         w.score = <float*> (w + 1)
@@ -392,12 +354,34 @@ cdef void search_task(const Lists* lists, const Table* X, const Table* Y, Py_ssi
         w.touched = w.seen + lists.rows + 64
         w.candidate = w.touched + lists.rows + 64
         w.top = <float*> (w.candidate + lists.rows + 64)
-        w.top_row = <int32_t*> (w.top + best.k)
-        w.weight = <float*> (w.top_row + best.k)
+        w.top_row = <int32_t*> (w.top + k)
+        w.weight = <float*> (w.top_row + k)
         w.rest = w.weight + X.longest + 1
         w.feature = <int32_t*> (w.rest + X.longest + 1)
         w.seen_of = w.feature + X.longest + 1
-    search_row(w, s, i, i - lists.first if same else -1, mean, best)
+        if every:
+            w.group = group_in(memory + search_size(lists, X.longest, k, False), lists, X.longest)
+    return w
+
+
+cdef void search_group(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t first,
+                       Py_ssize_t count, bint same, bint wide, bint narrow, bint every,
+                       Py_ssize_t mean, Py_ssize_t k, double least, int64_t* counts,
+                       double* similarities, int64_t* indices, Scratch* s) noexcept nogil:
+    """Rows [first, first + count)."""
+    cdef Search* w = search_in(s.extra, lists, X, Y, wide, narrow, every, k)
+    cdef Py_ssize_t i
+    cdef Best best
+    if every:
+        read_group(X, first, count, lists, w.group)
+        score_group(lists, w.group)
+    for i in range(count):
+        if every:
+            w.score = w.group.score[i]
+        best.k, best.count, best.least = k, counts[i], least
+        best.similarity, best.index = similarities + i * k, indices + i * k
+        search_row(w, s, first + i, first + i - lists.first if same else -1, mean, &best)
+        counts[i] = best.count
 
 
 def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
@@ -407,28 +391,17 @@ def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint 
     at least `least`; `every`: without bounds, as it has to be with panels."""
     cdef const Lists* lists = &index.lists
     cdef Team team
-    cdef Best best
-    cdef Py_ssize_t i, k = similarities.shape[1]
+    cdef Py_ssize_t group, i, k = similarities.shape[1], size = rows_of_group(lists)
     cdef Py_ssize_t mean = 2 * (Y.entries // max(1, Y.table.rows)) + 16
     begin(&team, max(X.table.longest, Y.table.longest), X.table.features,
-          sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 4 * (X.table.longest + 1)), threads)
-    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
-                    chunksize=16):
-        counts[i] = search_counted(lists, &X.table, &Y.table, i, without_itself, wide, narrow,
-                                   every, mean, k, least, counts[i], &similarities[i, 0],
-                                   &indices[i, 0], team.of + omp_get_thread_num())
+          search_size(lists, X.table.longest, k, every), threads)
+    for group in prange(groups_in(lists, stop - first), nogil=True, num_threads=threads,
+                        schedule="dynamic", chunksize=max(1, 16 // size)):
+        i = first + group * size
+        search_group(lists, &X.table, &Y.table, i, min(size, stop - i), without_itself, wide,
+                     narrow, every, mean, k, least, &counts[i], &similarities[i, 0],
+                     &indices[i, 0], team.of + omp_get_thread_num())
     end(&team)
-
-
-cdef Py_ssize_t search_counted(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i,
-                               bint same, bint wide, bint narrow, bint every, Py_ssize_t mean,
-                               Py_ssize_t k, double least, Py_ssize_t count, double* similarity,
-                               int64_t* index, Scratch* s) noexcept nogil:
-    cdef Best best
-    best.k, best.count, best.similarity, best.index = k, count, similarity, index
-    best.least = least
-    search_task(lists, X, Y, i, same, wide, narrow, every, mean, &best, s)
-    return best.count
 
 
 cdef void complete_row(const Table* X, const Table* Y, Py_ssize_t i, bint without_itself,

@@ -148,13 +148,18 @@ def test_full_rows_have_the_same_bits(dtype, isa, monkeypatch):
         assert_same_bits(S[i : i + 30], unitdot.cosine_similarity(X[i : i + 30], Y))
     assert_same_bits(unitdot.cosine_similarity(X, Y, dense_output=False).toarray(), S + dtype(0))
     own = unitdot.cosine_similarity(Y)
+    assert_same_bits(own, unitdot.cosine_similarity(Y, Y.copy()))
+    mirrored = unitdot.cosine_distances(Y, out=np.empty((500, 600), dtype)[:, 7:507])
+    assert not mirrored.diagonal().any()
+    np.fill_diagonal(mirrored, dtype(1) - own.diagonal())
+    assert_same_bits(mirrored, dtype(1) - own)
     for k in (9, 40):  # few of so many, and not
         assert_same_results(top_k(X, Y, k), brute_top_k(S, k, False))
         assert_same_results(top_k(Y, None, k), brute_top_k(own, k, True))
     values = np.sort(S[S > 0.1])[[0, 40, -7]]
     for threshold in (-0.2, *values.tolist(), *np.nextafter(values, 1).tolist()):
-        for by_scores in (False, True):
-            monkeypatch.setattr(functions, "_seconds_above", lambda *a, s=by_scores: a[3] != s)
+        for to_one in (0, 1 << 20):  # by scores throughout; by products, once a score may count
+            monkeypatch.setattr(functions, "PRODUCTS_TO_ONE", to_one)
             assert_same_results(pairs(X, Y, threshold), brute_pairs(S, threshold, False))
             expected = brute_pairs(own, threshold, True)
             assert_same_results(pairs(Y, None, threshold), expected)

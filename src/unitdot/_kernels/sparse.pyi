@@ -169,6 +169,7 @@ def fill_dense(
     same: bool,
     distance: bool,
     out: _Array,
+    mirror: _Array | None,
     threads: int,
 ) -> None: ...
 def search(
@@ -201,30 +202,28 @@ def complete(
     narrow: bool,
     threads: int,
 ) -> None: ...
-def count_above(
+def find_above(
     X: Rows,
     Y: Rows,
     index: Index,
     first: int,
-    stop: int,
     narrow: bool,
     same: bool,
     threshold: float,
     counts: _Integers,
-    threads: int,
-) -> None: ...
-def fill_above(
-    X: Rows,
-    Y: Rows,
-    index: Index,
-    first: int,
-    stop: int,
-    narrow: bool,
-    same: bool,
-    threshold: float,
-    left: _Integers,
-    position: _Integers,
-    columns: _Integers,
+    columns: npt.NDArray[np.int32],
     similarities: _Array,
+    threads: int,
+) -> int: ...
+def take_above(
+    first: int,
+    first_column: int,
+    counts: _Integers,
+    columns: npt.NDArray[np.int32],
+    similarities: _Array,
+    ends: _Integers,
+    to_rows: _Integers,
+    to_columns: _Integers,
+    to_similarities: _Array,
     threads: int,
 ) -> None: ...

@@ -21,7 +21,7 @@ from unitdot._selection import (
     without_itself,
 )
 from unitdot._sparse import inputs as sparse_inputs
-from unitdot._sparse.few import Few, Reaching, few_of, grow
+from unitdot._sparse.few import Few, few_of, grow
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
 from unitdot._sparse.prepared import Prepared
 
@@ -44,6 +44,8 @@ LONG, SHORT = 0.2, 0.05
 FIRST_JOINED, TIMED_ROWS = 16, 64
 # rows to one that is wanted: few are compared exactly after scores of all
 ROWS_TO_ONE = 32
+# products by vectors in the time of one that is computed alone
+PRODUCTS_TO_ONE = 16
 # outputs whose pairs are found at a time, where not all are wanted
 MOST_AT_ONCE = 1 << 20
 
@@ -115,16 +117,28 @@ def full(
             return result if out is not None or result.ndim else result[()]
     if isinstance(problem, Few):
         problem = _prepare(X, Y, options)  # raises
-    for block, rows in _blocks_and_chunks(problem, None, weights=False):
-        part = matrix[rows.start : rows.stop, block.first : block.stop]
-        direct = part.strides[1] == part.itemsize or part.shape[1] == 1
-        to = part if direct and part.flags.aligned else np.empty(part.shape, problem.dtype)
+    own = problem.same and kernels.is_full(problem.Y, _vectors()) and _is_direct(matrix)
+    for block, chunk in _blocks_and_chunks(problem, None, weights=False):
+        rows, columns = slice(chunk.start, chunk.stop), slice(block.first, block.stop)
+        mirror = None
+        if own:
+            rows = slice(chunk.start, min(chunk.stop, block.stop))
+            mirror = matrix[columns, rows]
+        part = matrix[rows, columns]
+        to = part if _is_direct(part) else np.empty(part.shape, problem.dtype)
         kernels.fill_dense(
-            problem.X, problem.Y, block, rows.start, problem.same, distance, to, problem.threads
-        )
+            problem.X, problem.Y, block, chunk.start, problem.same, distance, to, mirror,
+            problem.threads,
+        )  # fmt: skip
         if to is not part:
             part[...] = to
     return result if out is not None or result.ndim else result[()]
+
+
+def _is_direct(matrix: Array) -> bool:
+    """Whether the kernels can write its rows where they are."""
+    direct = matrix.strides[1] == matrix.itemsize or matrix.shape[1] == 1
+    return direct and matrix.flags.aligned and not matrix.strides[0] % matrix.itemsize
 
 
 def paired(X: Any, Y: Any, axis: int, distance: bool, options: Options) -> Array:
@@ -201,7 +215,7 @@ def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Rep
     if every and not few:
         for block, others, row, part in _products(problem, report):
             here = slice(row, row + len(part))
-            kernels.fill_dense(*shared, block, row, False, False, part, problem.threads)
+            kernels.fill_dense(*shared, block, row, False, False, part, None, problem.threads)
             kernels.offer_best(
                 part, row, others.start, others.stop, without_itself, least, problem.narrow,
                 similarities[here], indices[here], counts[here], problem.threads,
@@ -256,7 +270,7 @@ def _search_is_slower(
             )  # fmt: skip
         else:
             part = np.empty((rows, length))
-            kernels.fill_dense(*shared, products, 0, False, False, part, problem.threads)
+            kernels.fill_dense(*shared, products, 0, False, False, part, None, problem.threads)
             kernels.offer_best(
                 part, 0, first, first + length, without_itself, least, problem.narrow, *found,
                 counts, problem.threads,
@@ -339,15 +353,10 @@ def pairs(
     full = kernels.is_full(problem.Y, _vectors())
     if threshold > BRUTE_FORCE and not full:
         return _join(problem, threshold, report, most)
-    by_scores = False
-    if threshold > BRUTE_FORCE and 0 not in problem.shape:
-        scores, products = (_seconds_above(problem, threshold, 0, w) for w in (True, False))
-        by_scores = scores < products
-    if most or by_scores:
-        none = _no_pairs(problem)
-        return _pairs_above(problem, threshold, report, none, 0, most, by_scores)
-    _check_room_for_all(problem, threshold, options.zero == "nan")
-    return _every_pair(problem, threshold, report)
+    if not most:
+        _check_room_for_all(problem, threshold, options.zero == "nan")
+    by_scores = threshold > BRUTE_FORCE
+    return _pairs_above(problem, threshold, report, _no_pairs(problem), 0, most, by_scores)
 
 
 def _pairs_in_groups(
@@ -424,31 +433,12 @@ def _taking(side: Any, name: str) -> Callable[[Array], Any]:
     return lambda rows: own[rows]
 
 
-def _every_pair(
-    problem: Problem, threshold: float, report: Report, found: Triplet | None = None, first: int = 0
-) -> Triplet:
-    """`found`, and the pairs of rows from `first` on, whose products are all computed, once."""
-    reaching, blocks = Reaching(problem.dtype, found), set()
-    how = threshold, problem.narrow, problem.same, True
-    for block, others, row, part in _products(problem, report, problem.same, first):
-        kernels.fill_dense(problem.X, problem.Y, block, row, False, False, part, problem.threads)
-        reaching.take(part, row, others, *how, problem.threads)
-        blocks.add(others)
-    return reaching.all(problem.shape[0], sort=len(blocks) > 1)
-
-
-def _products(
-    problem: Problem, report: Report, above: bool = False, first: int = 0
-) -> Iterator[tuple[Any, range, int, Array]]:
-    """Every block of Y, its rows, the first row of X, and room for products of some.
-
-    `above`: without rows of X that are below all of the block.
-    """
-    for block, chunk in _blocks_and_chunks(problem, report, weights=False, first=first):
+def _products(problem: Problem, report: Report) -> Iterator[tuple[Any, range, int, Array]]:
+    """Every block of Y, its rows, the first row of X, and room for products of some."""
+    for block, chunk in _blocks_and_chunks(problem, report, weights=False):
         others = range(block.first, block.stop)
-        end = min(chunk.stop, others.stop - 1) if above else chunk.stop
-        for row in range(chunk.start, end, MOST_AT_ONCE // len(others)):
-            stop = min(row + MOST_AT_ONCE // len(others), end)
+        for row in range(chunk.start, chunk.stop, MOST_AT_ONCE // len(others)):
+            stop = min(row + MOST_AT_ONCE // len(others), chunk.stop)
             yield block, others, row, np.empty((stop - row, len(others)))
 
 
@@ -492,11 +482,8 @@ def _join(
             by_scores = _faster_than_joins(problem, threshold, row, seconds / done)
             if by_scores is not None:
                 del index
-                if most or by_scores:
-                    whole = problem, threshold, report, found, length
-                    return _pairs_above(*whole, most, by_scores, swapped, row)
-                _cut_off(found, length)
-                return _every_pair(problem, threshold, report, found, row)
+                whole = problem, threshold, report, found, length
+                return _pairs_above(*whole, most, by_scores, swapped, row)
     if most and length > most:
         keep_most(found, length, most, swapped)
         length = most
@@ -524,16 +511,12 @@ def _seconds_above(problem: Problem, threshold: float, row: int, weights: bool) 
     (first, rows), *_ = kernels.blocks_of(problem.Y, vectors)
     index = kernels.Index(problem.Y, first, rows, weights, problem.wide, vectors)
     stop = min(row + TIMED_ROWS, problem.shape[0])
-    counts = np.zeros(problem.shape[0], np.int64)
+    counts = np.zeros(stop - row, np.int64)
+    room = np.empty((stop - row, rows), np.int32), np.empty((stop - row, rows), problem.dtype)
+    how = problem.narrow, problem.same, threshold
     start = perf_counter()
-    kernels.count_above(
-        problem.X, problem.Y, index, row, stop, problem.narrow, problem.same, threshold, counts,
-        problem.threads,
-    )  # fmt: skip
-    seconds = (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
-    if weights:  # rows that have pairs are looked at twice
-        seconds *= 1 + np.count_nonzero(counts) / (stop - row)
-    return seconds
+    kernels.find_above(problem.X, problem.Y, index, row, *how, counts, *room, problem.threads)
+    return (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
 
 
 def _cut_off(found: Triplet, length: int) -> None:
@@ -570,36 +553,54 @@ def _pairs_above(
     swapped: bool = False,
     first: int = 0,
 ) -> Triplet:
-    """`length` pairs that are `found` and those of rows from `first` on, which are counted first.
+    """`length` pairs that are `found`, and those of rows from `first` on.
 
-    Where `most` is not 0, the most similar so many.
+    Where `most` is not 0, the most similar so many. Of full rows `by_scores` is how it begins:
+    where many pairs are compared exactly, products take less time.
     """
-    counts = np.zeros(problem.shape[0], np.int64)
-    position = np.zeros(problem.shape[0], np.int64)
-    how = problem.narrow, problem.same
-    for block, chunk in _blocks_and_chunks(problem, report, weights=by_scores, first=first):
-        step = max(1, MOST_AT_ONCE // (block.stop - block.first))
-        for start in range(chunk.start, chunk.stop, step):
-            rows = np.arange(start, min(start + step, chunk.stop))
-            shared = problem.X, problem.Y, block, start, start + len(rows), *how, threshold
-            counts[rows] = 0
-            kernels.count_above(*shared, counts, problem.threads)
-            ends = length + np.cumsum(counts[rows])
-            if ends[-1] == length:
-                continue
-            if ends[-1] > len(found[0]):
-                grow(found, max(int(ends[-1]), 2 * length))
-            position[rows] = ends - counts[rows]
-            found[0][length : ends[-1]] = np.repeat(rows, counts[rows])
-            kernels.fill_above(*shared, counts, position, *found[1:], problem.threads)
-            length = int(ends[-1])
-            if most and length >= most + most // 2 + LEAST_CUT:
-                threshold, length = keep_most(found, length, most, swapped), most
+    X, Y, n_X, vectors = problem.X, problem.Y, problem.shape[0], _vectors()
+    blocks, may_change = kernels.blocks_of(Y, vectors), kernels.is_full(Y, vectors) and by_scores
+    size = TIMED_ROWS if may_change else problem.first_rows
+    for number, (column, n_columns) in enumerate(blocks):
+        index = None
+        end = min(n_X, max(first + 1, column + n_columns - 1)) if problem.same else n_X
+        for chunk in _chunks(end, size, first):
+            step = max(1, MOST_AT_ONCE // n_columns)
+            for row in range(chunk.start, chunk.stop, step):
+                rows = range(row, min(row + step, chunk.stop))
+                if index is None:
+                    index = kernels.Index(Y, column, n_columns, by_scores, problem.wide, vectors)
+                    shape = min(step, n_X), n_columns
+                    columns = np.empty(shape, np.int32)
+                    similarities = np.empty(shape, problem.dtype)
+                counts = np.zeros(len(rows), np.int64)
+                compared = kernels.find_above(
+                    X, Y, index, row, problem.narrow, problem.same, threshold, counts, columns,
+                    similarities, problem.threads,
+                )  # fmt: skip
+                if may_change and compared * PRODUCTS_TO_ONE > len(rows) * n_columns:
+                    by_scores = may_change = False
+                    index = None
+                ends = length + np.cumsum(counts)
+                if ends[-1] == length:
+                    continue
+                if ends[-1] > len(found[0]):
+                    grow(found, max(int(ends[-1]), 2 * length))
+                kernels.take_above(
+                    row, column, counts, columns, similarities, ends, *found, problem.threads
+                )
+                length = int(ends[-1])
+                if most and length >= most + most // 2 + LEAST_CUT:
+                    threshold, length = keep_most(found, length, most, swapped), most
+            if report is not None:
+                done = (n_X if chunk.stop == end else chunk.stop) - first
+                report(first + (number * (n_X - first) + done) // len(blocks), n_X)
     if most and length > most:
         keep_most(found, length, most, swapped)
         length = most
     _cut_off(found, length)
-    kernels.sort_pairs(*found, problem.shape[0])
+    if most or len(blocks) > 1:
+        kernels.sort_pairs(*found, n_X)
     return found
 
 
@@ -770,9 +771,8 @@ def _blocks_and_chunks(
     report: Report,
     weights: bool,
     reuse: Any = None,
-    first: int = 0,
 ) -> Iterator[tuple[Any, range]]:
-    """Every block of Y, indexed, with every chunk of rows of X from `first` on."""
+    """Every block of Y, indexed, with every chunk of rows of X."""
     vectors = _vectors()
     blocks, n_X = kernels.blocks_of(problem.Y, vectors), problem.shape[0]
     known = None
@@ -783,11 +783,10 @@ def _blocks_and_chunks(
             reuse = known[number]
         elif reuse is None or (reuse.first, reuse.stop) != (row, row + rows):
             reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide, vectors)
-        for chunk in _chunks(n_X, problem.first_rows, first):
+        for chunk in _chunks(n_X, problem.first_rows):
             yield reuse, chunk
             if report is not None:
-                done = number * (n_X - first) + chunk.stop - first
-                report(first + done // len(blocks), n_X)
+                report((number * n_X + chunk.stop) // len(blocks), n_X)
 
 
 def _chunks(n_rows: int, size: int, row: int = 0) -> Iterator[range]:
