@@ -12,7 +12,7 @@ cdef enum:
     # full rows: of dense panels as many elements at a time, of rows whose sums stay near
     PANEL_ELEMENTS = 1 << 20
     LEAST_PANELS = 8
-    MOST_PANELS = 64
+    MOST_PANELS = 256
     MOST_FEATURES = 1 << 13
     LEAST_ELEMENTS = 1 << 16
 

@@ -584,8 +584,8 @@ def _pairs_above(
                 ends = length + np.cumsum(counts)
                 if ends[-1] == length:
                     continue
-                if ends[-1] > len(found[0]):
-                    grow(found, max(int(ends[-1]), 2 * length))
+                if ends[-1] > len(found[0]):  # new places are zeros: no more than are filled
+                    grow(found, int(ends[-1]))
                 kernels.take_above(
                     row, column, counts, columns, similarities, ends, *found, problem.threads
                 )
