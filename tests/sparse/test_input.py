@@ -216,7 +216,7 @@ def test_pairs_that_all_count_are_refused_before_they_are_counted(
     threshold, negative, zero, monkeypatch
 ):
     """20,000 million pairs: counting them would take minutes."""
-    monkeypatch.setattr(sparse_functions.kernels, "count_above", None)
+    monkeypatch.setattr(sparse_functions.kernels, "find_above", None)
     monkeypatch.setattr(memory, "available_bytes", lambda: 1 << 36)
     X = csr(np.array([[1.0], [-1.0 if negative else 1.0]]))
     arrays = np.tile(X.data, 10**5), np.zeros(2 * 10**5, np.int32), np.arange(2 * 10**5 + 1)
