@@ -133,6 +133,16 @@ cdef Py_ssize_t count_row(const Table* X, const Lists* lists, Py_ssize_t i, int 
     return count_bits(words, lists.words, vectors >= 256)
 
 
+cdef void fill_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i, bint wide,
+                   int vectors, int64_t* position, const index_t* starts, value_t* values,
+                   index_t* indices, uint64_t* words, const Entries* x,
+                   double* sums) noexcept nogil:
+    cdef int64_t at = position[i]
+    mark_row(lists, x, X.norm2[i] != X.norm2[i], vectors, words)
+    position[i] = at + collect(lists, Y, X, i, words, sums, wide, vectors, starts[i + 1] - at,
+                               values + at, indices + at)
+
+
 cdef void fill_rows(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t first,
                     Py_ssize_t stop, bint wide, int vectors, int64_t* position,
                     const index_t* starts, value_t* values, index_t* indices,
@@ -144,11 +154,8 @@ cdef void fill_rows(const Table* X, const Table* Y, const Lists* lists, Py_ssize
         read_group(X, i, min(size, stop - i), lists, g)
         add_group(lists, Y, 0, g)
         for r in range(g.count):
-            mark_row(lists, &g.row[r], X.norm2[i + r] != X.norm2[i + r], vectors, words)
-            position[i + r] += collect(
-                lists, Y, X, i + r, words, g.sums[r], wide, vectors,
-                starts[i + r + 1] - position[i + r], values + position[i + r],
-                indices + position[i + r])
+            fill_row(X, Y, lists, i + r, wide, vectors, position, starts, values, indices, words,
+                     &g.row[r], g.sums[r])
         i += size
 
 
