@@ -278,11 +278,12 @@ static void asks(int repeats) {
     const int64_t ms = 1000000;
     for (int turns = 2; turns <= 3; turns++)
         for (int i = 0; i < repeats; i++) {
-            set(&pool.alone_for, ALONE_PARTS * ms);
-            set(&pool.alone_until, nanoseconds() + 100000 * ms);
+            set(&pool.alone_for, ALONE_PARTS * 1000000 * ms);
+            set(&pool.alone_until, nanoseconds() + 1000000 * ms);
             #pragma omp parallel for num_threads(2) schedule(dynamic)
             for (int turn = 0; turn < turns; turn++)
-                usleep(2000);
+                if (turn == 0)
+                    self->region->asks_at = 0; /* it has lasted now */
             check(get(&pool.started) == (turns == 3));
         }
     set(&pool.alone_for, 0);
