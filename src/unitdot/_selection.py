@@ -67,8 +67,9 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
             _inputs.as_labels(labels, f"groups[{i}]", n, side)
             for i, (labels, n, side) in enumerate(zip(groups, (n_X, n_Y), "XY", strict=True))
         ]
-    if all(labels.dtype.kind == "M" for labels in given):  # of any units
-        given = [labels.astype(np.result_type(*given)) for labels in given]
+    for kind in "Mm":
+        if all(labels.dtype.kind == kind for labels in given):
+            given = _of_one_unit(given)
     if all(labels.dtype.kind in "biumMU" and labels.dtype == given[0].dtype for labels in given):
         codes = _close_numbers(np.concatenate(given))
     else:
@@ -76,6 +77,22 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
         every = (label for labels in given for label in labels.tolist())
         codes = np.fromiter((number.setdefault(label, len(number)) for label in every), np.int64)
     return codes[:n_X], None if same else codes[n_X:]
+
+
+def _of_one_unit(given: list[Array]) -> list[Array]:
+    """Moments, or durations, in the finest of their units; as they are where there is none."""
+    try:
+        common = np.result_type(*given)
+    except TypeError:  # months beside days
+        return given
+    for i, labels in enumerate(given):
+        lost = np.flatnonzero(labels.astype(common).astype(labels.dtype) != labels)
+        if lost.size:
+            raise ValueError(
+                f"groups[{i}] holds {labels[lost[0]]} in row {lost[0]}, which is out of the range "
+                f"of {common}, the other labels' dtype; expected labels of one dtype"
+            )
+    return [labels.astype(common) for labels in given]
 
 
 def check_one(groups: Any, n: int) -> None:

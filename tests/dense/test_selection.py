@@ -204,6 +204,27 @@ def test_times_of_other_units_are_equal_where_they_are_the_same_moment():
         assert (found.rows.tolist(), found.columns.tolist()) == ([0, 1, 2, 3], [1, 0, 1, 2])
 
 
+def test_durations_of_other_units_are_equal_where_they_last_as_long():
+    seconds = np.array([3, 1, 3, 2], "timedelta64[s]")
+    X, Y = normal((4, 3)), normal((3, 3), seed=1)
+    for unit in ("ms", "ns"):
+        durations = seconds.astype(f"timedelta64[{unit}]")
+        found = unitdot.cosine_top_k(X, Y, k=1, groups=(durations, seconds[1:]))
+        assert found.indices.ravel().tolist() == [1, 0, 1, 2]
+    months = seconds.astype(int).astype("timedelta64[M]")  # are no number of seconds
+    found = unitdot.cosine_top_k(X, Y, k=1, groups=(months, seconds[1:]))
+    assert (found.indices == -1).all()
+
+
+def test_times_that_the_other_unit_cannot_hold_are_refused():
+    days = np.array(["2000-01-01", "3000-01-01"], "datetime64[D]")
+    wrapped = days.astype("datetime64[ns]")  # the second one is some moment of 1830
+    X = normal((2, 3))
+    message = r"groups\[0\] holds 3000-01-01 in row 1, .*range of datetime64\[ns\].*of one dtype"
+    with pytest.raises(ValueError, match=message):
+        unitdot.cosine_top_k(X, X.copy(), k=1, groups=(days, wrapped))
+
+
 @both
 def test_no_rows_are_in_no_groups(sparse):
     (X,) = given(sparse, np.zeros((0, 3)))

@@ -10,7 +10,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import unitdot
@@ -18,14 +17,6 @@ from unitdot import dask, datasets, neighbors
 
 PROJECT = Path(__file__).parents[2]
 DOCS = PROJECT / "docs"
-# README speaks of the reader's own arrays
-README_NAMES = {
-    "embeddings": np.eye(40, dtype=np.float16),
-    "queries": np.eye(4, 40),
-    "corpus": np.eye(40),
-    "A": np.ones((1, 6, 1000)),
-    "B": np.ones((1, 6, 1000)),
-}
 # where these are not installed, a block that imports one is passed over, and what it prints
 OPTIONAL = ["umap"]
 # the command, whether or not its script is on the PATH
@@ -79,7 +70,7 @@ def test_page(page, tmp_path, monkeypatch):
     for library in ("scipy", "sklearn", "pandas", "polars", "pyarrow", "distributed"):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
-    names, printed = dict(README_NAMES) if page.name == "README.md" else {}, ""
+    names, printed = {}, ""
     for language, content in blocks(page):
         if language == "text":
             assert printed in (content, None)
