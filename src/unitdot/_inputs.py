@@ -355,6 +355,22 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
     return array
 
 
+def labels_of_one_unit(given: list[Array]) -> list[Array]:
+    """Times, or durations, in the finest of their units; as they are where there is none."""
+    try:
+        common = np.result_type(*given)
+    except TypeError:  # months beside days
+        return given
+    for i, labels in enumerate(given):
+        lost = np.flatnonzero(labels.astype(common).astype(labels.dtype) != labels)
+        if lost.size:
+            raise ValueError(
+                f"groups[{i}] holds {labels[lost[0]]} in row {lost[0]}, which is out of the range "
+                f"of {common}, the other labels' dtype; expected labels of one dtype"
+            )
+    return [labels.astype(common) for labels in given]
+
+
 def _is_missing(label: Any) -> bool:
     try:
         return label is None or label is np.ma.masked or bool(label != label)

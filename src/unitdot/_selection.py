@@ -69,7 +69,7 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
         ]
     for kind in "Mm":
         if all(labels.dtype.kind == kind for labels in given):
-            given = _of_one_unit(given)
+            given = _inputs.labels_of_one_unit(given)
     if all(labels.dtype.kind in "biumMU" and labels.dtype == given[0].dtype for labels in given):
         codes = _close_numbers(np.concatenate(given))
     else:
@@ -77,22 +77,6 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
         every = (label for labels in given for label in labels.tolist())
         codes = np.fromiter((number.setdefault(label, len(number)) for label in every), np.int64)
     return codes[:n_X], None if same else codes[n_X:]
-
-
-def _of_one_unit(given: list[Array]) -> list[Array]:
-    """Moments, or durations, in the finest of their units; as they are where there is none."""
-    try:
-        common = np.result_type(*given)
-    except TypeError:  # months beside days
-        return given
-    for i, labels in enumerate(given):
-        lost = np.flatnonzero(labels.astype(common).astype(labels.dtype) != labels)
-        if lost.size:
-            raise ValueError(
-                f"groups[{i}] holds {labels[lost[0]]} in row {lost[0]}, which is out of the range "
-                f"of {common}, the other labels' dtype; expected labels of one dtype"
-            )
-    return [labels.astype(common) for labels in given]
 
 
 def check_one(groups: Any, n: int) -> None:
