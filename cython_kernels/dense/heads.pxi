@@ -3,8 +3,8 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
 #        vectors.h, screen.h, memory.h, openmp.h
-# gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, heads_from, round_head,
-#        head_panel, make_heads
+# gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, heads_from,
+#        nearest_multiple, round_head, head_panel, make_heads
 #
 # Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
 # |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
@@ -66,12 +66,18 @@ cdef Heads heads_from(const Heads* h, Py_ssize_t row, Py_ssize_t lines) noexcept
     return own
 
 
-cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t row,
-                     bint zero) noexcept nogil:
-    """The integers of one row's head, from its dot products with the directions."""
+cdef inline vec nearest_multiple(vec t, int step) noexcept nogil:
+    # of a power of two: the products are exact
+    return nearest(t * splat(<real> 1 / step)) * splat(step)
+
+
+cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t row, bint zero,
+                     int step) noexcept nogil:
+    """The integers of one row's head, multiples of `step`, from its dot products with the
+    directions."""
     cdef real rounded[HEAD]
     cdef vec t, r, squares, sums, errors
-    cdef vec total = splat(0), factor, most = splat(d.levels)
+    cdef vec factor, most = splat(d.levels - d.levels % step)
     cdef Py_ssize_t lines = d.lines, line, k
     cdef int8_t* to
     cdef double error = 0
@@ -82,7 +88,7 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
         squares = sums = errors = splat(0)
         for k in range(HEAD // LANES):
             t = vmax(-most, vmin(most, load(dots + line * HEAD + k * LANES) * factor))
-            r = nearest(t)
+            r = nearest_multiple(t, step)
             store(rounded + k * LANES, r)
             squares = madd(r, r, squares)
             sums = sums + r
@@ -127,7 +133,7 @@ cdef int head_panel(const Cascade* c, Heads* h, const Source* s, Py_ssize_t row,
     for i in range(rows):
         for g in range(groups):
             memcpy(dots + g * GROUP, totals[g] + i * TILE_PANELS * VECS, GROUP * sizeof(real))
-        round_head(h, &c.directions, dots, row + i, h.norm2[row + i] == 0)
+        round_head(h, &c.directions, dots, row + i, h.norm2[row + i] == 0, 1)
     return status
 
 

@@ -46,12 +46,13 @@ cdef int measure_panel(const Source* source, Py_ssize_t row, const Heads* h) noe
 
 
 cdef void round_axes(const Source* s, Py_ssize_t row, real inverse, float unit, Py_ssize_t words,
-                     int8_t* to, int32_t* square, int32_t* start, float* error) noexcept nogil:
+                     int8_t* to, int32_t* square, int32_t* start, float* error,
+                     int step) noexcept nogil:
     """`round_head`, of a whole row."""
     cdef real part[BLOCK]
     cdef real rounded[BLOCK]
-    cdef vec t, r, squares, sums, errors = splat(0), most = splat(ANY_LEVELS)
-    cdef vec factor = splat(<real> (inverse / unit))
+    cdef vec t, r, squares, sums, errors = splat(0)
+    cdef vec factor = splat(<real> (inverse / unit)), most = splat(ANY_LEVELS - ANY_LEVELS % step)
     cdef Py_ssize_t b, k, count, padded
     square[0] = start[0] = 0
     memset(to, 0, words * QUAD)
@@ -64,7 +65,7 @@ cdef void round_axes(const Source* s, Py_ssize_t row, real inverse, float unit, 
         squares = sums = splat(0)
         for k in range(padded // LANES):
             t = vmax(-most, vmin(most, load(part + k * LANES) * factor))
-            r = nearest(t)
+            r = nearest_multiple(t, step)
             store(rounded + k * LANES, r)
             squares = madd(r, r, squares)
             sums = sums + r
@@ -133,7 +134,7 @@ cdef int keep_panel(const Cascade* cascade, const Kept* kept, const Source* s, P
     status = measure_panel(s, row, &own)
     for i in range(row, at_most(row + PANEL, s.rows) if kept.words > 0 else row):
         round_axes(s, i, own.inverse[i], kept.directions.unit[0], kept.words, <int8_t*> words,
-                   &square, kept.starts + first + i, &error)
+                   &square, kept.starts + first + i, &error, 1)
         to_panels(kept, first + i, words)
         widest[0] = max(widest[0], error)
     return status

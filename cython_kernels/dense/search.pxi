@@ -84,15 +84,15 @@ cdef void start_query(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
             convert(X, s.job.PX.first + q, b * BLOCK, block_length(features, b), row + b * BLOCK)
         for k in range(lines * HEAD):
             dots[k] = quick_dot(row, kept.directions.rows + k * features, features)
-        round_head(&s.X, &kept.directions, dots, q, s.X.norm2[q] == 0)
+        round_head(&s.X, &kept.directions, dots, q, s.X.norm2[q] == 0, QUERY_STEP)
         memcpy(words, s.X.line + q * lines * HEAD, HEAD)
         s.square[q], s.error[q] = s.X.square[q * lines], s.X.error[q * (1 + lines) + 1]
     else:
         round_axes(X, s.job.PX.first + q, 0 if s.X.norm2[q] == 0 else s.X.inverse[q],
                    kept.directions.unit[0], kept.words, <int8_t*> words, s.square + q, &start,
-                   s.error + q)
+                   s.error + q, QUERY_STEP)
     for k in range(kept.words):
-        words[k] = <int32_t> (<uint32_t> words[k] ^ <uint32_t> 0x80808080)
+        words[k] = query_word(words[k])
 
 
 cdef int start_queries(const Search* s) noexcept nogil:

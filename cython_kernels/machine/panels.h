@@ -1,9 +1,11 @@
 /* What a search by prepared rows (dense/search.pxi) needs beside screen.h: distances from integers of
  * 8 bits, exact with any instruction set, since what one machine has prepared another may search.
  *
- *   near_block    D[q][r] = squares[q] + starts[r] - 2 (x[q] + 128) . y[r] for `queries` rows x, words
- *                 of four integers (raised: without sign), and NEAR_ROWS rows y in panels of
- *                 PANEL_ROWS, a word of each after the other
+ *   query_word    a word of a query, of four multiples of QUERY_STEP with a sign, as it meets panels:
+ *                 raised by 128, so that it has none, and divided by QUERY_STEP
+ *   near_block    D[q][r] = squares[q] + starts[r] - 2 (x[q] + 128) . y[r] for `queries` rows x, of
+ *                 such words, and NEAR_ROWS rows y in panels of PANEL_ROWS, a word of each after the
+ *                 other
  *   near_rows     bits[q]: which of the NEAR_ROWS rows have D[q][r] <= bars[q], or more than that by
  *                 one; and D
  *   raised_dot    the sum of (x[i] + 128) y[i] over 64 bytes
@@ -15,7 +17,19 @@
 enum { PANEL_ROWS = 16, NEAR_PANELS = 4, NEAR_ROWS = PANEL_ROWS * NEAR_PANELS, NEAR_QUERIES = 8,
        FEW_OF_THEM = 4 };
 
-#if !defined(UNITDOT_NO_VECTORS) && (defined(HAS_AVX2) || defined(__AVX512BW__))
+/* With AVX2 alone, products are added by twos in 16 bits, which have room for 2 * 127 * 127: so
+ * queries, which are never kept, have integers of 7 bits, of a unit twice as large. */
+#if !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2) && !defined(__AVX512BW__)
+#define QUERY_STEP 2
+#else
+#define QUERY_STEP 1
+#endif
+static inline int32_t query_word(int32_t word) {
+    uint32_t raised = (uint32_t)word ^ 0x80808080u;
+    return (int32_t)(QUERY_STEP == 2 ? raised >> 1 & 0x7f7f7f7fu : raised);
+}
+
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
 /* words in 16 bits: sums of two products are exact in 32 */
 static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32_t *x, int32_t *sums) {
     __m256i acc[4], a, b;
@@ -36,6 +50,21 @@ static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32
             (__m256i *)(sums + 4 * i),
             _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc[i], acc[i + 1]), 0xd8));
 }
+#elif QUERY_STEP == 1
+static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32_t *x, int32_t *sums) {
+    const uint8_t *a = (const uint8_t *)x;
+    const int8_t *b = (const int8_t *)panel;
+    Py_ssize_t w;
+    int r, i;
+    for (r = 0; r < PANEL_ROWS; r++)
+        sums[r] = 0;
+    for (w = 0; w < words; w++)
+        for (r = 0; r < PANEL_ROWS; r++)
+            for (i = 0; i < 4; i++)
+                sums[r] += a[4 * w + i] * b[4 * (w * PANEL_ROWS + r) + i];
+}
+#endif
+#if !defined(UNITDOT_NO_VECTORS) && (defined(HAS_AVX2) || defined(__AVX512BW__))
 static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
     __m256i sum = _mm256_setzero_si256(), a, b;
     __m128i t;
@@ -51,18 +80,6 @@ static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
     return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
 }
 #else
-static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32_t *x, int32_t *sums) {
-    const uint8_t *a = (const uint8_t *)x;
-    const int8_t *b = (const int8_t *)panel;
-    Py_ssize_t w;
-    int r, i;
-    for (r = 0; r < PANEL_ROWS; r++)
-        sums[r] = 0;
-    for (w = 0; w < words; w++)
-        for (r = 0; r < PANEL_ROWS; r++)
-            for (i = 0; i < 4; i++)
-                sums[r] += a[4 * w + i] * b[4 * (w * PANEL_ROWS + r) + i];
-}
 static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
     int32_t sum = 0;
     int i;
@@ -100,6 +117,36 @@ static inline __attribute__((always_inline)) void near_vnni(
 }
 #endif
 
+#if QUERY_STEP == 2
+/* a tile of some queries by a panel */
+static inline __attribute__((always_inline)) void near_panel(
+    const int32_t *panel, Py_ssize_t words, const int32_t *x, const int queries,
+    const int32_t *squares, const int32_t *starts, int32_t *distances) {
+    const __m256i one = _mm256_set1_epi16(1);
+    __m256i acc[FEW_OF_THEM][2], y[2], a;
+    Py_ssize_t w;
+    int q, v;
+    for (q = 0; q < queries; q++)
+        acc[q][0] = acc[q][1] = _mm256_setzero_si256();
+    for (w = 0; w < words; w++) {
+        y[0] = load_words(panel + w * PANEL_ROWS);
+        y[1] = load_words(panel + w * PANEL_ROWS + WORDS);
+        for (q = 0; q < queries; q++) {
+            a = splat_word(x[q * words + w]);
+            for (v = 0; v < 2; v++)
+                acc[q][v] = add_words(
+                    acc[q][v], _mm256_madd_epi16(_mm256_maddubs_epi16(a, y[v]), one));
+        }
+    }
+    for (q = 0; q < queries; q++)
+        for (v = 0; v < 2; v++)
+            store_words(distances + q * NEAR_ROWS + v * WORDS,
+                        _mm256_sub_epi32(add_words(splat_word(squares[q]),
+                                                   load_words(starts + v * WORDS)),
+                                         _mm256_slli_epi32(acc[q][v], 2)));
+}
+#endif
+
 /* the least of NEAR_ROWS */
 static inline int32_t least_of(const int32_t *distances) {
     int32_t least[PANEL_ROWS], all;
@@ -131,8 +178,11 @@ static inline uint64_t near_bits(const int32_t *distances, int32_t bar) {
 static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x, int queries,
                        const int32_t *squares, const int32_t *starts, int by_vnni,
                        int32_t *distances) {
+#if QUERY_STEP == 1
     int32_t sums[PANEL_ROWS];
-    int p, q = 0, r;
+    int r;
+#endif
+    int p, q = 0;
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
     for (; by_vnni && q + FEW_OF_THEM <= queries; q += FEW_OF_THEM)
         near_vnni(panel, words, x + q * words, FEW_OF_THEM, squares + q, starts,
@@ -141,6 +191,16 @@ static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x
         near_vnni(panel, words, x + q * words, 1, squares + q, starts, distances + q * NEAR_ROWS);
 #endif
     (void)by_vnni;
+#if QUERY_STEP == 2
+    for (; q + FEW_OF_THEM <= queries; q += FEW_OF_THEM)
+        for (p = 0; p < NEAR_PANELS; p++)
+            near_panel(panel[p], words, x + q * words, FEW_OF_THEM, squares + q,
+                       starts + p * PANEL_ROWS, distances + q * NEAR_ROWS + p * PANEL_ROWS);
+    for (; q < queries; q++)
+        for (p = 0; p < NEAR_PANELS; p++)
+            near_panel(panel[p], words, x + q * words, 1, squares + q, starts + p * PANEL_ROWS,
+                       distances + q * NEAR_ROWS + p * PANEL_ROWS);
+#else
     for (; q < queries; q++)
         for (p = 0; p < NEAR_PANELS; p++) {
             sum_panel(panel[p], words, x + q * words, sums);
@@ -148,6 +208,7 @@ static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x
                 distances[q * NEAR_ROWS + p * PANEL_ROWS + r] =
                     squares[q] + starts[p * PANEL_ROWS + r] - 2 * sums[r];
         }
+#endif
 }
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
 /* A tile of NEAR_QUERIES by two panels. Sums begin at -starts / 2, rounded, so that whoever is near

@@ -199,6 +199,24 @@ def test_what_one_machine_prepared_another_searches(dtype, kind):
                 assert_same_neighbours(top_k(X, Y, 10, opened), expected)
 
 
+@pytest.mark.parametrize("kind", ["axes", "directions"])
+def test_integers_as_large_as_there_are(kind, isa):
+    """All of a row's length is in coordinates that are cut off: sums of products are at their
+    largest, and only just have room."""
+    Y = make_rows(kind, np.float32)
+    place = np.eye(136, dtype=np.float32)
+    if kind == "directions":
+        place = Prepared.of(Y).arrays()["directions"]
+    for i in range(5):  # other rows than those of the sample
+        Y[101 + 2 * i] = place[i] + place[i + 1]
+        Y[102 + 2 * i] = -place[i] - place[i + 1]
+    X = Y[101:111]
+    prepared = Prepared.of(Y)
+    for queries in (X[:1], X):
+        found = top_k(queries, Y, 3, prepared)
+        assert_same_neighbours(found, unitdot.cosine_top_k(queries, Y, 3))
+
+
 def test_queries_of_another_precision_and_results_of_another_dtype():
     Y, X = corpus_and_queries("directions", np.float32)
     prepared = Prepared.of(Y)
@@ -255,7 +273,8 @@ def test_slices(where):
 
 
 @pytest.mark.parametrize("kind", ["axes", "embeddings"])
-def test_coordinates_that_are_all_rounded_apart(kind, isa):
+@pytest.mark.parametrize("parts", [(0.49, 0.51), (-0.01, 0.51)])  # queries may have even integers
+def test_coordinates_that_are_all_rounded_apart(kind, parts, isa):
     """Two rows that are all but one, whose integers in the last line are as far apart as the errors
     of both rows add up to: none of these may be left out."""
     Y = make_rows(kind, np.float64, features=264)
@@ -267,7 +286,7 @@ def test_coordinates_that_are_all_rounded_apart(kind, isa):
         assert len(directions) == 128
     unit, level = arrays["units"][-1], 23 if kind == "axes" else 10
     rows = []
-    for part in (0.49, 0.51):
+    for part in parts:
         along = np.zeros(len(directions))
         along[rounded] = (level + part) * unit
         row = np.linalg.solve(directions @ directions.T, along) @ directions
@@ -278,7 +297,7 @@ def test_coordinates_that_are_all_rounded_apart(kind, isa):
     prepared = Prepared.of(Y)
     assert_same_bits(prepared.arrays()["units"], arrays["units"])
     similarity = float(unitdot.cosine_similarity(X, Y)[0, 1])
-    assert similarity > 0.9999
+    assert similarity > 0.99
     for queries in (1, 8):  # one by one, and some at a time
         x = X.repeat(queries, axis=0)
         found = _neighbors.pairs_of(x, Y, similarity, None, None, False, options(), prepared)
