@@ -6,12 +6,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 import unitdot
-from unitdot._machine.dispatch import available_isas
+from unitdot._machine.dispatch import available_isas, kernels
 
 from . import oracle
 
@@ -56,6 +57,19 @@ def assert_same_bits(actual, expected):
     actual, expected = (np.ascontiguousarray(a).view(unsigned) for a in (actual, expected))
     differ = np.argwhere(actual != expected)
     assert len(differ) == 0, f"{len(differ)} of {actual.size} results differ, first at {differ[0]}"
+
+
+@contextmanager
+def superblocks(rows):
+    """Superblocks of at most so many rows: small work has several of them, in either precision."""
+    modules = kernels(False), kernels(True)
+    for module in modules:
+        module.force_superblocks(rows)
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.force_superblocks(0)
 
 
 def normal(shape, dtype=np.float64, seed=0):

@@ -20,6 +20,20 @@ def sorted_matrix(S, own=True):
     return TopK(np.take_along_axis(S, order, axis=1), order)
 
 
+def start_of_sorted(S, k, own=True):
+    """The first k columns of `sorted_matrix`: only what comes before the k-th value is sorted."""
+    n, m = S.shape
+    most = k if own else k + 1
+    if 4 * most > m:
+        return TopK(*(array[:, :k] for array in sorted_matrix(S, own)))
+    indices = np.empty((n, k), np.int64)
+    for i, limit in enumerate(np.partition(-S, most - 1, axis=1)[:, most - 1]):
+        near = np.flatnonzero(~(-S[i] > limit))  # and NaN
+        best = near[np.argsort(-S[i, near], kind="stable")]
+        indices[i] = best[own | (best != i)][:k]
+    return TopK(np.take_along_axis(S, indices, axis=1), indices)
+
+
 def sorted_where(S, k, may_meet):
     """The k best of every row of S where it may meet a column; places left over after these."""
     order = np.lexsort((-S, ~may_meet), axis=1)[:, :k]  # NaN where they may come before
@@ -95,8 +109,10 @@ def check_top_k(X, Y=None, *, ks=None, threads=(1,), **common):
     S = unitdot.cosine_similarity(X, Y, **common)
     same = Y is None
     for include_self in (False, True) if same else (False,):
-        whole = sorted_matrix(S, own=include_self or not same)
-        for i, k in enumerate(ks or around_tiles(whole.indices.shape[1])):
+        own = include_self or not same
+        tried = ks or around_tiles(S.shape[1] - (not own))
+        whole = start_of_sorted(S, max(tried, default=0), own)
+        for i, k in enumerate(tried):
             found = unitdot.cosine_top_k(
                 X, Y, k, include_self=include_self, n_threads=threads[i % len(threads)], **common
             )

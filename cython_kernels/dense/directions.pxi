@@ -55,6 +55,7 @@ cdef struct Forced:              # by tests
     Py_ssize_t features
     uint32_t headed              # superblocks that went by heads since; by any thread
     Py_ssize_t block             # rows of a block: blocks.pxi
+    Py_ssize_t superblock        # rows of a superblock: plan.pxi
 
 cdef Forced forced
 

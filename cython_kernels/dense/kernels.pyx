@@ -568,6 +568,12 @@ def force_blocks(Py_ssize_t rows):
     forced.block = rows
 
 
+def force_superblocks(Py_ssize_t rows):
+    """For tests: superblocks of at most so many rows of X and of Y, whole groups of them; 0: as
+    memory allows. Not while another thread computes."""
+    forced.superblock = rows
+
+
 def peak(Py_ssize_t repeats):
     """Multiply-adds per second of one core: madd alone, from and to registers."""
     cdef vec acc[TILE_ROWS][TILE_PANELS * VECS]

@@ -1,11 +1,11 @@
 # What is done at a time: superblocks of outputs whose packed rows stay in bounded memory; their
 # tasks; and where everything lies in that memory.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi, heads.pxi,
-#        cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
-# gives: SEGMENT, LONGEST, PATIENCE, FINISHING, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT,
-#        panels_in, groups_in, carve, carve_rows, packed_features, plan, choose_rows, packed_bytes,
-#        patient_outputs, rounded, most_lists, rows_of_Y, join_parts
+# takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, top_k.pxi, pairs.pxi, screen.pxi,
+#        directions.pxi, heads.pxi, cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
+# gives: SEGMENT, PATIENCE, FINISHING, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT,
+#        panels_in, groups_in, carve, carve_rows, packed_features, plan, longest, choose_rows,
+#        packed_bytes, patient_outputs, rounded, most_lists, rows_of_Y, join_parts
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
@@ -217,6 +217,11 @@ cdef size_t plan(Job* job, char* memory) noexcept nogil:
     return memory - start
 
 
+cdef inline Py_ssize_t longest() noexcept nogil:
+    # rows of a superblock, on either side
+    return forced.superblock if forced.superblock > 0 else LONGEST
+
+
 cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept nogil:
     """The largest superblock within the limits above."""
     cdef Py_ssize_t n = job.X.rows, m = job.Y.rows, features = packed_features(job)
@@ -229,7 +234,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         side = n if n <= rows and job.first_Y == job.block == 0 else rows // 2
         rows_X[0] = rows_Y[0] = side
     elif can_stream(job):
-        rows_X[0], rows_Y[0] = n, LONGEST
+        rows_X[0], rows_Y[0] = n, longest()
     else:
         # X is packed once where it fits, Y once for each superblock of X
         rows_X[0] = at_most(n, rows - at_most(m, rows // 4))
@@ -251,8 +256,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         else:
             rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
-    rows_X[0] = at_most(most, rounded(at_least(1, at_most(rows_X[0], LONGEST))))
-    rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], LONGEST))))
+    rows_X[0] = at_most(most, rounded(at_least(1, at_most(rows_X[0], longest()))))
+    rows_Y[0] = at_most(m, rounded(at_least(1, at_most(rows_Y[0], longest()))))
 
 
 cdef inline Py_ssize_t rows_with_lists(const Job* job) noexcept nogil:

@@ -95,7 +95,7 @@ cdef Py_ssize_t screened_rows(const Job* job, Py_ssize_t rows_X, Py_ssize_t rows
         row_bytes = (job.cascade.words + LINE) * sizeof(int32_t)
     if job.screened and not job.same:
         rows = packed_bytes(job) // row_bytes * job.threads - rows_X
-        rows = at_most(at_most(rows, LONGEST), patient_outputs(job) // rows_X)
+        rows = at_most(at_most(rows, longest()), patient_outputs(job) // rows_X)
         rows_Y = rounded(at_least(rows, 1))
         if job.best != NULL and job.PY.first == 0:
             rows_Y = at_most(rows_Y, PROBED)

@@ -12,8 +12,8 @@ from unitdot._machine.dispatch import kernels
 from unitdot._neighbors import pairs_of, top_k_of, top_k_of_both
 from unitdot._prepared import Prepared, constants_for_joins
 
-from ..helpers import FLOATS, LAYOUTS, normal
-from ..neighbors import assert_same_result, pairs_of_matrix, sorted_matrix
+from ..helpers import FLOATS, LAYOUTS, normal, superblocks
+from ..neighbors import assert_same_result, pairs_of_matrix, start_of_sorted
 
 by_dtype = pytest.mark.parametrize("dtype", FLOATS)
 
@@ -26,8 +26,9 @@ def rows(n, features=70, seed=0):
     return X
 
 
-def expected(S, k, floors):
-    similarities, indices = (array[:, :k] for array in sorted_matrix(S))
+def expected(S, k, floors, best=None):
+    """The k best of every row that reach its floor; `best`: those without floors."""
+    similarities, indices = start_of_sorted(S, k) if best is None else best
     if floors is not None:
         kept = np.isnan(floors)[:, None] | (similarities >= floors[:, None])
         similarities, indices = np.where(kept, similarities, np.nan), np.where(kept, indices, -1)
@@ -45,18 +46,20 @@ def floors_of(S, k):
 def check(X, Y, k, threads=(1, 2), **keywords):
     S = unitdot.cosine_similarity(X, Y, **keywords)
     of_X, of_Y = floors_of(S, k), floors_of(S.T, k)
+    best = [start_of_sorted(matrix, k) for matrix in (S, S.T)]
     with_nan = [np.where(np.arange(len(f)) % 7 == 2, np.nan, f) for f in (of_X, of_Y)]
     for floors in (None, (of_X, of_Y), with_nan):
         for n_threads in threads:
             how = _inputs.check_options((S.dtype, keywords.get("zero", "zero"), True, n_threads))
             joined = None if floors is None else np.concatenate(floors)
             found = top_k_of_both(X, Y, k, None, how, joined)
-            for result, matrix, own in zip(found, (S, S.T), floors or (None, None), strict=True):
+            of_sides = zip(found, (S, S.T), best, floors or (None, None), strict=True)
+            for result, matrix, first, own in of_sides:
                 assert result.shape == matrix.shape
-                assert_same_result(result, expected(matrix, k, own))
+                assert_same_result(result, expected(matrix, k, own, first))
             if floors is not None:
                 one = top_k_of(X, Y, k, None, None, None, False, False, how, None, floors[0])
-                assert_same_result(one, expected(S, k, floors[0]))
+                assert_same_result(one, expected(S, k, floors[0], best[0]))
 
 
 @pytest.mark.parametrize("zero", ["zero", "nan"])
@@ -92,7 +95,8 @@ def test_floors_between_numbers(isa):
 
 
 def test_several_superblocks(isa):
-    check(rows(2000, 1030).astype("f4"), rows(1500, 1030, seed=1).astype("f4"), 4, threads=(1,))
+    with superblocks(200):
+        check(rows(700, 130).astype("f4"), rows(500, 130, seed=1).astype("f4"), 4, threads=(1,))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -162,19 +166,22 @@ def test_heads_that_were_made_before(kind, shape, zero, forced):
     heads = heads_of(X, Y)
     S, T = unitdot.cosine_similarity(X, Y, zero=zero), unitdot.cosine_similarity(X, zero=zero)
     floors = np.concatenate([floors_of(S, 5), floors_of(S.T, 5)])
+    best = expected(S, 5, None)
+    both = expected(S, 5, floors[: len(X)]), expected(S.T, 5, floors[len(X) :])
+    pairs = {limit: [pairs_of_matrix(M, limit, M is T) for M in (S, T)] for limit in (0.7, 1)}
     for n_threads in (1, 2):
         how = _inputs.check_options((None, zero, True, n_threads))
         found = top_k_of_both(X, Y, 5, None, how, floors, heads)
-        assert_same_result(found[0], expected(S, 5, floors[: len(X)]))
-        assert_same_result(found[1], expected(S.T, 5, floors[len(X) :]))
+        assert_same_result(found[0], both[0])
+        assert_same_result(found[1], both[1])
         found = top_k_of(X, Y, 5, None, None, None, False, False, how, None, None, heads)
-        assert_same_result(found, expected(S, 5, None))
-        for limit in (0.7, 1):
+        assert_same_result(found, best)
+        for limit, (of_both, of_X) in pairs.items():
             found = pairs_of(X, Y, limit, None, None, False, how, None, heads)
-            assert_same_result(found, pairs_of_matrix(S, limit, False))
+            assert_same_result(found, of_both)
             alone = None if heads is None else (heads[0],) * 2
             found = pairs_of(X, None, limit, None, None, False, how, None, alone)
-            assert_same_result(found, pairs_of_matrix(T, limit, True))
+            assert_same_result(found, of_X)
     assert forced(kind == "f8")
 
 

@@ -16,6 +16,7 @@ from ..neighbors import (
     few,
     pairs_of_matrix,
     sorted_matrix,
+    start_of_sorted,
 )
 
 ROWS = 101  # two of the widest tiles, and a little
@@ -66,6 +67,21 @@ def test_reference_of_top_k(own):
             order = [j for j in slow_order([-2 if s != s else s for s in row]) if own or j != i]
             assert indices[i].tolist() == order
             assert np.array_equal(similarities[i], S[i, order], equal_nan=True)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("decimals", [1, 9])  # ties, and none
+@pytest.mark.parametrize("k", [1, 9, 50])
+def test_reference_of_the_first_ones(k, decimals, own):
+    S = np.round(normal((90, 300)), decimals)
+    S[3:60, ::7] = S[5, 20:] = S[6] = np.nan  # some, most and all of a row
+    S[7] = 0.5
+    S[:9, :9], S[10, 10] = S.max(), -9
+    for matrix in (S, S.astype(np.float32)):
+        whole = sorted_matrix(matrix, own)
+        assert_same_result(
+            start_of_sorted(matrix, k, own), type(whole)(*(array[:, :k] for array in whole))
+        )
 
 
 def test_reference_of_top_k_by_hand():
