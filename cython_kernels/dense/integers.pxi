@@ -123,70 +123,77 @@ cdef int pack_units(const Pack* p, Py_ssize_t row, Py_ssize_t rows, Py_ssize_t b
     return 0
 
 
-cdef inline void unit_tile(int integers, const int rows, const real* x, const vec* y,
-                           Py_ssize_t panel_stride, Py_ssize_t count, Py_ssize_t panels,
-                           bint first, vec* totals) noexcept nogil:
-    """totals[i, j] (+)= the products of `rows` rows by `panels`, over a block of units."""
+cdef inline void unit_tile(int integers, const real* x, const vec* y, Py_ssize_t panel_stride,
+                           Py_ssize_t count, Py_ssize_t panels, bint first,
+                           vec* totals) noexcept nogil:
+    """totals[i, j] (+)= the products of TILE_ROWS rows by `panels`, over a block of units."""
     cdef words acc[TILE_ROWS][TILE_PANELS * VECS]
     cdef words b
     cdef words c[TILE_PANELS * VECS]
-    cdef Py_ssize_t k
+    cdef const vec* at
+    # one index for all that is read, from the block's end up to 0, as in tile.pxi
+    cdef Py_ssize_t k = -count * PANEL
     cdef int i, j
-    for i in range(rows):
+    x += count * PANEL
+    y += count * VECS
+    for i in range(TILE_ROWS):
         for j in range(panels * VECS):
             acc[i][j] = bits_of(splat(0))
-    for k in range(count):
+    while True:
         for j in range(panels * VECS):
-            c[j] = kept(bits_of(y[(j // VECS) * panel_stride + k * VECS + j % VECS]))
+            at = <const vec*> ((<const real*> y) + k)
+            c[j] = bits_of(at[(j // VECS) * panel_stride + j % VECS])
+            if j + 1 < TILE_PANELS * VECS:
+                c[j] = kept(c[j])
             if are_bytes(integers):
                 c[j] = flipped(c[j])
-        for i in range(rows):
-            b = splat_unit(x + k * PANEL + i)
+        for i in range(TILE_ROWS):
+            b = splat_unit(x + k + i)
             for j in range(panels * VECS):
                 if integers == SIGNED_BYTES:
                     acc[i][j] = add_bytes(acc[i][j], c[j], b)
                 elif integers == UNSIGNED_BYTES:
                     acc[i][j] = add_bytes(acc[i][j], b, c[j])
                 else:
-                    acc[i][j] = add_shorts(acc[i][j], b, c[j])
-    for i in range(rows):
+                    acc[i][j] = meet_shorts(acc[i][j], b, c[j])
+        k += PANEL
+        if k == 0:
+            break
+    for i in range(TILE_ROWS):
         for j in range(panels * VECS):
             totals[i * TILE_PANELS * VECS + j] = (
                 unit_sums(acc[i][j]) if first
                 else totals[i * TILE_PANELS * VECS + j] + unit_sums(acc[i][j]))
 
 
-cdef inline void unit_tiles(int integers, const int rows, const real* x, const vec* y,
-                            Py_ssize_t panel_stride, Py_ssize_t count, Py_ssize_t panels,
-                            bint first, vec* totals) noexcept nogil:
+cdef inline void unit_tiles(int integers, const real* x, const vec* y, Py_ssize_t panel_stride,
+                            Py_ssize_t count, Py_ssize_t panels, bint first,
+                            vec* totals) noexcept nogil:
     cdef Py_ssize_t q
     if panels == TILE_PANELS:
-        unit_tile(integers, rows, x, y, panel_stride, count, TILE_PANELS, first, totals)
+        unit_tile(integers, x, y, panel_stride, count, TILE_PANELS, first, totals)
         return
     for q in range(panels):
-        unit_tile(integers, rows, x, y + q * panel_stride, panel_stride, count, 1, first,
+        unit_tile(integers, x, y + q * panel_stride, panel_stride, count, 1, first,
                   totals + q * VECS)
 
 
 cdef void shorts_tile "shorts_tile" (const real* x, const vec* y, Py_ssize_t panel_stride,
                                      Py_ssize_t count, Py_ssize_t panels, bint first,
                                      vec* totals) noexcept nogil:
-    cdef int i
-    for i in range(TILE_ROWS // SHORT_ROWS):
-        unit_tiles(SIGNED_SHORTS, SHORT_ROWS, x + i * SHORT_ROWS, y, panel_stride, count, panels,
-                   first, totals + i * SHORT_ROWS * TILE_PANELS * VECS)
+    unit_tiles(SIGNED_SHORTS, x, y, panel_stride, count, panels, first, totals)
 
 
 cdef void signed_tile "signed_tile" (const real* x, const vec* y, Py_ssize_t panel_stride,
                                      Py_ssize_t count, Py_ssize_t panels, bint first,
                                      vec* totals) noexcept nogil:
-    unit_tiles(SIGNED_BYTES, TILE_ROWS, x, y, panel_stride, count, panels, first, totals)
+    unit_tiles(SIGNED_BYTES, x, y, panel_stride, count, panels, first, totals)
 
 
 cdef void unsigned_tile "unsigned_tile" (const real* x, const vec* y, Py_ssize_t panel_stride,
                                          Py_ssize_t count, Py_ssize_t panels, bint first,
                                          vec* totals) noexcept nogil:
-    unit_tiles(UNSIGNED_BYTES, TILE_ROWS, x, y, panel_stride, count, panels, first, totals)
+    unit_tiles(UNSIGNED_BYTES, x, y, panel_stride, count, panels, first, totals)
 
 
 cdef void multiply_units(int integers, const real* x, const vec* y, Py_ssize_t panel_stride,

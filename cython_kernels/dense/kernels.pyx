@@ -166,12 +166,12 @@ cdef extern from "integers.h" nogil:
     enum:
         INTEGERS
         SHORTS
-        SHORT_ROWS
     words load_bytes(const char*, bint)
     words add_shorts(words, words, words)
     words add_bytes(words, words, words)
     words splat_bytes(int)
     words kept(words)
+    words meet_shorts(words, words, words)
     words flipped(words)                 # each byte's highest bit
     words bits_of(vec)
     words splat_unit(const real*)

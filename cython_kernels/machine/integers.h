@@ -4,7 +4,7 @@
  *
  *   SHORTS                 shorts in a vector
  *   load_bytes(p, sign)    SHORTS bytes, with a sign or without, as shorts
- *   add_shorts(s, a, b)    each word of s + a . b, two shorts each
+ *   add_shorts(s, a, b)    each word of s + a . b, two shorts each; meet_shorts: in a tile
  *   add_vnni_dot(s, a, b)  each word of s + a . b, four bytes each: a without sign, b with (screen.h)
  *   splat_word(x)          (screen.h)
  *   bits_of(v), splat_unit(p)   the bits of a vec; the 8 bytes at p in every lane
@@ -108,17 +108,23 @@ enum { SHORTS = 1 };
 #define flipped(v) (v)
 #endif
 
-/* rows of a tile of shorts: each product is a vector before it is added, and so many sums, what they
- * are made of and that stay in 16 registers; kept(v): in one, where GCC would read v twice */
+/* In a tile of shorts each product is a vector before it is added, so that 12 sums and what they are
+ * made of fill 16 registers: meet_shorts is add_shorts in as many instructions and registers, where
+ * GCC would copy each sum to another register and back, and may read b where it lies in memory;
+ * kept(v) is in a register, where GCC would read v for every row. */
 #if INTEGERS && defined(HAS_AVX2) && !defined(__AVX512F__)
-enum { SHORT_ROWS = TILE_ROWS / 2 };
 static inline words kept(words v) {
     __asm__("" : "+x"(v));
     return v;
 }
+static inline words meet_shorts(words s, words a, words b) {
+    words product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(s), "=&x"(product) : "x"(a), "xm"(b));
+    return s;
+}
 #else
-enum { SHORT_ROWS = TILE_ROWS };
 #define kept(v) (v)
+#define meet_shorts(s, a, b) add_shorts(s, a, b)
 #endif
 
 /* in functions of their own all of the tile stays in registers (dense/integers.pxi) */
