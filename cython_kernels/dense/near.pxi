@@ -5,7 +5,7 @@
 #
 # takes: source.pxi, pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
 #        vectors.h, screen.h, bits.h, openmp.h
-# gives: heads_task, meet
+# gives: heads_task, bring_row, meet
 
 cdef enum:
     HEADS_ALLOWED = 1 << 17      # outputs that let too much through, before the cascade is judged

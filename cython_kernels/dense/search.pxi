@@ -247,6 +247,7 @@ cdef void settle_row(const Search* s, Py_ssize_t q, Py_ssize_t place, Waiting* w
                      int thread) noexcept nogil:
     waiting.rows[waiting.count] = <int32_t> q
     waiting.columns[waiting.count] = <int32_t> row_at(s, place)
+    bring_row(&s.job.Y, waiting.columns[waiting.count])
     waiting.count += 1
     if waiting.count == AT_A_TIME:
         settle_waiting(s.job, waiting, thread)
@@ -430,7 +431,7 @@ cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* wait
     cdef const Kept* kept = s.kept
     cdef const Directions* d = &kept.directions
     cdef const Heads* Y = &kept.heads
-    cdef Py_ssize_t lines = d.lines, i, row, line
+    cdef Py_ssize_t lines = d.lines, left = 0, i, row, line
     cdef float reach = reach_of(<float> limit_of(s.job, s.job.PX.first + q)), distance, bar
     cdef bint near
     for i in range(list.count):
@@ -447,8 +448,12 @@ cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* wait
             if distance > bar * bar:
                 near = False
                 break
-        if near:
-            meet(s.job, q, row, False, waiting, thread)
+        if near:                     # all of these are brought near before the first is met
+            bring_row(&s.job.Y, row)
+            list.place[left] = row
+            left += 1
+    for i in range(left):
+        meet(s.job, q, list.place[i], False, waiting, thread)
     list.count = 0
 
 

@@ -118,10 +118,12 @@ static inline __attribute__((always_inline)) void near_vnni(
 #endif
 
 #if QUERY_STEP == 2
-/* a tile of some queries by a panel */
+/* A tile of some queries by a panel. bits[q]: which of these rows are no further away than bars[q];
+ * NULL: nobody asks. */
 static inline __attribute__((always_inline)) void near_panel(
     const int32_t *panel, Py_ssize_t words, const int32_t *x, const int queries,
-    const int32_t *squares, const int32_t *starts, int32_t *distances) {
+    const int32_t *squares, const int32_t *starts, const int32_t *bars, int32_t *distances,
+    unsigned *bits) {
     const __m256i one = _mm256_set1_epi16(1);
     __m256i acc[FEW_OF_THEM][2], y[2], a;
     Py_ssize_t w;
@@ -138,12 +140,18 @@ static inline __attribute__((always_inline)) void near_panel(
                     acc[q][v], _mm256_madd_epi16(_mm256_maddubs_epi16(a, y[v]), one));
         }
     }
-    for (q = 0; q < queries; q++)
-        for (v = 0; v < 2; v++)
-            store_words(distances + q * NEAR_ROWS + v * WORDS,
-                        _mm256_sub_epi32(add_words(splat_word(squares[q]),
-                                                   load_words(starts + v * WORDS)),
-                                         _mm256_slli_epi32(acc[q][v], 2)));
+    for (q = 0; q < queries; q++) {
+        for (v = 0; v < 2; v++) {
+            acc[q][v] = _mm256_sub_epi32(
+                add_words(splat_word(squares[q]), load_words(starts + v * WORDS)),
+                _mm256_slli_epi32(acc[q][v], 2));
+            store_words(distances + q * NEAR_ROWS + v * WORDS, acc[q][v]);
+        }
+        if (bits != NULL) {
+            a = splat_word(bars[q]);
+            bits[q] = at_least_words(a, acc[q][0]) | at_least_words(a, acc[q][1]) << WORDS;
+        }
+    }
 }
 #endif
 
@@ -195,11 +203,12 @@ static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x
     for (; q + FEW_OF_THEM <= queries; q += FEW_OF_THEM)
         for (p = 0; p < NEAR_PANELS; p++)
             near_panel(panel[p], words, x + q * words, FEW_OF_THEM, squares + q,
-                       starts + p * PANEL_ROWS, distances + q * NEAR_ROWS + p * PANEL_ROWS);
+                       starts + p * PANEL_ROWS, NULL,
+                       distances + q * NEAR_ROWS + p * PANEL_ROWS, NULL);
     for (; q < queries; q++)
         for (p = 0; p < NEAR_PANELS; p++)
             near_panel(panel[p], words, x + q * words, 1, squares + q, starts + p * PANEL_ROWS,
-                       distances + q * NEAR_ROWS + p * PANEL_ROWS);
+                       NULL, distances + q * NEAR_ROWS + p * PANEL_ROWS, NULL);
 #else
     for (; q < queries; q++)
         for (p = 0; p < NEAR_PANELS; p++) {
@@ -265,6 +274,22 @@ static void near_rows(const int32_t **panel, Py_ssize_t words, const int32_t *x,
             bits[q] = halves[2 * q] | (uint64_t)halves[2 * q + 1] << 2 * PANEL_ROWS;
         return;
     }
+#endif
+#if QUERY_STEP == 2
+    unsigned some[FEW_OF_THEM];
+    int first, p;
+    for (first = 0; first + FEW_OF_THEM <= queries; first += FEW_OF_THEM)
+        for (p = 0; p < NEAR_PANELS; p++) {
+            near_panel(panel[p], words, x + first * words, FEW_OF_THEM, squares + first,
+                       starts + p * PANEL_ROWS, bars + first,
+                       distances + first * NEAR_ROWS + p * PANEL_ROWS, some);
+            for (q = 0; q < FEW_OF_THEM; q++)
+                bits[first + q] = (p ? bits[first + q] : 0) | (uint64_t)some[q] << p * PANEL_ROWS;
+        }
+    if (first == queries)
+        return;
+    x += first * words, squares += first, bars += first, bits += first;
+    distances += first * NEAR_ROWS, queries -= first;
 #endif
     near_block(panel, words, x, queries, squares, starts, by_vnni, distances);
     for (q = 0; q < queries; q++)
