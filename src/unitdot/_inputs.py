@@ -204,16 +204,29 @@ def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
 
 
 def _plain(argument: Any, name: str) -> Array:
-    if np.ma.is_masked(argument):
-        raise TypeError(f"{name} is an array with masked elements; expected values in their places")
+    check_unmasked(argument, name, "values in their places")
     try:
         return np.asarray(argument)
     except ValueError as error:
         raise ValueError(f"{name} cannot be read as an array: {error}") from error
 
 
+def check_unmasked(argument: Any, name: str, expected: str, remedy: str = "") -> None:
+    """Raise for a vector with masked elements: what lies under a mask is nothing."""
+    if np.ma.is_masked(argument):
+        place = int(np.argmax(np.ma.getmaskarray(argument)))
+        tried = f"; try {remedy}" if remedy else ""
+        raise TypeError(
+            f"{name} is an array with masked elements, the first in place {place}; "
+            f"expected {expected}{tried}"
+        )
+
+
 def check_where(where: Any, n: int, name: str = "where") -> Array:
     """The rows of Y that `where` chooses, ascending, each once."""
+    if isinstance(where, np.ma.MaskedArray):
+        remedy = "filled(False)" if where.dtype == bool else "compressed()"
+        check_unmasked(where, name, "values in their places", f"{name}.{remedy}")
     if isinstance(where, slice):
         start, stop, step = where.indices(n)
         chosen = range(start, stop, step)[:: 1 if step > 0 else -1]
@@ -275,6 +288,7 @@ def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
 def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
     """One id, or several, as a list: strings or integers, as those of the index are."""
     values = [ids] if isinstance(ids, (str, numbers.Integral)) else ids
+    check_unmasked(values, name, "ids in their places")
     values = values.tolist() if isinstance(values, np.ndarray) else values
     expected = f"expected {'strings' if strings else 'integers'}, as the index has"
     if isinstance(values, (bytes, numbers.Number)) or not hasattr(values, "__iter__"):
@@ -332,9 +346,12 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
         # NumPy would make strings of numbers among strings
         array = np.empty(len(labels), object)
         array[:] = labels
-    elif np.ma.is_masked(labels):
-        array = np.array(labels.tolist(), object)
     else:
+        check_unmasked(
+            labels,
+            name,
+            "labels in their places (a value of its own for each keeps its row apart)",
+        )
         array = _plain(labels, name)
     if array.shape != (n,):
         raise ValueError(

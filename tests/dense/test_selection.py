@@ -243,14 +243,18 @@ BAD = {
     "NaN": ({"groups": [1.0, NAN, 2.0]}, ValueError, r"groups holds nan in row 1; expected labels"),
     "None": ({"groups": ["a", "b", None]}, ValueError, "groups holds None in row 2"),
     "NaT": ({"groups": np.array([NAT, NAT, NAT])}, ValueError, "groups holds None in row 0"),
-    "masked": ({"groups": SOME}, ValueError, "groups holds None in row 1; expected labels"),
+    "masked": (
+        {"groups": SOME},
+        TypeError,
+        "groups is an array with masked elements, the first in p",
+    ),
     "one masked": ({"groups": list(SOME)}, ValueError, "groups holds masked in row 1"),
     "unhashable": ({"groups": [[1], [2], [3]]}, TypeError, r"\[1\] in row 0; expected hashables"),
     "mask": ({"where": [True, False]}, ValueError, r"where is a mask of shape \(2,\); expected"),
     "beyond": ({"where": [0, 3]}, ValueError, "where holds 3 in place 1; expected 0 to 2"),
     "negative": ({"where": [-1]}, ValueError, "where holds -1 in place 0"),
-    "some masked": ({"where": SOME}, TypeError, "where is an array with masked elements"),
-    "masked mask": ({"where": SOME > 0}, TypeError, "where is an array with masked elements"),
+    "some masked": ({"where": SOME}, TypeError, r"masked .* place 1; .* try where.compressed\(\)"),
+    "masked mask": ({"where": SOME > 0}, TypeError, r"masked .*; try where.filled\(False\)"),
     "floats": ({"where": [0.5]}, TypeError, "where has dtype float64"),
 }
 
@@ -269,6 +273,16 @@ def test_bad_selections(bad, sparse):
             unitdot.cosine_top_k(X, X, k=1, groups=np.zeros(3))
         with pytest.raises(TypeError, match="groups is a pair without a Y; expected a label for"):
             unitdot.cosine_top_k(X, k=1, groups=(np.zeros(3), np.zeros(3)))
+
+
+def test_masked_rows_are_chosen_as_the_error_says():
+    X = normal((3, 2))
+    for where, rows in ((SOME, [1, 2]), (SOME > 0, [0, 2])):
+        with pytest.raises(TypeError) as raised:
+            unitdot.cosine_top_k(X, k=1, where=where)
+        remedy = str(raised.value).partition("; try ")[2]
+        found = unitdot.cosine_top_k(X, k=2, where=eval(remedy, {"where": where}))
+        assert_same_result(found, unitdot.cosine_top_k(X, k=2, where=rows))
 
 
 def test_missing_labels_of_pandas():

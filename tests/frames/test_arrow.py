@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import unitdot
 from unitdot._inputs import as_array
 
 from ..helpers import assert_same_bits
@@ -35,6 +36,14 @@ def test_a_pandas_index_is_no_feature():
     pd = pytest.importorskip("pandas")
     frame = pd.DataFrame(VECTORS, columns=list("abcde"), index=[5, 3, 1, 9, 7, 8])
     assert_read_as(pa.Table.from_pandas(frame), VECTORS)
+
+
+def test_a_name_that_is_there_twice():
+    lists = pa.array(list(VECTORS[:3]), pa.list_(pa.float32(), 5))
+    table = pa.table([pa.array([1, None, 3]), lists, pa.array(["u", "v", "w"])], names=["x"] * 3)
+    tried = refusal(table, TypeError, "'x' (string)")
+    assert_remedies(tried, "X.column(1)", "X.select([0]).drop_null()")
+    assert_same_bits(as_array(tried["X.column(1)"], "X"), VECTORS[:3])
 
 
 def test_missing_values_are_told_by_column():
@@ -149,4 +158,25 @@ def test_a_stream_is_read_once():
     table = pa.table({"e": list(VECTORS)})
     stream = table.to_reader()
     assert_same_bits(as_array(stream, "X"), VECTORS)
-    refusal(stream, ValueError, "without rows", "only once")
+    refusal(stream, ValueError, "has no rows", "only once")
+
+
+def test_what_a_stream_holds_is_refused_before_it_is_read():
+    table = pa.table({"e": list(VECTORS), "id": range(6), "text": list("abcdef")})
+    for code in ("X.read_all()['e']", "X.read_all().drop_columns(['e', 'text'])"):
+        stream = table.to_reader()
+        with pytest.raises(TypeError) as raised:
+            unitdot.cosine_similarity(stream)
+        assert code in str(raised.value).partition("; try ")[2].split(" or ")
+        assert unitdot.cosine_similarity(eval(code, {"X": stream})).shape == (6, 6)
+    missing = pa.table({"a": [1, None]}).to_reader()
+    with pytest.raises(
+        ValueError, match=r"1 in 'a'; expected none .* only once: of a new one, keep"
+    ):
+        unitdot.cosine_similarity(missing)
+
+
+def test_as_many_columns_of_numbers_as_of_texts():
+    frame = pa.table({f"{i}": [i, i + 1] if i % 2 else ["x", "y"] for i in range(20)})
+    tried = refusal(frame, TypeError, "and 2 more; expected numbers")
+    assert_remedies(tried, "X.select([1, 3, 5, 7, 9, 11, 13, 15, 17, 19])")

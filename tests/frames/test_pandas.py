@@ -119,6 +119,44 @@ def test_many_columns_that_hold_no_numbers():
     assert_remedies(tried, "X[['a']]")
 
 
+TWICE = {"a": 1.0, "b": "x", "c": 2, "d": "y"}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["x"] * 4,
+        ["x", "x", "y", "z"],
+        ["x", pd.Timestamp("2020-01-01"), "y", "z"],
+        ["w", "x", "y", float("nan")],
+        pd.MultiIndex.from_tuples([("x", "y")] * 4),
+    ],
+)
+def test_labels_that_do_not_tell_columns_apart(labels):
+    """Twice the same, or nothing that is written in an expression: by their places."""
+    frame = pd.DataFrame([[*TWICE.values()]] * 3)
+    frame.columns = labels
+    tried = refusal(frame, TypeError, "that do not hold numbers")
+    assert_remedies(tried, "X.iloc[:, [0, 2]]")
+    assert_same_bits(as_array(tried["X.iloc[:, [0, 2]]"], "X"), np.array([[1.0, 2.0]] * 3))
+    frame = pd.concat([frame, pd.DataFrame({"e": list(VECTORS[:3])}), frame, frame], axis=1)
+    tried = refusal(frame, TypeError, "'e' (object)")
+    assert_remedies(tried, "X.iloc[:, 4]", "X.iloc[:, [0, 2, 5, 7, 9, 11]]")
+    assert_same_bits(as_array(tried["X.iloc[:, 4]"], "X"), VECTORS[:3])
+    wide = pd.concat([frame.iloc[:, :3]] * 5, axis=1)
+    bad = "[1, 4, 7, 10, 13]"
+    tried = refusal(wide, TypeError, "that do not hold numbers")
+    assert_remedies(tried, f"X.iloc[:, [i for i in range(15) if i not in {bad}]]")
+
+
+def test_columns_without_numbers_beside_missing_values():
+    for values in ([1.0, None, 3.0], numbers("Int64").copy()):
+        frame = pd.DataFrame({"a": values, "b": list("xyz"), "c": [1, 2, 3]})
+        frame.loc[1, "a"] = None
+        tried = refusal(frame, TypeError, "'b' (str)" if pd.__version__ >= "3" else "'b' (")
+        assert_remedies(tried, "X.drop(columns=['b']).dropna()")
+
+
 def test_numbers_in_other_clothes():
     for values in (["1", "2.5"], [1, 2.5]):
         column = pd.Series(values, dtype=object)
@@ -191,3 +229,9 @@ def test_columns_beside_sparse_matrices(name):
     for given, arrays in pairs:
         result, expected = (function(name)(*pair, **own) for pair in (given, arrays))
         assert all(map(np.array_equal, result, expected))
+
+
+def test_as_many_columns_of_numbers_as_of_texts():
+    frame = pd.DataFrame({f"{i}": [i, i + 1] if i % 2 else ["x", "y"] for i in range(20)})
+    tried = refusal(frame, TypeError, "and 2 more; expected numbers")
+    assert_remedies(tried, "X.iloc[:, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]]")

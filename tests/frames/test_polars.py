@@ -111,3 +111,9 @@ def test_vectors_with_something_missing(rows, message):
 @pytest.mark.parametrize("rows", [[], [[], []]])
 def test_columns_without_features(rows):
     assert refusal(pl.Series(rows, dtype=pl.List(pl.Float32)), ValueError, "0 features") == {}
+
+
+def test_as_many_columns_of_numbers_as_of_texts():
+    frame = pl.DataFrame({f"{i}": [i, i + 1] if i % 2 else ["x", "y"] for i in range(20)})
+    tried = refusal(frame, TypeError, "and 2 more; expected numbers")
+    assert_remedies(tried, "X[:, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]]")

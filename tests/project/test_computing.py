@@ -45,6 +45,7 @@ ALLOWED = {
     "_cli/tables.py: _parsed": "finds text that is no list, for the error",
     "_index_parts.py: arrays": "where strings end",
     "_inputs.py: as_ids": "the largest of ids",
+    "_inputs.py: check_unmasked": "finds the first masked element, for the error",
     "_inputs.py: check_rows": "numbers of rows, from either end",
     "_inputs.py: check_unique": "ids that are there twice",
     "_inputs.py: check_within": "finds a number of a row that is out of range, for the error",

@@ -382,3 +382,17 @@ def test_pairs_of_no_rows(threshold):
     nothing = csr(np.empty((0, 4)))
     for X, Y in ((nothing, np.ones((3, 4))), (np.ones((3, 4)), nothing), (nothing, nothing)):
         assert [len(part) for part in unitdot.cosine_pairs(X, Y, threshold=threshold)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(2**62, 1), (2**60, 1)])
+@pytest.mark.parametrize("call", CALLS)
+def test_giants_beside_sparse_rows(call, shape):
+    """Rows without end in a few bytes, whose norms alone are more than there is memory."""
+    giant = np.broadcast_to(np.int8(1), shape)
+    entries = np.ones(3), np.zeros(3, np.int64), np.arange(4)
+    rows = sparse.csr_array(entries, shape=(3, shape[1]))
+    for X, Y in ((giant, rows), (rows, giant)):
+        expected = r"GiB|rows; expected|shape \("
+        with pytest.raises((MemoryError, ValueError), match=expected) as error:
+            CALLS[call](X, Y)
+        assert (error.type is MemoryError) == ("GiB" in str(error.value))

@@ -69,12 +69,16 @@ class Words(NamedTuple):
     drop: str
     keep: str
     without_nulls: str
+    # by number, where labels do not tell columns apart, or are too many
+    keep_places: str
+    one_place: str
     filled: str | None = None
 
 
 class Column(NamedTuple):
     """A column of a frame."""
 
+    place: int
     label: Any
     kind: str  # as its library calls it
     numbers: DType | None  # NumPy's dtype for them; None where it holds something else
@@ -85,17 +89,8 @@ class Column(NamedTuple):
 
 def matrix(columns: Sequence[Column], n_rows: int, name: str, words: Words) -> Array:
     """Columns of numbers as a matrix of the dtype they have in common."""
-    bad = [column for column in columns if column.numbers is None]
-    if bad:
-        good = [column.label for column in columns if column.numbers is not None]
-        remedies = [f"{name}[{column.label!r}]" for column in bad if column.vectors][:_MOST]
-        if good and len(bad) <= _MOST:
-            remedies.append(words.drop.format(name, [column.label for column in bad]))
-        elif 0 < len(good) <= _MOST:
-            remedies.append(words.keep.format(name, good))
-        listed = _listed([f"{column.label!r} ({column.kind})" for column in bad])
-        what = f"has columns that do not hold numbers: {listed}; expected numbers and bools"
-        raise UnreadableError(TypeError, what, *remedies)
+    if any(column.numbers is None for column in columns):
+        raise _no_numbers(columns, name, words)
     check_missing(columns, name, words)
     dtypes = {column.numbers for column in columns if column.numbers is not None}
     common = dtypes.pop() if len(dtypes) == 1 else np.dtype("f4" if dtypes <= _SINGLE else "f8")
@@ -103,6 +98,51 @@ def matrix(columns: Sequence[Column], n_rows: int, name: str, words: Words) -> A
     for i, column in enumerate(columns):
         result[:, i] = column.values(common)
     return result
+
+
+def _no_numbers(columns: Sequence[Column], name: str, words: Words) -> UnreadableError:
+    """The refusal of columns that hold something else, and how to have those that are wanted."""
+    bad = [column for column in columns if column.numbers is None]
+    good = [column for column in columns if column.numbers is not None]
+    wanted = [column for column in bad if column.vectors][:_MOST]
+    by_label = _tell_apart(columns)
+    if by_label:
+        remedies = [f"{name}[{column.label!r}]" for column in wanted]
+    else:
+        remedies = [words.one_place.format(name, column.place) for column in wanted]
+    numbers = None
+    if by_label and good and len(bad) <= _MOST:
+        numbers = words.drop.format(name, [column.label for column in bad])
+    elif by_label and 0 < len(good) <= _MOST:
+        numbers = words.keep.format(name, [column.label for column in good])
+    elif good:
+        numbers = words.keep_places.format(name, _places(good, bad))
+    if numbers and any(column.missing for column in good):
+        numbers = words.without_nulls.format(numbers)
+    remedies += [numbers] if numbers else []
+    listed = _listed([f"{column.label!r} ({column.kind})" for column in bad])
+    what = f"has columns that do not hold numbers: {listed}; expected numbers and bools"
+    return UnreadableError(TypeError, what, *remedies)
+
+
+def _places(good: list[Column], bad: list[Column]) -> str:
+    """The places of `good` as an expression."""
+    places, others = ([column.place for column in columns] for columns in (good, bad))
+    if len(places) <= _MOST or len(places) <= len(others):
+        return str(places)
+    return f"[i for i in range({places[-1] + 1}) if i not in {others}]"
+
+
+def _tell_apart(columns: Sequence[Column]) -> bool:
+    """Whether no label is there twice, and each is what its repr makes in any program."""
+    labels = [column.label for column in columns]
+    return all(map(_is_literal, labels)) and len({*labels}) == len(labels)
+
+
+def _is_literal(label: Any) -> bool:
+    if type(label) is tuple:
+        return all(map(_is_literal, label))
+    return type(label) in (str, int, bool, bytes, type(None))
 
 
 def check_missing(columns: Iterable[Column], name: str, words: Words) -> None:

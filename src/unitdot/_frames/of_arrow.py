@@ -9,35 +9,41 @@ from unitdot._frames import common
 from unitdot._frames.common import Array, DType
 from unitdot._machine import memory
 
-WORDS = common.Words("{}.drop_columns({})", "{}.select({})", "{}.drop_null()")
+WORDS = common.Words(
+    "{}.drop_columns({})", "{}.select({})", "{}.drop_null()", "{}.select({})", "{}.column({})"
+)
 
 
 def of_table(table: Any, name: str) -> Array:
     """The matrix of a table or a batch, or of its one column of vectors; no index of pandas."""
     index = (table.schema.pandas_metadata or {}).get("index_columns", [])
     columns = [
-        (field.name, table.column(i)) for i, field in enumerate(table.schema)
+        (i, field.name, table.column(i)) for i, field in enumerate(table.schema)
         if field.name not in index
     ]  # fmt: skip
-    if len(columns) == 1 and is_list(columns[0][1].type):
-        return of_column(columns[0][1], name)
+    if len(columns) == 1 and is_list(columns[0][2].type):
+        return of_column(columns[0][2], name)
     return common.matrix([_column(*column) for column in columns], table.num_rows, name, WORDS)
 
 
 def of_reader(reader: Any, name: str) -> Array:
     """A stream of batches, as DuckDB gives it."""
+    of_table(reader.schema.empty_table(), f"{name}.read_all()")  # refused before anything is read
     table = reader.read_all()
+    once = f"a {type(reader).__name__}, which is read only once"
     if not table.num_rows:
-        what = f"is a {type(reader).__name__} without rows; expected some (it is read only once)"
-        raise common.UnreadableError(ValueError, what)
-    return of_table(table, name)
+        raise common.UnreadableError(ValueError, f"has no rows: it is {once}; expected some")
+    try:
+        return of_table(table, name)
+    except common.UnreadableError as found:
+        what = f"{found.what} (it was {once}: of a new one, keep what read_all() gives)"
+        raise common.UnreadableError(found.error, what) from found.__cause__
 
 
-def _column(label: str, column: Any) -> common.Column:
+def _column(place: int, label: str, column: Any) -> common.Column:
     numbers, vectors = number_dtype(column.type), is_list(column.type)
-    return common.Column(
-        label, str(column.type), numbers, column.null_count, vectors, lambda _: _values(column)
-    )
+    kind, missing = str(column.type), column.null_count
+    return common.Column(place, label, kind, numbers, missing, vectors, lambda _: _values(column))
 
 
 def number_dtype(dtype: Any) -> DType | None:

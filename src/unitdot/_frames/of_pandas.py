@@ -11,7 +11,10 @@ from unitdot._frames.common import Array, DType
 from unitdot._frames.of_arrow import is_list, of_lists
 from unitdot._frames.rows import is_missing, is_vector, of_rows
 
-WORDS = common.Words("{}.drop(columns={})", "{}[{}]", "{}.dropna()", "{}.fillna(0)")
+_PLACES = "{}.iloc[:, {}]"
+WORDS = common.Words(
+    "{}.drop(columns={})", "{}[{}]", "{}.dropna()", _PLACES, _PLACES, "{}.fillna(0)"
+)
 
 
 def of_frame(frame: Any, name: str, check_finite: bool) -> Array:
@@ -22,21 +25,18 @@ def of_frame(frame: Any, name: str, check_finite: bool) -> Array:
         return of_column(columns[0], name)
     if len(dtypes) == 1 and isinstance(dtypes[0], np.dtype) and _numbers(dtypes[0]):
         result = np.asarray(frame)  # as it lies there
-    else:
-        result = common.matrix([_column(column) for column in columns], len(frame), name, WORDS)
-    if check_finite and result.dtype.kind == "f":
-        _check_no_nan(result, columns, name)
-    return result
+        if check_finite and result.dtype.kind == "f":
+            _check_no_nan(result, columns, name)
+        return result
+    read = [_column(i, column, check_finite) for i, column in enumerate(columns)]
+    return common.matrix(read, len(frame), name, WORDS)
 
 
 def _check_no_nan(result: Array, columns: list[Any], name: str) -> None:
     """Refuse NaN, by which pandas marks what is missing in columns of NumPy's dtypes."""
     with np.errstate(all="ignore"):
         suspects = np.flatnonzero(np.isnan(result.sum(axis=0)))
-    counted = [(columns[i], int(np.isnan(result[:, i]).sum())) for i in suspects]
-    common.check_missing(
-        [_column(column)._replace(missing=n) for column, n in counted], name, WORDS
-    )
+    common.check_missing([_column(i, columns[i], True) for i in suspects.tolist()], name, WORDS)
 
 
 def _numbers(dtype: Any) -> DType | None:
@@ -46,14 +46,18 @@ def _numbers(dtype: Any) -> DType | None:
     return numbers
 
 
-def _column(column: Any) -> common.Column:
-    numbers, vectors, missing = _numbers(column.dtype), _holds_vectors(column), _missing(column)
-    return common.Column(column.name, str(column.dtype), numbers, missing, vectors, column.to_numpy)
+def _column(place: int, column: Any, nan_is_missing: bool) -> common.Column:
+    numbers, vectors = _numbers(column.dtype), _holds_vectors(column)
+    missing = _missing(column, nan_is_missing)
+    label, kind = column.name, str(column.dtype)
+    return common.Column(place, label, kind, numbers, missing, vectors, column.to_numpy)
 
 
-def _missing(column: Any) -> int:
+def _missing(column: Any, nan_is_missing: bool) -> int:
     # what is missing where NumPy has the dtype is a NaN, and may be allowed
-    return 0 if isinstance(column.dtype, np.dtype) else int(column.isna().sum())
+    if isinstance(column.dtype, np.dtype) and not (nan_is_missing and column.dtype.kind == "f"):
+        return 0
+    return int(column.isna().sum())
 
 
 def _holds_vectors(column: Any) -> bool:
@@ -66,7 +70,7 @@ def of_column(column: Any, name: str) -> Array:
     """A Series, an Index or one of pandas' own arrays: of numbers, or of vectors."""
     numbers, without_nulls = _numbers(column.dtype), f"{name}.dropna()"
     if numbers is not None:
-        common.check_complete(_missing(column), without_nulls)
+        common.check_complete(_missing(column, False), without_nulls)
         return np.asarray(column.to_numpy(numbers))
     if is_list(getattr(column.dtype, "pyarrow_dtype", None)):
         stored = getattr(column, "array", column)

@@ -9,7 +9,9 @@ from unitdot._frames import common
 from unitdot._frames.common import Array, DType
 from unitdot._frames.rows import of_rows
 
-WORDS = common.Words("{}.drop({})", "{}.select({})", "{}.drop_nulls()", "{}.fill_null(0)")
+WORDS = common.Words(
+    "{}.drop({})", "{}.select({})", "{}.drop_nulls()", "{}[:, {}]", "{}[:, {}]", "{}.fill_null(0)"
+)
 
 
 def of_frame(frame: Any, name: str) -> Array:
@@ -17,7 +19,7 @@ def of_frame(frame: Any, name: str) -> Array:
     columns = frame.get_columns()
     if len(columns) == 1 and _vectors(columns[0].dtype):
         return of_column(columns[0], name)
-    return common.matrix([_column(column) for column in columns], frame.height, name, WORDS)
+    return common.matrix([*map(_column, range(len(columns)), columns)], frame.height, name, WORDS)
 
 
 def of_lazy(frame: Any, name: str) -> NoReturn:
@@ -27,12 +29,10 @@ def of_lazy(frame: Any, name: str) -> NoReturn:
     )
 
 
-def _column(column: Any) -> common.Column:
+def _column(place: int, column: Any) -> common.Column:
     numbers, vectors = _numbers(column.dtype), _vectors(column.dtype)
-    missing = column.null_count()
-    return common.Column(
-        column.name, str(column.dtype), numbers, missing, vectors, lambda _: column.to_numpy()
-    )
+    label, kind, missing = column.name, str(column.dtype), column.null_count()
+    return common.Column(place, label, kind, numbers, missing, vectors, lambda _: column.to_numpy())
 
 
 def _numbers(dtype: Any) -> DType | None:

@@ -10,6 +10,7 @@ from unitdot import _inputs
 from unitdot._inputs import Array, Axes
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
+from unitdot._machine import memory
 
 # as many features are looked up by number; of more, only those that occur get one
 NUMBERED = 1 << 20
@@ -75,7 +76,10 @@ def rows_of(side: Csr | Array, nan_for_zero: bool, threads: int) -> tuple[Any, A
         csr = canonical(side, threads)
         arrays = csr.values, csr.indices, csr.starts, csr.n_features
         return kernels.Rows.of_csr(*arrays, is_wide(side), nan_for_zero, threads), csr.values
-    view = _inputs.kernel_view(np.atleast_2d(side))
+    rows = np.atleast_2d(side)
+    norms = 24 * rows.shape[0]  # bytes
+    memory.check(norms, f"working space for rows of shape {rows.shape} beside sparse ones")
+    view = _inputs.kernel_view(rows)
     return kernels.Rows.of_dense(*view, is_wide(side), nan_for_zero, threads), side
 
 
