@@ -38,6 +38,8 @@ def pytest_cmdline_main(config):
     if not named and getattr(option, "numprocesses", 0) is None:
         option.numprocesses = min(8, available_threads())
         option.dist = "worksteal" if option.dist == "no" else option.dist
+        # each has a processor: threads of NumPy's own would wait for work on another's
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def covering(items):

@@ -96,17 +96,17 @@ def test_layouts(layout, dtype, isa):
 @both
 def test_self_join_of_several_superblocks(dtype, isa):
     # of few dimensions: of Gaussian rows the bound tells too little
-    X = (normal((700, 12)) @ normal((12, 400), seed=1)).astype(dtype)
-    with superblocks(240):
+    X = (normal((1100, 12)) @ normal((12, 400), seed=1)).astype(dtype)
+    with superblocks(384):
         check(X, thresholds=(0.8, 0.95), ks=(4,))
 
 
 @both
 def test_self_join_that_is_undone(dtype, isa):
     # rows of the second superblock that are too like those of the third
-    X = normal((700, 12)) @ normal((12, 400), seed=1)
-    X[[*range(300, 400), *range(500, 700)]] = X[300] + 1e-3 * normal((300, 400), seed=2)
-    with superblocks(240):
+    X = normal((1100, 12)) @ normal((12, 400), seed=1)
+    X[[*range(500, 540), *range(800, 1050)]] = X[500] + 1e-3 * normal((290, 400), seed=2)
+    with superblocks(384):
         check_top_k(X.astype(dtype), ks=(4,))
 
 

@@ -204,8 +204,13 @@ class Computing(ast.NodeVisitor):
         super().generic_visit(node)
 
 
-def test_nothing_in_src_computes_with_elements():
-    known, used = Known(), set()
+@pytest.fixture(scope="module")
+def known():
+    return Known()
+
+
+def test_nothing_in_src_computes_with_elements(known):
+    used = set()
     for file, path in FILES.items():
         for function, line, code in Computing(known, path.read_text("utf-8")).found:
             place = next((p for p in (file, f"{file}: {function}") if p in ALLOWED), None)
@@ -232,8 +237,8 @@ def test_nothing_in_src_computes_with_elements():
         "from numpy.linalg import norm",
     ],
 )
-def test_what_computes_is_found(code):
-    assert Computing(Known(), code).found
+def test_what_computes_is_found(code, known):
+    assert Computing(known, code).found
 
 
 @pytest.mark.parametrize(
@@ -244,5 +249,5 @@ def test_what_computes_is_found(code):
         "def f(n: int): return -n * 2 < sum(range(n))",
     ],
 )
-def test_what_does_not_compute_passes(code):
-    assert not Computing(Known(), code).found
+def test_what_does_not_compute_passes(code, known):
+    assert not Computing(known, code).found
