@@ -79,6 +79,7 @@ def test_exact_values_of_any_rows(name, dtype, isa, data):
         assert (np.diagonal(function(name)(X)) == equal).all()
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ALL)
 @given(data=st.data())
@@ -152,6 +153,7 @@ def test_symmetry(name, sizes, n_features, dtype, isa):
         assert_same_bits(self_join, function(name)(A, A))
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ALL)
 @given(data=st.data())

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import unitdot
 
-from ..helpers import FLOATS, INTEGERS, LAYOUTS, any_values, function, normal
+from ..helpers import FLOATS, INTEGERS, LAYOUTS, any_values, function, normal, superblocks
 from ..neighbors import (
     CHECKS,
     assert_same_result,
@@ -288,12 +288,12 @@ def test_one_row(name, n_features, isa):
 SCALES = {np.float32: (1e-30, 1e30), np.float64: (1e-300, 1e290)}
 
 
-# with n_threads=1, for either precision: superblocks of X by superblocks of Y
+# superblocks of so many rows of X by as many of Y
 SHAPES = {
-    "Y streams past X": ((9, 16), (40_000, 16)),
-    "Y streams past X, two blocks": ((5, 130), (33_500, 130)),
-    "superblocks of both": ((390, 4096), (260, 4096)),
-    "superblocks and segments": ((390, 4200), (140, 4200)),
+    "Y streams past X": (960, (9, 16), (4000, 16)),
+    "Y streams past X, two blocks": (960, (5, 130), (2500, 130)),
+    "superblocks of both": (96, (330, 300), (260, 300)),
+    "superblocks and segments": (48, (110, 4200), (70, 4200)),
 }
 
 
@@ -304,7 +304,7 @@ SHAPES = {
 def test_superblocks(name, shape, careful, dtype, isa):
     """The first row that needs care stands late: what was done before must neither get lost nor
     be counted twice."""
-    shape_X, shape_Y = SHAPES[shape]
+    superblock, shape_X, shape_Y = SHAPES[shape]
     X, Y = normal(shape_X, dtype, 1), normal(shape_Y, dtype, 2)
     for A, argument in ((X, "X"), (Y, "Y")):
         if careful in (argument, "both"):
@@ -312,17 +312,19 @@ def test_superblocks(name, shape, careful, dtype, isa):
             A[-3] *= dtype(low)
             A[-2] *= dtype(high)
     threshold = 2.5 / X.shape[1] ** 0.5  # so many standard deviations of the cosine
-    CHECKS[name](X, Y, threads=(1, 2), **few(name, threshold))
+    with superblocks(superblock):
+        CHECKS[name](X, Y, threads=(1, 2), **few(name, threshold))
 
 
 @by_dtype
 @pytest.mark.parametrize("careful", [False, True])
 @by_name
 def test_superblocks_of_a_self_join(name, careful, dtype, isa):
-    X = normal((530, 4200), dtype)
+    X = normal((200, 4200), dtype)
     if careful:
         X[-3] *= dtype(SCALES[dtype][0])
-    CHECKS[name](X, threads=(1, 2), **few(name, 0.04))
+    with superblocks(96):
+        CHECKS[name](X, threads=(1, 2), **few(name, 0.04))
 
 
 @by_dtype
@@ -352,7 +354,7 @@ def test_long_lists(order, dtype, isa):
     X = normal((70, 2), dtype)
     X[0] = 1, 0
     check_top_k(X, Y, ks=(350, 700, 1500), threads=(1, 2, 2))
-    check_top_k(Y[:2500], ks=(350, 700), threads=(2,))
+    check_top_k(Y[:1200], ks=(350, 700), threads=(2,))
 
 
 @pytest.mark.parametrize("n_threads", [1, 2, 3, 7])

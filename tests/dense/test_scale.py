@@ -87,6 +87,7 @@ def scaled_problem(dtype):
     )
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ALL)
 @given(data=st.data())
@@ -95,6 +96,7 @@ def test_powers_of_two_keep_the_bits_of_any_rows(name, dtype, isa, data):
     bits_kept(name, X, Y, exponents_X, exponents_Y)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("name", ALL)
 @given(data=st.data())

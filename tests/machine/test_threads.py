@@ -187,6 +187,7 @@ def test_python_goes_on_meanwhile():
 
 
 @linux
+@pytest.mark.costly
 @pytest.mark.parametrize("self_join", [True, False])
 @pytest.mark.parametrize(("rows", "features"), [(6000, 100_000), (12_000, 16)])
 def test_long_work_can_be_interrupted(self_join, rows, features):

@@ -262,6 +262,7 @@ MEMORY = """
     """
 
 
+@pytest.mark.costly
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks Linux")
 @pytest.mark.parametrize("integer", ["int32", "int64"])
 @pytest.mark.parametrize(
