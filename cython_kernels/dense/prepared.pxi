@@ -280,7 +280,7 @@ def prepare(const unsigned char[:, :, :] X, int kind, real[:, ::1] directions, f
 def prepare_join(const unsigned char[:, :, :] X, int kind, real[:, ::1] directions,
                  float[::1] units, double limit, int threads):
     """Lines of heads that pay where many rows like these meet, as above, and who is below `limit`
-    does not count; -2: who is not among the nearest. 0: none do."""
+    does not count; -2: who is not among the nearest. 0: none do. And their integers' largest."""
     cdef Job job = reduction_of(X, kind, X, kind, False, threads)
     cdef Pairs wanted
     cdef Directions d
@@ -289,8 +289,8 @@ def prepare_join(const unsigned char[:, :, :] X, int kind, real[:, ::1] directio
     cdef Py_ssize_t rows[JUDGED_X + JUDGED_Y], i
     cdef Py_ssize_t features = X.shape[1]
     cdef int lines = 0
-    if not (SCREEN and vnni and LEAST_AXES <= features <= MOST_PROJECTED and is_near(&job.X)):
-        return 0                     # other integers are of this processor alone
+    if not (SCREEN and LEAST_AXES <= features <= MOST_PROJECTED and is_near(&job.X)):
+        return 0, levels()
     memset(&wanted, 0, sizeof(wanted))
     job.pairs, job.same, job.lasting, job.PX.count = &wanted, True, True, job.X.rows
     meet_all_rows(&job)
@@ -310,7 +310,7 @@ def prepare_join(const unsigned char[:, :, :] X, int kind, real[:, ::1] directio
             memcpy(&directions[0, 0], d.rows, lines * HEAD * features * sizeof(real))
             for i in range(lines):
                 units[i] = d.unit[i]
-        return lines
+        return lines, levels()
     finally:
         block_release(room)
 
@@ -333,7 +333,7 @@ cdef Kept kept_of(object arrays) except *:
     cdef Py_ssize_t i
     memset(&kept, 0, sizeof(kept))
     kept.directions.lines, kept.directions.features = square.shape[1], directions.shape[1]
-    kept.directions.levels = ANY_LEVELS
+    kept.directions.levels = arrays["levels"][0] if "levels" in arrays else ANY_LEVELS
     for i in range(units.shape[0]):
         kept.directions.unit[i] = units[i]
     kept.words = panels.shape[1] // PANEL_ROWS
@@ -354,8 +354,8 @@ cdef Kept kept_of(object arrays) except *:
 cdef void know(Job* job, Cascade* heads, object known) except *:
     """The heads of the job's rows that were made before; `known`: of X, and of Y."""
     cdef Kept of_X = kept_of(known[0]), of_Y = kept_of(known[1])
-    if not vnni:
-        return                       # whose integers are smaller
+    if not of_X.directions.levels == of_Y.directions.levels == levels():
+        return                       # a processor's of another kind, which cannot read all of these
     memset(heads, 0, sizeof(Cascade))
     heads.directions, heads.X = of_X.directions, of_X.heads
     heads.Y = heads_from(&of_Y.heads, -job.first_Y, of_X.directions.lines)

@@ -49,7 +49,8 @@ class Prepared:
     """Norms of rows, and what rules most of them out in a search; immutable.
 
     `constants`: "facts", [what was found in the rows, lines of heads, words of a row in panels],
-    "directions" and "units" of these, "widest", the largest error of what panels hold.
+    "directions" and "units" of these, "widest", the largest error of what panels hold. Of heads for
+    joins "levels", too: the largest integer that there is, which is not the same on all processors.
     """
 
     def __init__(
@@ -221,10 +222,14 @@ def constants_for_joins(
     wide, directions, units = _room_to_find(rows)
     threads = threads_for(n_threads, rows.size * READ)
     limit = -2 if limit is None else limit
-    lines = dispatch.kernels(wide).prepare_join(
+    lines, levels = dispatch.kernels(wide).prepare_join(
         *_inputs.kernel_view(rows), directions, units, limit, threads
     )
-    return _constants(directions, units, lines, 0) if lines else None
+    if not lines:
+        return None
+    found = _constants(directions, units, lines, 0)
+    found["levels"] = np.asarray([levels], np.int64)
+    return found
 
 
 def _room_to_find(rows: Array) -> tuple[bool, Array, Array]:

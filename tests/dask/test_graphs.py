@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 import unitdot
+from unitdot._inputs import check_options
+from unitdot._machine.dispatch import active_isa, kernels
+from unitdot._neighbors import pairs_of
+from unitdot._prepared import Prepared, constants_for_joins
 
 from ..helpers import ALL, MATRIX, REDUCTIONS, normal
 from ..neighbors import assert_same_result
@@ -184,8 +188,6 @@ def test_without_dask_the_error_says_what_to_install():
 @pytest.mark.parametrize("side", ["X alone", "Y"])
 def test_heads_are_made_once_a_block(name, side, monkeypatch):
     from unitdot._dask import graphs
-    from unitdot._machine.dispatch import active_isa, kernels
-    from unitdot._prepared import Prepared
 
     monkeypatch.setattr(graphs, "HEADED", 0)
     X, Y = (
@@ -212,7 +214,7 @@ def test_heads_are_made_once_a_block(name, side, monkeypatch):
         heads = [key for key in tasks(found) if "heads" in str(key)]
         assert len(heads) == blocks
         found, expected = dask.compute(found, scheduler="sync")[0], getattr(unitdot, name)(*plain)
-        if active_isa() == "avx512vnni":
+        if active_isa() not in ("baseline", "neon"):
             assert made == [600] * blocks
             assert module.headed() >= 10
     finally:
@@ -220,3 +222,27 @@ def test_heads_are_made_once_a_block(name, side, monkeypatch):
     if name == "cosine_pairs":
         found = unitdot.Pairs(*(found[column].to_numpy() for column in found.columns))
     assert_same_result(found, expected)
+
+
+@pytest.mark.skipif(active_isa() in ("baseline", "neon"), reason="no integers")
+def test_heads_of_another_kind_of_processor_are_left_alone():
+    X = normal((3000, 80), np.float32) @ normal((80, 80), np.float32)
+    X[1500:] = X[:1500] + 0.1 * normal((1500, 80), np.float32, seed=1)
+    module, options = kernels(False), check_options(("f4", "zero", True, 2))
+    constants = constants_for_joins(X, 0.99)
+    own = int(constants["levels"][0])
+    assert own == (127 if active_isa() == "avx512vnni" else 63)
+    expected = unitdot.cosine_pairs(X[:1500], X[1500:], threshold=0.99)
+    assert len(expected.rows) >= 1000
+    module.force_heads(1, 8)
+    try:
+        for levels in (own, 190 - own):
+            given = constants | {
+                "levels": np.full(1, levels),
+                "units": constants["units"] * np.float32(own / levels),
+            }
+            heads = [Prepared.along(given, part) for part in (X[:1500], X[1500:])]
+            found = pairs_of(X[:1500], X[1500:], 0.99, None, None, False, options, None, heads)
+            assert_same_result(unitdot.Pairs(*found), expected)
+    finally:
+        module.force_heads(0, 0)
