@@ -12,7 +12,8 @@
 #     u.v >= limit  implies  unit |q - t| <= sqrt(2 - 2 limit) + |e| + |f|,
 # where |q - t|² = |q|² + |t|² - 2 q.t is an integer, without rounding. |e| is known for each row:
 # of any row, in the sample's space or not, and whatever the directions are. Coordinates that need
-# larger integers are cut off before, which brings no two rows further apart.
+# larger integers are cut off before, at the same `levels` for all rows, which brings no two of them
+# further apart; where integers are multiples, what the last one lacks of these is a part of |e|.
 
 cdef struct Heads:               # of all rows of a source, padded to whole groups
     int8_t* line                 # [row][line][HEAD]
@@ -66,9 +67,11 @@ cdef Heads heads_from(const Heads* h, Py_ssize_t row, Py_ssize_t lines) noexcept
     return own
 
 
-cdef inline vec nearest_multiple(vec t, int step) noexcept nogil:
-    # of a power of two: the products are exact
-    return nearest(t * splat(<real> 1 / step)) * splat(step)
+cdef inline vec nearest_multiple(vec t, int levels, int step) noexcept nogil:
+    # of a power of two: the products are exact. No larger than `levels`, as t is: of what was cut
+    # off there on all sides, so what is missing here is a part of the rounding
+    cdef vec top = splat(levels - levels % step)
+    return vmax(-top, vmin(top, nearest(t * splat(<real> 1 / step)) * splat(step)))
 
 
 cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t row, bint zero,
@@ -77,7 +80,7 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
     directions."""
     cdef real rounded[HEAD]
     cdef vec t, r, squares, sums, errors
-    cdef vec factor, most = splat(d.levels - d.levels % step)
+    cdef vec factor, most = splat(d.levels)
     cdef Py_ssize_t lines = d.lines, line, k
     cdef int8_t* to
     cdef double error = 0
@@ -88,7 +91,7 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
         squares = sums = errors = splat(0)
         for k in range(HEAD // LANES):
             t = vmax(-most, vmin(most, load(dots + line * HEAD + k * LANES) * factor))
-            r = nearest_multiple(t, step)
+            r = nearest_multiple(t, d.levels, step)
             store(rounded + k * LANES, r)
             squares = madd(r, r, squares)
             sums = sums + r

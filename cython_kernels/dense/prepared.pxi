@@ -52,7 +52,7 @@ cdef void round_axes(const Source* s, Py_ssize_t row, real inverse, float unit, 
     cdef real part[BLOCK]
     cdef real rounded[BLOCK]
     cdef vec t, r, squares, sums, errors = splat(0)
-    cdef vec factor = splat(<real> (inverse / unit)), most = splat(ANY_LEVELS - ANY_LEVELS % step)
+    cdef vec factor = splat(<real> (inverse / unit)), most = splat(ANY_LEVELS)
     cdef Py_ssize_t b, k, count, padded
     square[0] = start[0] = 0
     memset(to, 0, words * QUAD)
@@ -65,7 +65,7 @@ cdef void round_axes(const Source* s, Py_ssize_t row, real inverse, float unit, 
         squares = sums = splat(0)
         for k in range(padded // LANES):
             t = vmax(-most, vmin(most, load(part + k * LANES) * factor))
-            r = nearest_multiple(t, step)
+            r = nearest_multiple(t, ANY_LEVELS, step)
             store(rounded + k * LANES, r)
             squares = madd(r, r, squares)
             sums = sums + r
@@ -75,7 +75,7 @@ cdef void round_axes(const Source* s, Py_ssize_t row, real inverse, float unit, 
         square[0] += <int32_t> sum_of_lanes(squares)
         start[0] += 2 * (ANY_LEVELS + 1) * <int32_t> sum_of_lanes(sums)
     start[0] += square[0]
-    # errors are at most a quarter each, and their sum is off by far less than a thousandth
+    # squares of errors are 1 at most, and their sum is off by far less than a thousandth
     error[0] = <float> (unit * sqrt(1.001 * <double> sum_of_lanes(errors)) + HEAD_ROUNDING)
 
 

@@ -41,7 +41,7 @@ cdef struct Search:
     bint gathered                # places are those of `numbers`; otherwise rows
     uint64_t* allowed            # [block]: which rows; or NULL
     Heads X                      # of the batch, as of Y
-    int32_t* words               # [query][word]: what meets panels, raised
+    int32_t* words               # [query][word]: what meets panels (`query_word`)
     int32_t* square              # [query]: |q|² of that
     float* error
     int32_t* distances           # [query][block][NEAR_ROWS]; or NULL

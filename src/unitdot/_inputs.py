@@ -224,7 +224,7 @@ def check_unmasked(argument: Any, name: str, expected: str, remedy: str = "") ->
 
 def check_where(where: Any, n: int, name: str = "where") -> Array:
     """The rows of Y that `where` chooses, ascending, each once."""
-    if isinstance(where, np.ma.MaskedArray):
+    if isinstance(where, np.ma.MaskedArray) and where.ndim == 1:
         remedy = "filled(False)" if where.dtype == bool else "compressed()"
         check_unmasked(where, name, "values in their places", f"{name}.{remedy}")
     if isinstance(where, slice):

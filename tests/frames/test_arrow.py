@@ -159,6 +159,8 @@ def test_a_stream_is_read_once():
     stream = table.to_reader()
     assert_same_bits(as_array(stream, "X"), VECTORS)
     refusal(stream, ValueError, "has no rows", "only once")
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(VECTORS)  # of which no table is empty
+    assert_same_bits(as_array(pa.table({"e": tensors}).to_reader(), "X"), VECTORS)
 
 
 def test_what_a_stream_holds_is_refused_before_it_is_read():

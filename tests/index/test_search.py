@@ -318,3 +318,22 @@ def test_a_pair_of_labels_without_queries_is_refused_whatever_is_left_out(where)
     for search in (index.pairs, index.top_k):
         with pytest.raises(TypeError, match="groups is a pair without a Y"):
             search(where=where, groups=([0] * 4, [0] * 4))
+
+
+def test_coordinates_beyond_the_largest_integer(isa):
+    """Cut off at the same place of a query and of a row, whose integers need not be the same."""
+    rng = np.random.default_rng(0)
+    features, many, beyond = 136, 100, 127.2  # in units of the integers
+    norm2 = many * beyond * beyond
+    Y = rng.integers(102, 116, (2048, features))
+    # of integers, and all of one norm, or nearly: rounding leaves next to nothing
+    while (wrong := abs(more := (Y * Y).sum(axis=1) - norm2) > 60).any():
+        column = rng.integers(features)
+        Y[wrong, column] = np.clip(Y[wrong, column] - np.sign(more[wrong]), 60, 115)
+    Y = (Y * rng.choice([-1, 1], Y.shape)).astype(np.float32)
+    Y[0, 0] = 1270 / 11  # the largest of the rows that tell the unit, which is 1
+    Y[1001] = 0
+    Y[1001, :many] = beyond
+    found = unitdot.CosineIndex(Y).top_k(Y[1001:1002], 1)
+    assert found.indices == 1001
+    assert found.similarities == 1
