@@ -86,7 +86,8 @@ def folder(tmp_path_factory):
     # the very package of these tests, also where it was found by a relative path
     own = {"PYTHONPATH": str(Path(unitdot.__file__).resolve().parent.parent)}
     if os.name == "posix":
-        own["CFLAGS"] = "-O0"  # the optimizer is not what is tested
+        # the optimizer is not what is tested
+        own["CFLAGS"] = f"{os.environ.get('CFLAGS', '')} -O0"
     run = subprocess.run(command, cwd=folder, env=os.environ | own, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
     return folder
