@@ -27,6 +27,15 @@ SECONDS = 20
 THRESHOLD = 0.45
 
 
+@pytest.fixture(scope="module", autouse=True)
+def same_environment():
+    """Dask sets OMP_NUM_THREADS for its workers, and leaves it to whoever is started later."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @contextmanager
 def running(**keywords):
     with (

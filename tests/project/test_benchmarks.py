@@ -165,7 +165,7 @@ def test_a_function_that_an_earlier_build_lacks_is_missing(environment, tmp_path
     "load",
     [
         Load(busy=1),
-        Load(callers=2, caller_threads=2),
+        pytest.param(Load(callers=2, caller_threads=2), marks=pytest.mark.thorough),
         pytest.param(Load(callers=2), marks=pytest.mark.thorough),
     ],
     ids=str,
@@ -240,7 +240,9 @@ def test_limits_under_load(load, changed, verdict):
     assert (verdict in report.table(loaded)) or not verdict
 
 
-@pytest.mark.parametrize(("n_features", "times"), [(384, 1), (768, 2)])
+@pytest.mark.parametrize(
+    ("n_features", "times"), [(384, 1), pytest.param(768, 2, marks=pytest.mark.thorough)]
+)
 def test_real_rows_have_the_spectrum_of_the_shipped_ones(n_features, times):
     E = unitdot.datasets.load_stdlib_docs().embeddings.astype(np.float32)
     i, j = np.random.default_rng(1).integers(len(E), size=(2, 2000))
@@ -510,6 +512,7 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
     assert all((tmp_path / "again" / path.name).read_bytes() == path.read_bytes() for path in drawn)
 
 
+@pytest.mark.thorough
 def test_command_meets_an_earlier_build_and_load(tmp_path, monkeypatch, capsys, environment):
     tiny = [MATRIX.contest("one", "a tiny case", dict.fromkeys((work.MATMUL, work.SCIPY)))]
     monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
