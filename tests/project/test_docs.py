@@ -59,13 +59,21 @@ PAGES = sorted(
     for page in [*DOCS.glob("*.md"), PROJECT / "README.md"]
     if any(language == "python" for language, _ in blocks(page))
 )
+# pages of many commands, each of which is tested by itself
+LONG = ("command_line.md",)
 
 
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 @pytest.mark.filterwarnings("ignore:precomputed_knn:UserWarning")
 @pytest.mark.filterwarnings(r"ignore::DeprecationWarning:dask\..*")  # what Dask asks of pandas
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.thorough] if page.name in LONG else [], id=page.name)
+        for page in PAGES
+    ],
+)
 def test_page(page, tmp_path, monkeypatch):
     for library in ("scipy", "sklearn", "pandas", "polars", "pyarrow", "distributed"):
         pytest.importorskip(library)

@@ -188,6 +188,7 @@ WHOLE = bool(os.environ.get("UNITDOT_SKLEARN_SUITE"))
 PART = "cosine or test_dbscan or test_hierarchical"
 
 
+@pytest.mark.thorough
 def test_modules_under_the_switch():
     """Those of their tests that say "cosine", or all, with UNITDOT_SKLEARN_SUITE=1 (minutes)."""
     part = [] if WHOLE else ["-k", PART]
