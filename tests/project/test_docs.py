@@ -59,8 +59,8 @@ PAGES = sorted(
     for page in [*DOCS.glob("*.md"), PROJECT / "README.md"]
     if any(language == "python" for language, _ in blocks(page))
 )
-# pages of many commands, each of which is tested by itself
-LONG = ("command_line.md",)
+# pages of many commands, or of workers, each of which is tested by itself
+LONG = ("command_line.md", "dask.md")
 
 
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
