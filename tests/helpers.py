@@ -60,16 +60,26 @@ def assert_same_bits(actual, expected):
 
 
 @contextmanager
-def superblocks(rows):
-    """Superblocks of at most so many rows: small work has several of them, in either precision."""
-    modules = kernels(False), kernels(True)
-    for module in modules:
-        module.force_superblocks(rows)
+def _forced(switch, rows):
+    """A switch of the kernels for tests, in either precision."""
+    switches = [getattr(kernels(wide), switch) for wide in (False, True)]
+    for force in switches:
+        force(rows)
     try:
         yield
     finally:
-        for module in modules:
-            module.force_superblocks(0)
+        for force in switches:
+            force(0)
+
+
+def superblocks(rows):
+    """Superblocks of at most so many rows: small work has several of them."""
+    return _forced("force_superblocks", rows)
+
+
+def blocks(rows):
+    """Self-joins of top-k in blocks of so many rows."""
+    return _forced("force_blocks", rows)
 
 
 def normal(shape, dtype=np.float64, seed=0):

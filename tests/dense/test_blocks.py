@@ -1,32 +1,17 @@
 """Top-k of rows with themselves where not all of them can have lists: block by block, the bits of
 the sorted matrix."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
 import unitdot
 from unitdot._machine.dispatch import kernels
 
-from ..helpers import FLOATS, normal
+from ..helpers import FLOATS, blocks, normal
 from ..neighbors import assert_same_result, check_top_k, start_of_sorted
 
 by_dtype = pytest.mark.parametrize("dtype", FLOATS)
 BLOCK = 96  # whole groups of every instruction set
-
-
-@contextmanager
-def blocks(rows=BLOCK):
-    """Blocks of so many rows, in either precision."""
-    modules = kernels(False), kernels(True)
-    for module in modules:
-        module.force_blocks(rows)
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.force_blocks(0)
 
 
 def rows(n, features=70, seed=0):
@@ -41,7 +26,7 @@ def rows(n, features=70, seed=0):
 @pytest.mark.parametrize("n", [97, 192, 193, 530])
 @by_dtype
 def test_blocks(n, zero, dtype, isa):
-    with blocks():
+    with blocks(BLOCK):
         check_top_k(rows(n).astype(dtype), ks=(1, 10, n - 2, n - 1), threads=(1, 2), zero=zero)
 
 
@@ -49,14 +34,14 @@ def test_blocks(n, zero, dtype, isa):
 def test_ties_of_all_blocks(dtype, isa):
     """Nothing but the order of the columns tells who is kept; blocks do not meet in that order."""
     X = np.sign(normal((500, 3))).astype(dtype)
-    with blocks():
+    with blocks(BLOCK):
         check_top_k(X, ks=(1, 40, 150), threads=(1, 2))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int32, np.float16])
 def test_other_dtypes(dtype, isa):
     X = (4 * normal((400, 70))).astype(dtype)
-    with blocks():
+    with blocks(BLOCK):
         check_top_k(X, ks=(1, 20), threads=(1, 2))
 
 
@@ -65,7 +50,7 @@ def test_other_dtypes(dtype, isa):
 def test_output_in_the_other_dtype(given, dtype, isa):
     """What rests in the results is what is compared: of few values, rounded."""
     X = rows(400).astype(given)
-    with blocks():
+    with blocks(BLOCK):
         check_top_k(X, ks=(1, 25), threads=(1, 2), dtype=dtype)
 
 
@@ -74,7 +59,7 @@ def test_output_in_the_other_dtype(given, dtype, isa):
 def test_care_in_any_block(place, dtype, isa):
     X = rows(400).astype(dtype)
     X[place + (place == 200)] *= dtype(1e-30 if dtype == np.float32 else 1e-300)
-    with blocks():
+    with blocks(BLOCK):
         check_top_k(X, ks=(1, 25), threads=(1, 2))
 
 
@@ -117,7 +102,7 @@ def test_groups(isa):
     labels = np.arange(1200) % 3
     whole = unitdot.cosine_top_k(X, k=15, groups=labels)
     calls = []
-    with blocks():
+    with blocks(BLOCK):
         found = unitdot.cosine_top_k(
             X, k=15, groups=labels, progress=lambda *call: calls.append(call)
         )
@@ -127,7 +112,7 @@ def test_groups(isa):
 
 def test_progress_ascends_to_half_of_the_matrix():
     calls = []
-    with blocks():
+    with blocks(BLOCK):
         unitdot.cosine_top_k(rows(700), k=3, progress=lambda *call: calls.append(call))
     done, totals = zip(*calls, strict=True)
     assert set(totals) == {700 * 701 // 2}
