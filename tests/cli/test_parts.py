@@ -120,27 +120,21 @@ def start(code):
 def test_killed_and_resumed(command, moment):
     assert main([command, "X.npy", "-o", "undisturbed/"]) == 0
     expected = files("undisturbed")
-    slow = "time.sleep(0.1); write(*a)" if moment == "between parts" else "write(*a)"
     process = start(f"""
-def slowly(*a):
-    {slow}
-output.write = slowly
-sync = os.fsync
-def waiting(descriptor):  # the file is written, but has no name yet
-    if len(os.listdir("parts")) > 4:
-        print("writing", flush=True)
-        time.sleep(60)
-    sync(descriptor)
-if {moment != "between parts"}:
-    os.fsync = waiting
+def waiting(call):
+    def called(*a):
+        if len(os.listdir("parts")) > {4 if moment == "while a part is written" else 3}:
+            print("waiting", flush=True)
+            time.sleep(600)
+        call(*a)
+    return called
+if {moment == "while a part is written"}:  # its file is there, but has no name yet
+    os.fsync = waiting(os.fsync)
+else:
+    output.write = waiting(output.write)
 main(["{command}", "X.npy", "-o", "parts/"])
 """)
-    if moment == "between parts":
-        while not Path("parts/part-00002.parquet").exists():
-            assert process.poll() is None
-            time.sleep(0.001)
-    else:
-        assert process.stdout.readline() == "writing\n"
+    assert process.stdout.readline() == "waiting\n"
     process.kill()
     process.communicate(timeout=60)
     left = files("parts")
