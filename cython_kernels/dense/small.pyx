@@ -133,9 +133,13 @@ def cosines(X, Y, bint paired, bint distance):
     call.paired = paired and call.X.rows == call.Y.rows
     if paired and not call.paired and call.X.rows != 1 and call.Y.rows != 1:
         return None
+    if max(features, call.X.rows, call.Y.rows) >= small_work:  # products of two do not overflow
+        return None
     outputs = call.X.rows if call.paired else call.X.rows * call.Y.rows
+    if not 0 < outputs < small_work or (features >= MANY and outputs > 1):
+        return None
     work = features * (outputs + reading * (call.X.rows + call.Y.rows))
-    if not 0 < work < small_work or not outputs or (features >= MANY and outputs > 1):
+    if not 0 < work < small_work:
         return None
     call.distance, call.zero_inverse = distance, 0
     call.out_itemsize = sizeof(double) if wide else sizeof(float)

@@ -216,7 +216,8 @@ def test_nonfinite(name, argument, value):
 
 
 @pytest.mark.parametrize(
-    ("n_X", "n_Y"), [(10**7, 10**7), (2**33, 2**33), (2**32, 2**31), (2**40, 2**40), (2**62, 5)]
+    ("n_X", "n_Y"),
+    [(10**7, 10**7), (2**33, 2**33), (2**32, 2**31), (2**40, 2**40), (2**62, 5), (6, 2**61)],
 )
 @pytest.mark.parametrize("name", MATRIX)
 def test_results_that_no_memory_holds(name, n_X, n_Y):

@@ -1,6 +1,7 @@
 """Frames, Series and Indexes of pandas."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -235,3 +236,10 @@ def test_as_many_columns_of_numbers_as_of_texts():
     frame = pd.DataFrame({f"{i}": [i, i + 1] if i % 2 else ["x", "y"] for i in range(20)})
     tried = refusal(frame, TypeError, "and 2 more; expected numbers")
     assert_remedies(tried, "X.iloc[:, [1, 3, 5, 7, 9, 11, 13, 15, 17, 19]]")
+
+
+def test_a_column_of_sparse_rows():
+    scipy = pytest.importorskip("scipy.sparse") and sys.modules["scipy"]
+    column = pd.Series([scipy.sparse.csr_array(row[None]) for row in VECTORS])
+    tried = refusal(column, TypeError, "sparse rows", scipy=scipy)
+    assert_remedies(tried, "scipy.sparse.vstack(list(X))")

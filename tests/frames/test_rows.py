@@ -56,6 +56,17 @@ def test_masked_arrays():
     assert_read_as([*masked[:1], *masked[2:]], np.ones((2, 2)))
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([None, None], "has 2 missing values, the first at [0]"),
+        (np.array([[1, None], [2, 3]], object), "has 1 missing value, the first at [0, 1]"),
+    ],
+)
+def test_missing_values(rows, said):
+    assert refusal(rows, ValueError, said) == {}
+
+
 def test_lists_of_sparse_rows():
     scipy = pytest.importorskip("scipy.sparse") and sys.modules["scipy"]
     for kind in (scipy.sparse.csr_matrix, scipy.sparse.csr_array):

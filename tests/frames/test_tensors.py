@@ -61,13 +61,22 @@ def test_tensors_that_must_be_converted(torch):
 
 
 def test_a_tensor_on_another_device(torch):
-    """Of a device without data, where there is no GPU: only what is said can be tested."""
-    device = "cuda" if torch.cuda.is_available() else "meta"
-    tensor = torch.from_numpy(VECTORS).to(device)
-    with pytest.raises(TypeError, match=rf"^X is a tensor that is on the device {device}.*X.cpu"):
+    """One that says so, where there is no GPU: only the error can be tested."""
+    with pytest.importorskip("torch._subclasses.fake_tensor").FakeTensorMode():
+        tensor = torch.ones((6, 5), device="cuda:0")
+    with pytest.raises(TypeError, match=r"^X is a tensor that is on the device cuda:0.*X.cpu"):
         unitdot.cosine_similarity(tensor)
     with pytest.raises(TypeError, match=r"X.detach\(\).cpu\(\)$"):
         unitdot.cosine_similarity(tensor.requires_grad_())
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_tensors_without_rows_or_data(torch):
+    rows = torch.from_numpy(VECTORS)
+    for layout in (torch.strided, torch.jagged):
+        nested = torch.nested.nested_tensor([rows[0], rows[1, :2]], layout=layout)
+        assert not refusal(nested, TypeError, "is a nested tensor")
+    assert not refusal(rows.to("meta"), TypeError, "is on the device meta, which has no data")
 
 
 def test_cupy(monkeypatch):
@@ -91,6 +100,9 @@ def test_jax():
     half = jnp.asarray(VECTORS, jnp.bfloat16)
     result = unitdot.cosine_similarity(half)
     assert_same_bits(result, unitdot.cosine_similarity(np.asarray(half, np.float32)))
+    for dtype in ("float8_e4m3fn", "int4"):
+        tried = refusal(jnp.asarray(VECTORS, dtype), TypeError, f"(dtype {dtype})")
+        assert_remedies(tried, 'np.asarray(X, dtype="float64")')
 
 
 def test_dask():

@@ -79,6 +79,8 @@ def of_column(column: Any, name: str) -> Array:
     if _holds_vectors(column):
         rows = [None if is_missing(value) else value for value in values]
         return of_rows(rows, name, without_nulls)
+    if any(hasattr(value, "tocsr") for value in values[:1]):
+        return of_rows(values, name)
     raise common.no_vectors(column.dtype, *_conversions(values, name))
 
 

@@ -42,7 +42,7 @@ def of_rows(rows: Sequence[Any], name: str, *without_nulls: str) -> Array:
     if isinstance(first, numbers.Number):  # the rest of it, NumPy knows faster
         return array(rows)
     if hasattr(first, "tocsr"):
-        what = "is a list of sparse rows; expected one sparse matrix"
+        what = "holds sparse rows; expected one sparse matrix"
         raise UnreadableError(TypeError, what, f"scipy.sparse.vstack(list({name}))")
     if _some_masked(rows):
         what = "holds arrays with masked elements; expected numbers in their places"
@@ -75,13 +75,21 @@ def of_objects(objects: Array, name: str) -> Array:
     present = [value for value in values if not is_missing(value)]
     if present and all(is_vector(value) or hasattr(value, "tocsr") for value in present):
         return of_rows(values, name)
+    missing = [place for place in np.ndindex(objects.shape) if is_missing(objects[place])]
+    if missing:
+        place = ", ".join(map(str, missing[0]))
+        what = (
+            f"has {len(missing)} missing value{'s' * (len(missing) != 1)}, the first at [{place}]"
+        )
+        raise UnreadableError(ValueError, f"{what}; expected numbers")
     raise not_numbers(objects, name, "objects")
 
 
 def not_numbers(elements: Array, name: str, what: str) -> UnreadableError:
     """The refusal of elements that are no numbers, with a conversion where one works."""
     remedies = []
-    if elements.dtype.kind in "OUS":
+    # V: ml_dtypes' kinds of float and integer, and what cannot be converted
+    if elements.dtype.kind in "OUSV" and elements.dtype.names is None:
         try:
             if np.isfinite(np.asarray(elements, np.float64)).all():
                 remedies.append(f'np.asarray({name}, dtype="float64")')
