@@ -21,6 +21,8 @@ from unitdot._results import TopK
 FAN = 16
 # blocks of either side, at least, for what is found out about each before the others meet it
 BLOCKS = 4
+# blocks that a block meets one after the other, for limits
+TURNS = 2
 # multiply-adds of two blocks, at least, for heads of these; blocks and rows that tell of what kind
 HEADED, SAMPLED, ROWS = 3e10, 4, 2048
 # multiply-adds in a second of one thread, about (AVX-512, 384 features: benchmarks of the blocks)
@@ -147,25 +149,22 @@ def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
     of_X, of_Y = work.heads(name, layer)
     parts: list[list[tuple[Any, int | None]]] = [[] for _ in work.X.sizes]
     best = []
-    # neighbours in one block tell which of others do not count; not where tasks would wait for it
+    # neighbours in one block tell which of the next do not count, those in two which of all others;
+    # not where tasks would wait for it
     waits = work.alone or min(len(side.sizes) for side in (work.X, work.Y)) >= BLOCKS
-    floors = [TaskRef((name + "-floors", i)) if waits else None for i in range(len(work.X.sizes))]
-    for i, floor in enumerate(floors):
-        if floor is not None:
-            part = TaskRef((name + "-part", i, i if work.alone else 0))
-            layer[floor.key] = Task(floor.key, tasks.floors_of, work.how, part)
-    for i, j, place in work.meetings():
+    for i, j, place in sorted(work.meetings(), key=lambda meeting: _turn(work, *meeting[:2])):
         key = name + "-part", i, j
-        both = work.alone and i != j
+        both, turn = work.alone and i != j, waits * _turn(work, i, j)
         more = [of_X[i], of_Y[j]]
-        if both:
-            more += floors[i], floors[j]
-        elif not work.alone and j > 0:
-            more.append(floors[i])
+        for block in (i, j)[: 1 + both] if turn else ():
+            more.append(TaskRef((f"{name}-floors", block, min(turn, len(parts[block])))))
         layer[key] = work.task(key, tasks.top_k_both if both else tasks.top_k, i, j, place, *more)
-        parts[i].append((key, 0 if both else None))
-        if both:
-            parts[j].append((key, 1))
+        for block, side in ((i, 0), (j, 1)) if both else ((i, None),):
+            parts[block].append((key, side))
+            if waits and len(parts[block]) <= TURNS:
+                keys, sides = zip(*parts[block], strict=True)
+                floors = f"{name}-floors", block, len(keys)
+                layer[floors] = Task(floors, tasks.floors_of, work.how, sides, *map(TaskRef, keys))
     for i, part in enumerate(parts):
         level = 0
         while level == 0 or len(part) > 1:
@@ -187,6 +186,13 @@ def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
         whole = HighLevelGraph({**graph.layers, own: taken}, {**graph.dependencies, own: {name}})
         arrays.append(da.Array(whole, own, (work.X.sizes, (k,)), dtype=kind))
     return TopK(arrays[0], arrays[1], work.shape)
+
+
+def _turn(work: Work, i: int, j: int) -> int:
+    """After how many others, at most `TURNS`, two blocks meet in top-k."""
+    if work.alone:  # each block itself, then every two neighbours
+        return TURNS if i // 2 != j // 2 else int(i != j)
+    return min(j, TURNS)
 
 
 def pairs(work: Work, dtype: np.dtype[Any]) -> Any:

@@ -221,17 +221,21 @@ def _numbered(found: TopK, place: Meeting) -> TopK:
     return TopK(*found)
 
 
-def floors_of(how: How, found: TopK) -> Array | None:
-    """Of each row the similarity that the best k of all have at least, by what one block has."""
-    if found.similarities.shape[1] < how.k:
-        return None
-    return found.similarities[:, -1].astype(np.float64)
-
-
 def best_of(k: int, sides: tuple[int | None, ...], *parts: Any) -> TopK:
     """The best k of several parts; a side is None where a part is not of two."""
-    chosen = [part if side is None else part[side] for side, part in zip(sides, parts, strict=True)]
-    return merge_top_k(chosen, k)
+    return merge_top_k(_of_sides(sides, parts), k)
+
+
+def floors_of(how: How, sides: tuple[int | None, ...], *parts: Any) -> Array | None:
+    """Of each row the similarity that the best k of all have at least, by what some blocks have."""
+    chosen = _of_sides(sides, parts)
+    if sum(part.similarities.shape[1] for part in chosen) < how.k:
+        return None
+    return merge_top_k(chosen, how.k).similarities[:, -1].astype(np.float64)
+
+
+def _of_sides(sides: tuple[int | None, ...], parts: tuple[Any, ...]) -> list[TopK]:
+    return [part if side is None else part[side] for side, part in zip(sides, parts, strict=True)]
 
 
 def take(found: TopK, field: int) -> Array:
