@@ -4,8 +4,8 @@
 # gives: AT_ONCE, finish, count_entries, fill_entries, close_gaps, fill_dense
 #
 # Which of a row's products are stored in a CSR result is known beforehand: the or of the features'
-# bitmaps, which also counts the result before anything is computed. Of a matrix with itself and
-# full rows half of the products are computed, and written twice.
+# bitmaps, which also counts the result before anything is computed. Of a dense result of a matrix
+# with itself half may be computed, and written twice.
 
 cdef enum:
     AT_ONCE = 256                    # results finished together
@@ -223,9 +223,9 @@ def close_gaps(value_t[::1] values, index_t[::1] indices, index_t[::1] starts,
 
 
 cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i,
-                    Py_ssize_t start, bint wide, bint same, bint distance, double* sums,
+                    Py_ssize_t start, bint wide, bint same, bint distance, const double* sums,
                     value_t* out) noexcept nogil:
-    """From sums to results of the block's rows from `start` on, which are left there, too."""
+    """From sums to results of the block's rows from `start` on."""
     cdef double result[AT_ONCE]
     cdef Py_ssize_t j = start, k, count
     while j < lists.rows:
@@ -239,7 +239,6 @@ cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize
                 result[k] = <float> 1 - <float> result[k]
         for k in range(count):
             out[j + k] = <value_t> result[k]
-        memcpy(sums + j, result, count * sizeof(double))
         j += count
     # a row is at no distance from itself, a zero row too
     j = i - lists.first
@@ -247,25 +246,37 @@ cdef void dense_row(const Table* X, const Table* Y, const Lists* lists, Py_ssize
         out[j] = 0
 
 
-cdef void dense_group(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i,
-                      Py_ssize_t count, bint wide, bint same, bint distance, value_t* out,
+cdef void mirror_strip(const Lists* lists, Py_ssize_t i, Py_ssize_t count, const value_t* out,
+                       Py_ssize_t step, value_t* mirror, Py_ssize_t mirror_step) noexcept nogil:
+    """S[j, i] = S[i, j] of rows from i on, a line of each at a time."""
+    cdef Py_ssize_t j = max(<Py_ssize_t> 0, i - lists.first), stop, r, k
+    while j < lists.rows:
+        stop = min(j + 8, lists.rows)
+        for r in range(min(count, lists.first + stop - 1 - i)):
+            for k in range(max(j, i + r + 1 - lists.first), stop):
+                mirror[k * mirror_step + r] = out[r * step + k]
+        j = stop
+
+
+cdef void dense_strip(const Table* X, const Table* Y, const Lists* lists, Py_ssize_t i,
+                      Py_ssize_t rows, bint wide, bint same, bint distance, value_t* out,
                       Py_ssize_t step, value_t* mirror, Py_ssize_t mirror_step,
                       Scratch* s) noexcept nogil:
     """Rows from i on; `step`: from one row of `out` to the next, in elements."""
     cdef Group* g = group_in(s.extra, lists, X.longest)
-    cdef Py_ssize_t r, j, start = max(<Py_ssize_t> 0, i - lists.first) if mirror != NULL else 0
-    read_group(X, i, count, lists, g)
-    add_group(lists, Y, start, g)
-    for r in range(count):
-        dense_row(X, Y, lists, i + r, max(start, i + r - lists.first) if mirror != NULL else 0,
-                  wide, same, distance, g.sums[r], out + r * step)
+    cdef Py_ssize_t first = 0, r, start, size = rows_of_group(lists)
+    while first < rows:
+        start = max(<Py_ssize_t> 0, i + first - lists.first) if mirror != NULL else 0
+        read_group(X, i + first, min(size, rows - first), lists, g)
+        add_group(lists, Y, start, g)
+        for r in range(first, first + g.count):
+            dense_row(X, Y, lists, i + r,
+                      max(start, i + r - lists.first) if mirror != NULL else 0, wide, same,
+                      distance, g.sums[r - first], out + r * step)
+            clear_sums(lists, g.sums[r - first])
+        first += size
     if mirror != NULL:
-        # S[j, i] = S[i, j], a line of each row at a time
-        for j in range(start, lists.rows):
-            for r in range(min(count, lists.first + j - i)):
-                mirror[j * mirror_step + r] = <value_t> g.sums[r][j]
-    for r in range(count):
-        clear_sums(lists, g.sums[r])
+        mirror_strip(lists, i, rows, out, step, mirror, mirror_step)
 
 
 def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint distance,
@@ -277,7 +288,7 @@ def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint di
     """
     cdef const Lists* lists = &index.lists
     cdef Team team
-    cdef Py_ssize_t group, size = rows_of_group(lists), rows = out.shape[0], mirror_step = 0
+    cdef Py_ssize_t strip, rows = out.shape[0], mirror_step = 0
     cdef value_t* mirrored = NULL
     if not rows:
         return
@@ -285,11 +296,11 @@ def fill_dense(Rows X, Rows Y, Index index, Py_ssize_t first, bint same, bint di
         mirrored = &mirror[0, 0]
         mirror_step = mirror.strides[0] // <Py_ssize_t> sizeof(value_t)
     begin(&team, X.table.longest, 0, size_of_group(lists, X.table.longest), threads)
-    for group in prange(groups_in(lists, rows), nogil=True, num_threads=threads,
-                        schedule="dynamic", chunksize=max(1, 16 // size)):
-        dense_group(&X.table, &Y.table, lists, first + group * size,
-                    min(size, rows - group * size), index.wide, same, distance,
-                    &out[group * size, 0], out.strides[0] // <Py_ssize_t> sizeof(value_t),
-                    NULL if mirrored == NULL else mirrored + group * size, mirror_step,
+    for strip in prange((rows + GROUP - 1) // GROUP, nogil=True, num_threads=threads,
+                        schedule="dynamic"):
+        dense_strip(&X.table, &Y.table, lists, first + strip * GROUP,
+                    min(<Py_ssize_t> GROUP, rows - strip * GROUP), index.wide, same, distance,
+                    &out[strip * GROUP, 0], out.strides[0] // <Py_ssize_t> sizeof(value_t),
+                    NULL if mirrored == NULL else mirrored + strip * GROUP, mirror_step,
                     team.of + omp_get_thread_num())
     end(&team)

@@ -3,10 +3,10 @@
 # (setup.py turns the checks of memoryviews off)
 """The arithmetic of unitdot for sparse rows. Callers validate; nothing here does.
 
-This file is compiled once, for the lowest instruction set (but for functions of bits.h and sparse.h
-that the caller asks for): everything is accumulated in double, a multiplication and then an
-addition, over shared features in ascending order, so the bits are those of any processor. The
-files, in the order in which data flows through them:
+This file is compiled once, for the lowest instruction set (but for functions of bits.h, lists.h
+and sparse.h that the caller asks for): everything is accumulated in double, a multiplication and
+then an addition, over shared features in ascending order, so the bits are those of any processor.
+The files, in the order in which data flows through them:
 
     source.pxi   reads a block of a row of a dense matrix, any dtype and layout
     csr.pxi      checks CSR, and puts it in order
@@ -51,6 +51,14 @@ cdef extern from "sparse.h":
     void panel_scores(const float*, const int32_t*, const float*, int64_t, float*, int) nogil
     int compress_word(uint64_t, double*, const double*, double, int64_t, void*, bint, void*,
                       bint) nogil
+
+
+cdef extern from "lists.h" nogil:
+    enum: LIST_STEP
+    int64_t place_near(const int32_t*, int64_t, int64_t, int64_t, int32_t*)
+    void row_by_lists(const int64_t*, const int32_t*, const double*, const float*, const int32_t*,
+                      const double*, int64_t, int64_t, int32_t*, double*, int64_t, const bint*,
+                      double*, int)
 
 
 cdef extern from "bits.h" nogil:

@@ -1,12 +1,12 @@
 # Dot products and scores of some rows of X, a group, with a block of rows of Y.
 #
-# takes: sparse.pyx, rows.pxi, index.pxi, sparse.h
+# takes: sparse.pyx, rows.pxi, index.pxi, sparse.h, lists.h
 # gives: Group, has_weights, rows_of_group, groups_in, size_of_group, group_in, read_group,
 #        add_group, clear_sums, score_panel, score_lists, score_group, clear_scores
 #
 # Of full rows a panel at a time meets all rows of a group, which find it in the second-level cache.
 # Of others a row's sums grow in one vector, feature by feature, in ascending order: a group is one
-# row.
+# row. Sums whose errors are kept grow as pairs, and are moved to the vector at the end.
 
 cdef enum:
     GROUP = 16
@@ -14,7 +14,9 @@ cdef enum:
 cdef struct Group:
     Py_ssize_t count
     Entries row[GROUP]
-    double* sums[GROUP]              # of dot products, zeros before, then as many of errors
+    double* sums[GROUP]              # of dot products, zeros before; of panels, then their errors
+    double* pairs                    # or those of one row by lists, with errors; zeros before
+    int32_t* near                    # where a feature's list was begun the last time
     float* weight[GROUP]             # or the entries of the row of norm 1, and scores
     float* score[GROUP]
 
@@ -36,12 +38,25 @@ cdef inline size_t size_of_row(const Lists* lists, Py_ssize_t longest) noexcept 
     if has_weights(lists):
         size += (lists.rows + 64) * sizeof(float)
     else:
-        size += 2 * panels_of(lists) * PANEL_ROWS * sizeof(double)
+        size += (2 if lists.panels != NULL else 1) * panels_of(lists) * PANEL_ROWS * sizeof(double)
     return (size + 191) // 64 * 64   # rows' own parts neither share a line nor start alike
 
 
+cdef inline size_t size_of_pairs(const Lists* lists) noexcept nogil:
+    if has_weights(lists) or lists.panels != NULL:
+        return 0
+    return (lists.rows + LIST_STEP) * 2 * sizeof(double)
+
+
+cdef inline size_t size_before_rows(const Lists* lists) noexcept nogil:
+    cdef size_t size = sizeof(Group) + size_of_pairs(lists)
+    if size_of_pairs(lists):
+        size += lists.features * sizeof(int32_t)
+    return (size + 63) // 64 * 64
+
+
 cdef size_t size_of_group(const Lists* lists, Py_ssize_t longest) noexcept nogil:
-    return (sizeof(Group) + 63) // 64 * 64 + rows_of_group(lists) * size_of_row(lists, longest)
+    return size_before_rows(lists) + rows_of_group(lists) * size_of_row(lists, longest)
 
 
 cdef Group* group_in(char* memory, const Lists* lists, Py_ssize_t longest) noexcept nogil:
@@ -49,7 +64,9 @@ cdef Group* group_in(char* memory, const Lists* lists, Py_ssize_t longest) noexc
     cdef Group* g = <Group*> memory
     cdef Py_ssize_t r
     if g.sums[0] == NULL:
-        memory += (sizeof(Group) + 63) // 64 * 64
+        g.pairs = <double*> (g + 1)
+        g.near = <int32_t*> (memory + sizeof(Group) + size_of_pairs(lists))
+        memory += size_before_rows(lists)
         for r in range(rows_of_group(lists)):
             g.sums[r] = <double*> memory
             g.score[r] = <float*> memory
@@ -87,28 +104,49 @@ cdef inline void add_list(const value_t* value, const int32_t* row, Py_ssize_t c
         sums[row[q]] += x * <double> value[q]
 
 
-cdef inline void add_long_list(const value_t* value, const int32_t* row, Py_ssize_t count,
-                               double x, double* sums, double* errors) noexcept nogil:
-    cdef Py_ssize_t q
-    for q in range(count):
-        add(sums + row[q], errors + row[q], x * <double> value[q])
-
-
-cdef void add_lists(const Lists* lists, const Entries* x, double* sums,
-                    double* errors) noexcept nogil:
+cdef void add_lists(const Lists* lists, const Table* Y, Py_ssize_t start, Group* g,
+                    Py_ssize_t r) noexcept nogil:
+    cdef const Entries* x = &g.row[r]
+    cdef double* sums = g.sums[r]
     cdef Py_ssize_t k
-    cdef int64_t start, count
+    cdef int64_t first, stop
+    if x.count > CHAIN:
+        row_by_lists(lists.start, lists.row, lists.wide, lists.single, x.feature, x.value, x.count,
+                     start, g.near, g.pairs, lists.rows, Y.is_long + lists.first, sums,
+                     lists.vectors)
+        return
     for k in range(x.count):
-        start = lists.start[x.feature[k]]
-        count = lists.start[x.feature[k] + 1] - start
-        if errors != NULL and lists.wide != NULL:
-            add_long_list(lists.wide + start, lists.row + start, count, x.value[k], sums, errors)
-        elif errors != NULL:
-            add_long_list(lists.single + start, lists.row + start, count, x.value[k], sums, errors)
-        elif lists.wide != NULL:
-            add_list(lists.wide + start, lists.row + start, count, x.value[k], sums)
+        first, stop = lists.start[x.feature[k]], lists.start[x.feature[k] + 1]
+        if start > 0:
+            first = place_near(lists.row, first, stop, start, g.near + x.feature[k])
+        if lists.wide != NULL:
+            add_list(lists.wide + first, lists.row + first, stop - first, x.value[k], sums)
         else:
-            add_list(lists.single + start, lists.row + start, count, x.value[k], sums)
+            add_list(lists.single + first, lists.row + first, stop - first, x.value[k], sums)
+
+
+cdef void add_panels(const Lists* lists, const Table* Y, Py_ssize_t start,
+                     Group* g) noexcept nogil:
+    cdef Py_ssize_t r, j, panel, padded = panels_of(lists) * PANEL_ROWS
+    cdef const Entries* x
+    cdef double* sums
+    cdef double* errors
+    cdef const double* values
+    for panel in range(start // (2 * PANEL_ROWS) * 2, panels_of(lists)):
+        for r in range(g.count):
+            x, sums = &g.row[r], g.sums[r] + panel * PANEL_ROWS
+            values = lists.panels + panel * PANEL_ROWS * lists.features
+            if x.count > CHAIN:
+                panel_dots_and_errors(values, x.feature, x.value, x.count, sums, sums + padded,
+                                      lists.vectors)
+            elif panel % 2 == 0:
+                panel_dots(values, lists.features, x.feature, x.value, x.count, sums,
+                           lists.vectors)
+    for r in range(g.count):
+        if g.row[r].count > CHAIN:
+            sums, errors = g.sums[r], g.sums[r] + padded
+            for j in range(start, lists.rows):
+                sums[j] = sums[j] + errors[j] if Y.is_long[lists.first + j] else sums[j]
 
 
 cdef void add_group(const Lists* lists, const Table* Y, Py_ssize_t start, Group* g) noexcept nogil:
@@ -116,33 +154,12 @@ cdef void add_group(const Lists* lists, const Table* Y, Py_ssize_t start, Group*
 
     Where both rows are long the errors of the sum are added.
     """
-    cdef Py_ssize_t r, j, panel, padded = panels_of(lists) * PANEL_ROWS
-    cdef const Entries* x
-    cdef double* sums
-    cdef double* errors
-    cdef const double* values
-    if lists.panels == NULL:
-        for r in range(g.count):
-            errors = g.sums[r] + padded if g.row[r].count > CHAIN else NULL
-            add_lists(lists, &g.row[r], g.sums[r], errors)
-    else:
-        for panel in range(start // (2 * PANEL_ROWS) * 2, panels_of(lists)):
-            for r in range(g.count):
-                x, sums = &g.row[r], g.sums[r] + panel * PANEL_ROWS
-                values = lists.panels + panel * PANEL_ROWS * lists.features
-                if x.count > CHAIN:
-                    panel_dots_and_errors(values, x.feature, x.value, x.count, sums, sums + padded,
-                                          lists.vectors)
-                elif panel % 2 == 0:
-                    panel_dots(values, lists.features, x.feature, x.value, x.count, sums,
-                               lists.vectors)
+    cdef Py_ssize_t r
+    if lists.panels != NULL:
+        add_panels(lists, Y, start, g)
+        return
     for r in range(g.count):
-        if g.row[r].count > CHAIN:
-            sums, errors = g.sums[r], g.sums[r] + padded
-            for j in range(start, lists.rows):
-                sums[j] = sums[j] + errors[j] if Y.is_long[lists.first + j] else sums[j]
-            if lists.panels == NULL:
-                memset(errors, 0, lists.rows * sizeof(double))
+        add_lists(lists, Y, start, g, r)
 
 
 cdef void clear_sums(const Lists* lists, double* sums) noexcept nogil:

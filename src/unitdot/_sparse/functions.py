@@ -117,7 +117,7 @@ def full(
             return result if out is not None or result.ndim else result[()]
     if isinstance(problem, Few):
         problem = _prepare(X, Y, options)  # raises
-    own = problem.same and kernels.is_full(problem.Y, _vectors()) and _is_direct(matrix)
+    own = problem.same and problem.shares_much and _is_direct(matrix)
     for block, chunk in _blocks_and_chunks(problem, None, weights=False):
         rows, columns = slice(chunk.start, chunk.stop), slice(block.first, block.stop)
         mirror = None
