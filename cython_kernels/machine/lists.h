@@ -6,13 +6,32 @@
 #include <stdint.h>
 enum { LIST_STEP = 4 };              /* pairs behind the last row's, for what a list lacks */
 
+#if defined(__GNUC__) && defined(__x86_64__)
+#include <immintrin.h>
+/* how many of 4 ascending rows come before `first` */
+static inline int rows_before(const int32_t* row, int64_t first) {
+    __m128i less = _mm_cmplt_epi32(_mm_loadu_si128((const __m128i*)row), _mm_set1_epi32((int)first));
+    return __builtin_ctz(~(unsigned)_mm_movemask_ps(_mm_castsi128_ps(less)));
+}
+#else
+static int rows_before(const int32_t* row, int64_t first) {
+    int n = 0;
+    while (n < 4 && row[n] < first) n++;
+    return n;
+}
+#endif
 /* the first place in the ascending row[start:stop] of a row from `first` on; `near` is how far from
- * start it was the last time: rows that come one after the other begin near one another */
+ * start it was the last time: searches for rows that follow one another are a step or two. Four
+ * rows may be read behind the last one. */
 static inline int64_t place_near(const int32_t* row, int64_t start, int64_t stop, int64_t first,
                                  int32_t* near) {
     int64_t q = start + *near;
-    if (q > stop) q = stop;
-    while (q < stop && row[q] < first) q++;
+    int n;
+    do {
+        n = q < stop ? rows_before(row + q, first) : 0;
+        q += n;
+    } while (n == 4);
+    if (q > stop) q = stop;          /* what follows is another list */
     while (q > start && row[q - 1] >= first) q--;
     *near = (int32_t)(q - start);
     return q;
@@ -36,36 +55,35 @@ static inline void take_any(double* pairs, int64_t j, int64_t stop, const int* i
     }
 }
 #if defined(__GNUC__) && defined(__x86_64__)
-#include <immintrin.h>
-#define AVX2 __attribute__((target("avx2,fma"))) static inline
+#define AVX2 __attribute__((target("avx2"))) static inline
 /* rows and values may be read up to the end of a vector; they are of other lists, or zeros */
+AVX2 __m256d two_pairs(const char* a, const char* b) {
+    __m256d both = _mm256_castpd128_pd256(_mm_loadu_pd((const double*)a));
+    return _mm256_insertf128_pd(both, _mm_loadu_pd((const double*)b), 1);
+}
 AVX2 void list_avx2(const int32_t* row, const double* wide, const float* single, int64_t q,
                     int64_t stop, double x, double* pairs, int64_t rows) {
     const __m256d factor = _mm256_set1_pd(x);
-    __m256d ones = _mm256_set1_pd(1);
-    double* none = pairs + 2 * rows;
-    __asm__("" : "+x"(ones));        /* a - b by multiplication units, as in sparse.h */
+    char* of = (char*)pairs;
     for (; q < stop; q += LIST_STEP) {
-        double *a = pairs + 2 * (int64_t)row[q], *b = pairs + 2 * (int64_t)row[q + 1];
-        double *c = pairs + 2 * (int64_t)row[q + 2], *d = pairs + 2 * (int64_t)row[q + 3];
+        int64_t a = (int64_t)row[q] * 16, b = (int64_t)row[q + 1] * 16;
+        int64_t c = (int64_t)row[q + 2] * 16, d = (int64_t)row[q + 3] * 16;
+        __m256d ac, bd, sum, error, term, total, added;
         if (__builtin_expect(q + LIST_STEP > stop, 0)) {
-            b = q + 1 < stop ? b : none;
-            c = q + 2 < stop ? c : none + 2;
-            d = none + 4;
+            b = q + 1 < stop ? b : rows * 16;
+            c = q + 2 < stop ? c : rows * 16 + 16;
+            d = rows * 16 + 32;
         }
-        __m256d ac = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(a)), _mm_loadu_pd(c), 1);
-        __m256d bd = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(b)), _mm_loadu_pd(d), 1);
-        __m256d sum = _mm256_unpacklo_pd(ac, bd), error = _mm256_unpackhi_pd(ac, bd);
-        __m256d value = wide ? _mm256_loadu_pd(wide + q) : _mm256_cvtps_pd(_mm_loadu_ps(single + q));
-        __m256d term = _mm256_mul_pd(factor, value), total = _mm256_add_pd(sum, term);
-        __m256d added = _mm256_fmsub_pd(total, ones, sum);
-        __m256d lost = _mm256_fmsub_pd(sum, ones, _mm256_sub_pd(total, added));
-        error = _mm256_add_pd(error, _mm256_add_pd(lost, _mm256_sub_pd(term, added)));
+        ac = two_pairs(of + a, of + c), bd = two_pairs(of + b, of + d);
+        sum = _mm256_unpacklo_pd(ac, bd), error = _mm256_unpackhi_pd(ac, bd);
+        term = wide ? _mm256_loadu_pd(wide + q) : _mm256_cvtps_pd(_mm_loadu_ps(single + q));
+        term *= factor, total = sum + term, added = total - sum;
+        error += (sum - (total - added)) + (term - added);
         ac = _mm256_unpacklo_pd(total, error), bd = _mm256_unpackhi_pd(total, error);
-        _mm_storeu_pd(a, _mm256_castpd256_pd128(ac));
-        _mm_storeu_pd(b, _mm256_castpd256_pd128(bd));
-        _mm_storeu_pd(c, _mm256_extractf128_pd(ac, 1));
-        _mm_storeu_pd(d, _mm256_extractf128_pd(bd, 1));
+        _mm_storeu_pd((double*)(of + a), _mm256_castpd256_pd128(ac));
+        _mm_storeu_pd((double*)(of + b), _mm256_castpd256_pd128(bd));
+        _mm_storeu_pd((double*)(of + c), _mm256_extractf128_pd(ac, 1));
+        _mm_storeu_pd((double*)(of + d), _mm256_extractf128_pd(bd, 1));
     }
 }
 AVX2 void take_avx2(double* pairs, int64_t j, int64_t stop, const int* is_long, double* sums) {
@@ -75,7 +93,7 @@ AVX2 void take_avx2(double* pairs, int64_t j, int64_t stop, const int* is_long, 
         __m256d sum = _mm256_unpacklo_pd(ac, bd), error = _mm256_unpackhi_pd(ac, bd);
         __m256i some = _mm256_cvtepi32_epi64(_mm_loadu_si128((const __m128i*)(is_long + j)));
         __m256d none = _mm256_castsi256_pd(_mm256_cmpeq_epi64(some, _mm256_setzero_si256()));
-        _mm256_storeu_pd(sums + j, _mm256_blendv_pd(_mm256_add_pd(sum, error), sum, none));
+        _mm256_storeu_pd(sums + j, _mm256_blendv_pd(sum + error, sum, none));
         _mm256_storeu_pd(pairs + 2 * j, _mm256_setzero_pd());
         _mm256_storeu_pd(pairs + 2 * j + 4, _mm256_setzero_pd());
     }
@@ -101,7 +119,7 @@ AVX2 void take_avx2(double* pairs, int64_t j, int64_t stop, const int* is_long, 
     }
 PAIRS_BY_LISTS(any, )
 #if defined(__GNUC__) && defined(__x86_64__)
-PAIRS_BY_LISTS(avx2, __attribute__((target("avx2,fma"))))
+PAIRS_BY_LISTS(avx2, __attribute__((target("avx2"))))
 #endif
 /* sums[first:rows] = x[0] (rows of the list of feature[0]) + ..., with the errors of those that are
  * long. `pairs` are zeros before and after, with LIST_STEP behind; `near` is of every feature. */
