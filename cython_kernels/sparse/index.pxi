@@ -69,7 +69,7 @@ cdef class Index:
         cdef Lists* lists = &self.lists
         cdef const Table* t = &Y.table
         cdef Team team
-        cdef bint full = vectors >= 0 and is_full(Y, vectors)
+        cdef bint full = vectors >= 0 and is_full(Y, vectors, weights)
         self.first, self.stop, self.wide = first, first + rows, wide
         lists.first, lists.rows, lists.words = first, rows, (rows + 63) // 64
         lists.start = <int64_t*> allocate((t.features + 2) * sizeof(int64_t))
@@ -247,21 +247,23 @@ cdef inline Py_ssize_t panels_of(const Lists* lists) noexcept nogil:
     return (lists.rows + 2 * PANEL_ROWS - 1) // (2 * PANEL_ROWS) * 2
 
 
-cpdef bint is_full(Rows Y, int vectors):
+cpdef bint is_full(Rows Y, int vectors, bint weights=True):
     """Whether dense panels cost less than lists: an element of theirs takes a fraction of the time
     of a list's entry."""
     cdef Py_ssize_t least = 12 if vectors else 4, elements = Y.table.rows * Y.table.features
     if Y.entries > Y.table.rows * CHAIN:
-        least //= 2                  # the errors of long rows are summed beside, by more operations
+        # the errors of long rows' sums are summed beside: by as many operations of each element;
+        # lists, whose entries wait for memory rather, have code for vectors of 256 bits, too
+        least = 3 if vectors == 256 and not weights else least // 2
     return (Y.table.features <= MOST_FEATURES and elements >= LEAST_ELEMENTS
             and Y.entries * least >= elements)
 
 
-def blocks_of(Rows Y, int vectors=-1):
+def blocks_of(Rows Y, int vectors=-1, bint weights=True):
     """(first, rows) of the blocks that Y is indexed by; panels, where `vectors` is not negative."""
     cdef Py_ssize_t mean = Y.entries // max(1, Y.table.rows) + 1
     cdef Py_ssize_t rows = max(1, min(<Py_ssize_t> INDEX_ROWS, <Py_ssize_t> INDEX_ENTRIES // mean))
-    if vectors >= 0 and is_full(Y, vectors):
+    if vectors >= 0 and is_full(Y, vectors, weights):
         rows = PANEL_ELEMENTS // (Y.table.features * PANEL_ROWS)
         rows = max(<Py_ssize_t> LEAST_PANELS, min(<Py_ssize_t> MOST_PANELS, rows)) * PANEL_ROWS
     return [(i, min(rows, Y.table.rows - i)) for i in range(0, Y.table.rows, rows)]

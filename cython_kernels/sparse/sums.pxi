@@ -1,7 +1,7 @@
 # Dot products and scores of some rows of X, a group, with a block of rows of Y.
 #
 # takes: sparse.pyx, rows.pxi, index.pxi, sparse.h, lists.h
-# gives: Group, has_weights, rows_of_group, groups_in, size_of_group, group_in, read_group,
+# gives: GROUP, Group, has_weights, rows_of_group, groups_in, size_of_group, group_in, read_group,
 #        add_group, clear_sums, score_panel, score_lists, score_group, clear_scores
 #
 # Of full rows a panel at a time meets all rows of a group, which find it in the second-level cache.

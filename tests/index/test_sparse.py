@@ -28,7 +28,7 @@ def test_searches_use_what_the_first_one_made():
 
 
 def test_what_was_full_is_kept_as_it_grows(monkeypatch):
-    def blocks_of(rows, vectors=-1):
+    def blocks_of(rows, *_):
         return [(i, min(50, rows.shape[0] - i)) for i in range(0, rows.shape[0], 50)]
 
     monkeypatch.setattr("unitdot._kernels.sparse.blocks_of", blocks_of)

@@ -129,20 +129,25 @@ def test_duplicates_that_overflow_are_found_in_rows_that_share_nothing():
     assert np.isnan(unitdot.cosine_similarity(query, Y, check_finite=False)[0, 0])
 
 
+@pytest.mark.parametrize("scored", [0, 1 << 40])
+@pytest.mark.parametrize(("n_features", "density"), [(150, 0.6), (450, 0.17)])
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_full_rows_have_the_same_bits(dtype, isa, monkeypatch):
-    """Dense panels of them, of long and short rows, against the same rows a few at a time."""
+def test_rows_that_share_much_have_the_same_bits(
+    dtype, n_features, density, scored, isa, monkeypatch
+):
+    """Dense panels of them, or lists, of long and short rows, against the same a few at a time."""
     blocks = [(i, min(130, 500 - i)) for i in range(0, 500, 130)]
     monkeypatch.setattr(few.kernels, "blocks_of", lambda *_: blocks)
     monkeypatch.setattr(functions, "MOST_AT_ONCE", 130 * 40)
-    Y = random_rows(500, 150, 0.6, seed=9, dtype=dtype, signed=True)
+    monkeypatch.setattr(functions, "SCORES_TO_ENTRY", scored)
+    Y = random_rows(500, n_features, density, seed=9, dtype=dtype, signed=True)
     Y[:200, 80:] = 0  # of fewer entries than have the errors of their sums added
-    X = np.concatenate([Y[390:], random_rows(60, 150, 0.7, seed=10, dtype=dtype, signed=True)])
+    more = random_rows(60, n_features, density + 0.1, seed=10, dtype=dtype, signed=True)
+    X = np.concatenate([Y[390:], more])
     Y *= dtype(np.pi)
     X, Y = csr(X), disordered(Y)
-    assert few.kernels.is_full(
-        few.kernels.Rows.of_csr(Y.data, Y.indices, Y.indptr, 150, 0, 0, 1), 0
-    )
+    rows = few.kernels.Rows.of_csr(Y.data, Y.indices, Y.indptr, n_features, 0, 0, 1)
+    assert few.kernels.is_full(rows, 0, False) == (density > 0.5)
     S = unitdot.cosine_similarity(X, Y)
     for i in range(0, X.shape[0], 30):
         assert_same_bits(S[i : i + 30], unitdot.cosine_similarity(X[i : i + 30], Y))

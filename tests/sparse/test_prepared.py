@@ -42,7 +42,7 @@ def test_searches(data, dtype):
 
 
 def test_a_corpus_that_grows_keeps_its_full_blocks(monkeypatch):
-    def blocks_of(rows, vectors=-1):
+    def blocks_of(rows, *_):
         return [(i, min(50, rows.shape[0] - i)) for i in range(0, rows.shape[0], 50)]
 
     monkeypatch.setattr("unitdot._kernels.sparse.blocks_of", blocks_of)

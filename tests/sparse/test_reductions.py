@@ -43,9 +43,12 @@ DATA = {
 }
 
 
+@pytest.mark.parametrize("scored", [0, 1 << 40])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("data", DATA)
-def test_pairs(data, dtype):
+def test_pairs(data, dtype, scored, monkeypatch):
+    """By an index for bounds, or by scores at once of rows that share much."""
+    monkeypatch.setattr(sparse_functions, "SCORES_TO_ENTRY", scored)
     X = DATA[data](dtype)
     Y = csr(np.vstack([X[::-2], X[:3]]))
     X = csr(X)
@@ -90,8 +93,8 @@ def test_top_k_without_bounds(data, rows_to_one, monkeypatch):
     monkeypatch.setattr(sparse_functions, "ROWS_TO_ONE", rows_to_one)
     blocks_of = sparse_functions.kernels.blocks_of
 
-    def blocks(rows, vectors=-1):
-        ((_, n),) = blocks_of(rows, vectors)
+    def blocks(rows, *how):
+        ((_, n),) = blocks_of(rows, *how)
         return [(i, min(50, n - i)) for i in range(0, n, 50)]
 
     monkeypatch.setattr(sparse_functions.kernels, "blocks_of", blocks)
@@ -113,7 +116,11 @@ def test_any_small_matrices(data, seed):
     Y = csr(random_rows(m, d, density, seed // 2, dtype, signed))
     S = unitdot.cosine_similarity(X, Y)
     threshold = data.draw(st.sampled_from([*THRESHOLDS, float(S.max())]))
-    for a, b in zip(pairs(X, Y, threshold), brute_pairs(S, threshold, False), strict=True):
+    scored = data.draw(st.sampled_from([0, sparse_functions.SCORES_TO_ENTRY]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse_functions, "SCORES_TO_ENTRY", scored)
+        found = pairs(X, Y, threshold)
+    for a, b in zip(found, brute_pairs(S, threshold, False), strict=True):
         assert_same_bits(a, b)
     k = data.draw(st.integers(1, m))
     for a, b in zip(top_k(X, Y, k), brute_top_k(S, k, False), strict=True):
@@ -153,6 +160,7 @@ def test_join_gives_way_to_products(monkeypatch, right, by_scores):
         asked.append(timed(*arguments))
         return by_scores if len(asked) == 3 else None
 
+    monkeypatch.setattr(sparse_functions, "SCORES_TO_ENTRY", 0)
     monkeypatch.setattr(sparse_functions, "LONG", 0)
     monkeypatch.setattr(sparse_functions, "_next_size", lambda size, seconds: size)
     monkeypatch.setattr(sparse_functions, "_faster_than_joins", from_the_third_time)

@@ -46,6 +46,8 @@ FIRST_JOINED, TIMED_ROWS = 16, 64
 ROWS_TO_ONE = 32
 # products by vectors in the time of one that is computed alone
 PRODUCTS_TO_ONE = 16
+# scores of products of two entries in the time in which an entry is indexed for bounds
+SCORES_TO_ENTRY = 256
 # outputs whose pairs are found at a time, where not all are wanted
 MOST_AT_ONCE = 1 << 20
 
@@ -73,6 +75,12 @@ class Problem(NamedTuple):
         """Whether two rows share a feature on average, or more: then bounds may stop little."""
         (n_X, n_features), n_Y = self.X.shape, self.Y.shape[0]
         return bool(self.X.entries * self.Y.entries >= max(1, n_X * n_Y) * n_features)
+
+    @property
+    def scores_are_few(self) -> bool:
+        """Whether rows that share much are scored before they are indexed for bounds."""
+        entries = self.X.entries / (2 if self.same else 1)
+        return self.shares_much and entries <= SCORES_TO_ENTRY * self.X.shape[1]
 
     @property
     def threads(self) -> int:
@@ -350,8 +358,8 @@ def pairs(
     problem = _prepare(X, Y, options)
     # as NumPy compares an array with a number
     threshold = float(problem.dtype.type(threshold))
-    full = kernels.is_full(problem.Y, _vectors())
-    if threshold > BRUTE_FORCE and not full:
+    all_at_once = kernels.is_full(problem.Y, _vectors()) or problem.scores_are_few
+    if threshold > BRUTE_FORCE and not all_at_once:
         return _join(problem, threshold, report, most)
     if not most:
         _check_room_for_all(problem, threshold, options.zero == "nan")
@@ -508,7 +516,7 @@ def _faster_than_joins(problem: Problem, threshold: float, row: int, joined: flo
 def _seconds_above(problem: Problem, threshold: float, row: int, weights: bool) -> float:
     """What a row takes by scores, or by every product, of some rows from `row` on."""
     vectors = _vectors()
-    (first, rows), *_ = kernels.blocks_of(problem.Y, vectors)
+    (first, rows), *_ = kernels.blocks_of(problem.Y, vectors, weights)
     index = kernels.Index(problem.Y, first, rows, weights, problem.wide, vectors)
     stop = min(row + TIMED_ROWS, problem.shape[0])
     counts = np.zeros(stop - row, np.int64)
@@ -555,11 +563,11 @@ def _pairs_above(
 ) -> Triplet:
     """`length` pairs that are `found`, and those of rows from `first` on.
 
-    Where `most` is not 0, the most similar so many. Of full rows `by_scores` is how it begins:
-    where many pairs are compared exactly, products take less time.
+    Where `most` is not 0, the most similar so many. `by_scores` is how it begins, if that was not
+    timed: where many pairs are compared exactly, products take less time.
     """
     X, Y, n_X, vectors = problem.X, problem.Y, problem.shape[0], _vectors()
-    blocks, may_change = kernels.blocks_of(Y, vectors), kernels.is_full(Y, vectors) and by_scores
+    blocks, may_change = kernels.blocks_of(Y, vectors, by_scores), by_scores and not first
     size = TIMED_ROWS if may_change else problem.first_rows
     for number, (column, n_columns) in enumerate(blocks):
         index = None
@@ -774,7 +782,7 @@ def _blocks_and_chunks(
 ) -> Iterator[tuple[Any, range]]:
     """Every block of Y, indexed, with every chunk of rows of X."""
     vectors = _vectors()
-    blocks, n_X = kernels.blocks_of(problem.Y, vectors), problem.shape[0]
+    blocks, n_X = kernels.blocks_of(problem.Y, vectors, weights), problem.shape[0]
     known = None
     if problem.prepared is not None and weights and not kernels.is_full(problem.Y, vectors):
         known = problem.prepared.blocks()
