@@ -32,7 +32,7 @@ static inline int64_t place_near(const int32_t* row, int64_t start, int64_t stop
         q += n;
     } while (n == 4);
     if (q > stop) q = stop;          /* what follows is another list */
-    while (q > start && row[q - 1] >= first) q--;
+    while (q > start && row[q - 1] >= first) q--;   /* OpenMP may give rows out, in any order */
     *near = (int32_t)(q - start);
     return q;
 }
