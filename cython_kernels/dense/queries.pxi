@@ -65,10 +65,11 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
 
 
 cdef inline void bring_near(const int itemsize, const char* runs, int k, int i) noexcept nogil:
-    if k * itemsize % CACHE_LINE == 0 or LANES * itemsize >= CACHE_LINE:
-        # twice, since a processor that waits for many lines drops what it is told of more
-        prefetch_second(runs + (i * RUN + k) * itemsize + AHEAD)
-        prefetch_second(runs + (i * RUN + k) * itemsize + AHEAD * 3 // 4)
+    # Twice and more, since a processor that waits for many lines drops what it is told of besides:
+    # at two distances where a vector is a line, else at one, with every part of the line.
+    cdef int again = AHEAD * 3 // 4 if LANES * itemsize >= CACHE_LINE else AHEAD
+    prefetch_second(runs + (i * RUN + k) * itemsize + AHEAD)
+    prefetch_second(runs + (i * RUN + k) * itemsize + again)
 
 
 cdef inline void load_runs(const int kind, const int itemsize, const char* runs, int k,
