@@ -12,7 +12,8 @@
  * - The caller closes the region when it finds no chunk left, and waits for those inside.
  * - Who waits spins for SPIN nanoseconds, then sleeps in the system. So does a thread of the pool
  *   that has nothing to do, after LINGER.
- * - A caller that was held up all the same is alone for a while, but in regions that last (learn).
+ * - A caller that was held up all the same is alone for a while, but in regions that last (learn), and
+ *   longer where the system tells that no processor is free (is_alone).
  *
  * A wake-up cannot be lost: who waits reads an event's count, then looks whether what it waits for is
  * there, then sleeps if the count is still the same; who brings it about adds to the count after
@@ -29,7 +30,9 @@
 #include <string.h>
 #include <time.h>
 #ifdef __linux__
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -45,17 +48,23 @@
 #define LATE 500000    /* regions that lasted for that, and no helper came */
 #define HELD_UP 100000 /* a caller that waited for helpers for that, and a quarter of its region */
 #ifndef ALONE
-#define ALONE 4000000 /* who was held up is alone for that; doubled when it happens again soon: */
+#define ALONE 4000000 /* who was held up is alone for that at most, */
 #endif
-#define SOON 32       /* before helpers have worked for so many times what was lost by waiting */
+#define ALONE_TIMES 8 /* and for so many times what was lost by waiting; */
+#define SOON 8        /* but before helpers have worked for so many times that, */
+#define GROWTH 8      /* for so many times as long as the last time */
 #define ALONE_MOST 256000000
-#define ALONE_PARTS 32 /* a region that lasts for that part of it has helpers after all */
+#define ALONE_PARTS 4 /* a region that lasts for that part of it has helpers after all, */
+#define LASTS 8000000 /* or for that */
 enum {
     REGIONS = 64, /* open at a time: further ones have their caller alone */
     LOOPS = 8,    /* of a region that are shared: the caller does further ones alone */
     STACK = 1 << 20,
 };
 
+#ifndef LOAD
+#define LOAD "/proc/loadavg"
+#endif
 #ifndef between_steps
 #define between_steps() /* where others may come in between: tests take their time there */
 #endif
@@ -103,7 +112,7 @@ static struct {
     _Alignas(128) Event bell;          /* regions that were opened; who sleeps */
     int spinning;
     int processors;
-    int64_t alone_until, alone_for;
+    int64_t alone_until, alone_for;    /* 0: nobody is alone */
     int64_t missed, helped;            /* how long helpers did not come of late; and since when they do */
     int64_t together_until;            /* several callers are expected to come */
     Region region[REGIONS];
@@ -401,6 +410,19 @@ static bool helpers_have_left(const Member *me, uint32_t unused) {
     return get(&me->region->state) == 0;
 }
 
+/* A machine that is idle takes a core away, too, now and then, for a tenth of a millisecond or for some:
+ * being alone for long costs more than that. On one that is busy it happens as soon as helpers have
+ * come. That none came says less: a thread may have been woken on its caller's own core. */
+static int64_t how_long_alone(bool missed, int64_t lost) {
+    int64_t time = lost < ALONE / ALONE_TIMES ? lost * ALONE_TIMES : ALONE, before = get(&pool.alone_for);
+    if (!before || get(&pool.helped) >= SOON * lost)
+        return time;
+    time = before > time ? before : time;
+    if (missed)
+        return time;
+    return time < ALONE_MOST / GROWTH ? GROWTH * time : ALONE_MOST;
+}
+
 /* A helper that loses its core in the middle of a chunk holds up its caller for as long as the
  * system lets somebody else run, for milliseconds; one that gets no core is no help, and takes time
  * from whoever has it. Then the machine is crowded: for a while all callers are alone, but for
@@ -416,9 +438,7 @@ static void learn(const Region *r, bool missed, int64_t closed) {
             ;
     }
     if (lost > (missed ? LATE : HELD_UP) && (missed || lost > lasted / 4)) {
-        int64_t before = get(&pool.alone_for), time = ALONE;
-        if (before && get(&pool.helped) < SOON * lost)
-            time = before < ALONE_MOST ? 2 * before : before;
+        int64_t time = how_long_alone(missed, lost);
         set(&pool.missed, 0);
         set(&pool.helped, 0);
         set(&pool.alone_for, time);
@@ -427,9 +447,49 @@ static void learn(const Region *r, bool missed, int64_t closed) {
         add(&pool.helped, lasted);
 }
 
+/* of a line as /proc/loadavg has it: whether others run on all processors but the one that asks */
+static bool tells_of_full(const char *line, long processors) {
+    long running;
+    return sscanf(line, "%*s %*s %*s %ld/", &running) == 1 && processors > 0 && running >= processors;
+}
+
+/* false where the system does not tell */
+static bool machine_is_full(void) {
+    bool full = false;
+#ifdef __linux__
+    char line[64];
+    int file = open(LOAD, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t length = read(file, line, sizeof line - 1);
+    close(file);
+    if (length > 0) {
+        line[length] = 0;
+        full = tells_of_full(line, sysconf(_SC_NPROCESSORS_ONLN));
+    }
+#endif
+    return full;
+}
+
+/* Who was alone looks before asking helpers again: to try it where no processor is free may take
+ * milliseconds, to look some microseconds. */
+static bool is_alone(int64_t now) {
+    int64_t until = get(&pool.alone_until);
+    if (!until || now < until)
+        return until;
+    bool full = ALONE && machine_is_full();
+    if (replace(&pool.alone_until, &until, full ? now + ALONE : 0) && full)
+        set(&pool.alone_for, ALONE_MOST);
+    return full;
+}
+
 static void open_region(Region *r, int64_t now) {
     r->asked = false;
-    r->asks_at = now < get(&pool.alone_until) ? now + get(&pool.alone_for) / ALONE_PARTS : now;
+    r->asks_at = now;
+    if (is_alone(now)) {
+        int64_t part = get(&pool.alone_for) / ALONE_PARTS;
+        r->asks_at += part < LASTS ? part : LASTS;
+    }
     if (r->expects_others && r->asks_at <= now)
         r->asks_at = get(&pool.together_until);
     for (int l = 0; l < LOOPS; l++)

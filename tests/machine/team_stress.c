@@ -10,6 +10,8 @@ static int create(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), voi
 static void pause_now_and_then(void);
 #define pthread_create create
 #define between_steps pause_now_and_then
+static const char *load_file = "/proc/loadavg";
+#define LOAD load_file
 #include "pool.h"
 #undef pthread_create
 #include <stdio.h>
@@ -244,10 +246,11 @@ static void learns(int repeats) {
         learn(&r, false, closed); /* waited for a second */
         check(get(&pool.alone_for) == ALONE);
         learn(&r, false, closed); /* soon after */
-        check(get(&pool.alone_for) == 2 * ALONE && get(&pool.alone_until) <= nanoseconds() + 2 * ALONE);
+        check(get(&pool.alone_for) == GROWTH * ALONE);
+        check(get(&pool.alone_until) <= nanoseconds() + GROWTH * ALONE);
         r.asks_at = nanoseconds() - 100000 * ms;
         learn(&r, false, nanoseconds()); /* helped for a hundred */
-        check(get(&pool.alone_for) == 2 * ALONE);
+        check(get(&pool.alone_for) == GROWTH * ALONE);
         r.asks_at = closed - ms;
         learn(&r, false, closed);
         check(get(&pool.alone_for) == ALONE);
@@ -271,6 +274,52 @@ static void learns(int repeats) {
         check(get(&pool.alone_for) == -1 && get(&pool.missed) == 0);
     }
     set(&pool.alone_for, 0);
+}
+
+/* in proportion, where nothing was lost before helpers had worked for long; else more than the last time, but
+ * not since they did not come */
+static void how_long(int repeats) {
+    const int64_t little = ALONE / ALONE_TIMES / 4;
+    for (int i = 0; i < repeats; i++) {
+        set(&pool.alone_for, 0), set(&pool.helped, 0);
+        check(how_long_alone(false, little) == ALONE_TIMES * little);
+        check(how_long_alone(true, 100 * ALONE) == ALONE);
+        set(&pool.alone_for, 2 * ALONE);
+        check(how_long_alone(true, little) == 2 * ALONE);
+        check(how_long_alone(false, little) == GROWTH * 2 * ALONE);
+        set(&pool.helped, SOON * little);
+        check(how_long_alone(false, little) == ALONE_TIMES * little);
+        set(&pool.alone_for, ALONE_MOST);
+        check(!ALONE || how_long_alone(false, 100 * ALONE) == ALONE_MOST);
+    }
+    set(&pool.alone_for, 0), set(&pool.helped, 0);
+}
+
+/* who was alone asks again where a processor is free, or where the system does not tell */
+static void looks(int repeats) {
+    check(tells_of_full("0.5 0.4 0.3 2/115 6000\n", 2) && tells_of_full("9.5 0.4 0.3 12/115 6000\n", 2));
+    check(!tells_of_full("9.5 0.4 0.3 1/115 6000\n", 2) && !tells_of_full("0.5 0.4 0.3 2/115", -1));
+    check(!tells_of_full("", 1) && !tells_of_full("1 2 3 x", 1));
+    char name[] = "/tmp/team-stress-XXXXXX";
+    int file = mkstemp(name);
+    check(file >= 0 && write(file, "9.5 0.4 0.3 99999/115 6000\n", 27) == 27);
+    close(file);
+    for (int i = 0; i < repeats; i++) {
+        int64_t now = nanoseconds();
+        load_file = name;
+        set(&pool.alone_for, 0), set(&pool.alone_until, 0);
+        check(!is_alone(now)); /* nobody was */
+        set(&pool.alone_until, now + 1);
+        check(is_alone(now) && get(&pool.alone_until) == now + 1 && get(&pool.alone_for) == 0);
+        now += 2;
+        check(is_alone(now) == (ALONE > 0));
+        check(!ALONE || (get(&pool.alone_until) == now + ALONE && get(&pool.alone_for) == ALONE_MOST));
+        load_file = "/tmp/no/such/file";
+        now += ALONE;
+        check(!is_alone(now) && get(&pool.alone_until) == 0);
+    }
+    load_file = "/proc/loadavg";
+    unlink(name);
 }
 
 /* one that is alone and lasts asks for help while there is something left to take, not for its last turn */
@@ -297,7 +346,8 @@ int main(int argc, char **argv) {
     } tests[] = {{"regions", regions}, {"callers", callers},       {"nested", nested},
                  {"forks", forks},     {"refused", refused},       {"late", late},
                  {"processors", processors},
-                 {"together", together}, {"learns", learns},   {"asks", asks}};
+                 {"together", together}, {"learns", learns},   {"asks", asks},
+                 {"how_long", how_long}, {"looks", looks}};
     check(argc == 3);
     use_team(start_pool());
     alarm(300);

@@ -34,6 +34,8 @@ TESTS = {
     "together": 20,
     "learns": 20,
     "asks": 5,
+    "how_long": 5,
+    "looks": 5,
 }
 
 
