@@ -48,7 +48,7 @@ static int bounds_reach(float x, const float* w, float y, const float* v, float 
  * pass stay in registers, so a vector is as wide as these: compilers keep wider ones in memory. */
 enum { PANEL_ROWS = 16 };
 /* The same of weights in float for WEIGHT_ROWS rows j, where any order and rounding will do. */
-enum { WEIGHT_ROWS = 32 };
+enum { WEIGHT_ROWS = 64 };
 #if defined(__GNUC__)
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -107,26 +107,16 @@ enum { WEIGHT_ROWS = 32 };
     }                                                                                                   \
     target static void scores_##isa(const float* panel, const int32_t* feature, const float* x,         \
                                     int64_t count, float* to) {                                         \
-        enum { PASS = sums, VECTORS = PASS * 4 / bytes };                                               \
+        enum { PASS = 2 * sums, VECTORS = PASS * 4 / bytes };                                           \
         int part, i;                                                                                    \
         for (part = 0; part < WEIGHT_ROWS; part += PASS) {                                              \
-            /* two chains of additions each: one would be waited for */                                 \
-            floats_##isa sum[VECTORS] = {{0}}, other[VECTORS] = {{0}};                                  \
-            const float* p = panel + part;                                                              \
+            floats_##isa sum[VECTORS] = {{0}};                                                          \
             int64_t k;                                                                                  \
-            for (k = 0; k + 2 <= count; k += 2) {                                                       \
-                const float* q = p + (int64_t)feature[k + 1] * WEIGHT_ROWS;                             \
-                const float* a = p + (int64_t)feature[k] * WEIGHT_ROWS;                                 \
-                for (i = 0; i < VECTORS; i++) {                                                         \
-                    sum[i] += x[k] * ((const floats_##isa*)a)[i];                                       \
-                    other[i] += x[k + 1] * ((const floats_##isa*)q)[i];                                 \
-                }                                                                                       \
+            for (k = 0; k < count; k++) {                                                               \
+                const float* p = panel + (int64_t)feature[k] * WEIGHT_ROWS + part;                      \
+                for (i = 0; i < VECTORS; i++) sum[i] += x[k] * ((const floats_##isa*)p)[i];             \
             }                                                                                           \
-            if (k < count) p += (int64_t)feature[k] * WEIGHT_ROWS;                                      \
-            for (i = 0; i < VECTORS; i++) {                                                             \
-                if (k < count) sum[i] += x[k] * ((const floats_##isa*)p)[i];                            \
-                ((floats_##isa*)(to + part))[i] = sum[i] + other[i];                                    \
-            }                                                                                           \
+            for (i = 0; i < VECTORS; i++) ((floats_##isa*)(to + part))[i] = sum[i];                     \
         }                                                                                               \
     }
 PANELS(any, , 16, 16, MINUS, )

@@ -6,6 +6,10 @@
 cdef enum:
     INDEX_ROWS = 1 << 15             # rows of a block: their sums stay in the second-level cache
     INDEX_ENTRIES = 1 << 24          # and entries of a block, where rows are long
+    # so many rows where errors are summed beside: these sums stay in the first-level cache; or
+    # more, for lists of so many on average
+    PAIR_ROWS = 1 << 10
+    PAIR_LIST = 64
     BITMAP_WORDS = 1 << 20           # of bitmaps: 8 MiB, or 4 bytes an entry where that is more
     LONG_LIST = 512                  # rows of a list whose heaviest entries are kept aside,
     HEAVIEST = 64                    # as many of them
@@ -25,6 +29,7 @@ cdef struct Lists:
     float* weight                    # ... or of rows of norm 1
     double* panels                   # ... or, of full rows, each PANEL_ROWS of them by feature,
     float* weight_panels             # ... or WEIGHT_ROWS, of rows of norm 1
+    void* panel_memory               # where panels are, from a line's beginning on
     Py_ssize_t features
     int vectors                      # the bits of those that may be used, 0, 256 or 512
     # bitmaps of rows: of those whose results are NaN, and of long lists
@@ -53,8 +58,7 @@ cdef class Index:
         free(lists.single)
         free(lists.wide)
         free(lists.weight)
-        free(lists.panels)
-        free(lists.weight_panels)
+        free(lists.panel_memory)
         free(lists.nan_rows)
         free(lists.bitmap_of)
         free(lists.bitmaps)
@@ -81,14 +85,13 @@ cdef class Index:
                 count_features(t, lists, &team.of[0].x)
             lists.row = <int32_t*> allocate(lists.start[t.features + 1] * sizeof(int32_t))
             if weights and full:
-                lists.weight_panels = <float*> allocate(
-                    (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS * t.features * WEIGHT_ROWS
-                    * sizeof(float))
+                lists.weight_panels = <float*> self.room_for_panels(
+                    (rows + WEIGHT_ROWS - 1) // WEIGHT_ROWS * WEIGHT_ROWS * sizeof(float))
             elif weights:
                 lists.weight = <float*> allocate(lists.start[t.features + 1] * sizeof(float))
             elif full:
-                lists.panels = <double*> allocate(
-                    panels_of(lists) * t.features * PANEL_ROWS * sizeof(double))
+                lists.panels = <double*> self.room_for_panels(
+                    panels_of(lists) * PANEL_ROWS * sizeof(double))
             elif wide:
                 lists.wide = <double*> allocate(lists.start[t.features + 1] * sizeof(double))
             else:
@@ -102,6 +105,10 @@ cdef class Index:
                 self.add_heaviest(t.features)
         finally:
             end(&team)
+
+    cdef void* room_for_panels(self, size_t of_a_feature) except NULL:
+        self.lists.panel_memory = allocate(of_a_feature * self.lists.features + 64)
+        return <void*> ((<size_t> self.lists.panel_memory + 63) // 64 * 64)
 
     def products(self, Rows X):
         """Entries in the lists of every entry of X."""
@@ -266,4 +273,6 @@ def blocks_of(Rows Y, int vectors=-1, bint weights=True):
     if vectors >= 0 and is_full(Y, vectors, weights):
         rows = PANEL_ELEMENTS // (Y.table.features * PANEL_ROWS)
         rows = max(<Py_ssize_t> LEAST_PANELS, min(<Py_ssize_t> MOST_PANELS, rows)) * PANEL_ROWS
+    elif not weights and mean > CHAIN:
+        rows = min(rows, max(<Py_ssize_t> PAIR_ROWS, PAIR_LIST * Y.table.features // mean))
     return [(i, min(rows, Y.table.rows - i)) for i in range(0, Y.table.rows, rows)]

@@ -21,6 +21,10 @@ cdef struct Group:
     float* score[GROUP]
 
 
+# where a line begins, so that none of the pairs lies on two
+cdef size_t PAIRS_AT = (sizeof(Group) + 63) // 64 * 64
+
+
 cdef inline bint has_weights(const Lists* lists) noexcept nogil:
     return lists.weight != NULL or lists.weight_panels != NULL
 
@@ -49,7 +53,7 @@ cdef inline size_t size_of_pairs(const Lists* lists) noexcept nogil:
 
 
 cdef inline size_t size_before_rows(const Lists* lists) noexcept nogil:
-    cdef size_t size = sizeof(Group) + size_of_pairs(lists)
+    cdef size_t size = PAIRS_AT + size_of_pairs(lists)
     if size_of_pairs(lists):
         size += lists.features * sizeof(int32_t)
     return (size + 63) // 64 * 64
@@ -64,8 +68,8 @@ cdef Group* group_in(char* memory, const Lists* lists, Py_ssize_t longest) noexc
     cdef Group* g = <Group*> memory
     cdef Py_ssize_t r
     if g.sums[0] == NULL:
-        g.pairs = <double*> (g + 1)
-        g.near = <int32_t*> (memory + sizeof(Group) + size_of_pairs(lists))
+        g.pairs = <double*> (memory + PAIRS_AT)
+        g.near = <int32_t*> (memory + PAIRS_AT + size_of_pairs(lists))
         memory += size_before_rows(lists)
         for r in range(rows_of_group(lists)):
             g.sums[r] = <double*> memory

@@ -172,6 +172,19 @@ def test_rows_that_share_much_have_the_same_bits(
             assert_same_results(pairs(Y, None, threshold, max_pairs=50), best)
 
 
+def test_long_rows_in_several_blocks():
+    """Errors are summed beside for 2^10 rows at a time, or those of lists of some length."""
+    Y = csr(random_rows(2100, 400, 0.2, seed=3) * np.pi)
+    rows = few.kernels.Rows.of_csr(Y.data, Y.indices, Y.indptr, 400, 1, 0, 1)
+    assert [n for _, n in few.kernels.blocks_of(rows, 256, False)] == [1024, 1024, 52]
+    assert len(few.kernels.blocks_of(rows, 256)) < 3
+    S = unitdot.cosine_similarity(Y)
+    for i in (0, 1010, 2080):
+        assert_same_bits(S[i : i + 20], unitdot.cosine_similarity(Y[i : i + 20], Y))
+    assert_same_bits(S, S.T.copy())
+    assert_same_bits(unitdot.cosine_similarity(Y, dense_output=False).toarray(), S)
+
+
 def test_out_survives_an_error():
     Y = csr(random_rows(50, 9, 0.5))
     out = np.full((1, 50), 7.0)
