@@ -1,8 +1,8 @@
 # The cascade: whether a superblock goes by heads (heads.pxi) before the screen; what they need of
 # memory; and a superblock's heads in panels, for near.pxi.
 #
-# takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
-#        integers.pxi, direct.pxi, vectors.h, screen.h, memory.h, openmp.h
+# takes: source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi, project.pxi,
+#        direct.pxi, vectors.h, screen.h, memory.h, openmp.h
 # gives: heads_start, turn_heads, count_headed, is_apart, drop_heads, pack_directions, carve_headed,
 #        lay_out
 
@@ -124,7 +124,7 @@ cdef int prepare_heads(Job* job) except -1:
         carve_cascade(job, &found, held.memory)
         c.words, c.held = words, held
         job.cascade = c              # which `run` drops, whatever happens
-        pack_directions(job)
+        pack_short_directions(c)
         if make_all_heads(job) & CARE:
             drop_heads(job)          # the screen ends when it meets such a row
     finally:
@@ -185,15 +185,14 @@ cdef size_t carve_cascade(const Job* job, const Directions* found, char* memory)
     cdef Cascade* c = <Cascade*> carve(&memory, sizeof(Cascade))
     cdef Cascade own
     cdef Source own_Y
-    cdef Py_ssize_t blocks = ceil_div(job.X.features, BLOCK)
     if start == NULL:
         c = &own
     memset(c, 0, sizeof(Cascade))
     c.directions = found[0]
-    c.packed.count = found.lines * HEAD
-    c.packed.blocks, c.packed.width, c.packed.integers = blocks, GROUP, NO_INTEGERS
-    c.packed.depth = ceil_div(at_most(job.X.features, BLOCK), LANES) * LANES
-    carve_rows(&c.packed, &memory, False, False)
+    c.left = <int32_t*> carve(&memory, found.lines * HEAD * short_words(job.X.features)
+                              * sizeof(int32_t))
+    c.scratch_bytes = project_bytes(job.X.features)
+    c.scratch = carve(&memory, c.scratch_bytes * job.threads)
     carve_all_heads(&c.X, &job.X, found.lines, &memory)
     c.Y = c.X
     if is_apart(job):

@@ -3,9 +3,9 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
 # gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, SAMPLED_ROWS, JUDGED_X, JUDGED_Y, Directions,
-#        LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead, most_sampled, batch_cost,
-#        project_all, set_units, limit_of, column_limit, outputs_of, room_to_find, judged_rows,
-#        words_of_known, find_directions
+#        GRID, LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead, most_sampled,
+#        batch_cost, project_all, set_units, limit_of, column_limit, outputs_of, room_to_find,
+#        judged_rows, words_of_known, find_directions
 #
 # Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
 # that is measured. These are leading eigenvectors of the sample's second moments, more or less: a
@@ -23,6 +23,7 @@ cdef enum:
     ROUNDS = 3
     TURNED = 16                  # directions, among themselves; all of a long batch
     LONG_BATCH = 2 * HEAD_WORDS
+    GRID = 1 << 14              # of directions and unit rows, as integers of 16 bits: project.pxi
     JUDGED_X = 64                # rows whose heads are compared, to see what pays
     JUDGED_Y = 256
     CHECKS = 9
@@ -47,6 +48,7 @@ cdef double FINDING = 0.5            # an output's share of that, from which on 
 cdef double HOPELESS = 0.95          # what one line leaves where more lines leave too much
 cdef double PAYS = 0.85              # of what the screen costs
 cdef double CUT = 0.8                # of the largest coordinate in the sample, that have integers
+cdef double GRID_PART = 1 - 1.0 / 512    # what rounding to integers adds to norms is less
 cdef double SCREEN_ERROR = 0.02      # by how much the screen's bound is above a cosine
 
 cdef struct Forced:              # by tests
@@ -126,32 +128,50 @@ cdef void turn(real* rows, Py_ssize_t features, Py_ssize_t count, Py_ssize_t ste
         step *= 2
 
 
+cdef double square_bound(const real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
+    """No singular value of theirs, squared, is above it; infinite where it is not a number."""
+    # ‖B‖² is no more than the largest sum of magnitudes in a row of BᵀB; each of these is off by
+    # less than `off` of the norms' product
+    cdef double most = 0, row, dot
+    cdef double off = (features // (4 * LANES) + 2 * LANES + 8) * (1e-15 if IS_DOUBLE else 6e-8)
+    cdef Py_ssize_t i, j
+    for i in range(count):
+        row = 0
+        for j in range(count):
+            dot = quick_dot(rows + i * features, rows + j * features, features)
+            row += dot if dot >= 0 else -dot
+        most = row if not row <= most else most
+    return most * (1 + count * off) if most <= <double> REAL_MAX else INFINITY
+
+
 cdef bint contract(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
     """Scales directions so that none of their singular values is above 1; False where that cannot
     be: one is not a number, or too large."""
-    # ‖B‖² is no more than the largest sum of magnitudes in a row of BᵀB; each of these is off by
-    # less than `off` of the norms' product
-    cdef double most, row, dot, off = ((features // (4 * LANES) + 2 * LANES + 8)
-                                       * (1e-15 if IS_DOUBLE else 6e-8))
-    cdef Py_ssize_t i, j, k
+    cdef double most
+    cdef Py_ssize_t k
     cdef real factor
     cdef int time
     for time in range(4):
-        most = 0
-        for i in range(count):
-            row = 0
-            for j in range(count):
-                dot = quick_dot(rows + i * features, rows + j * features, features)
-                row += dot if dot >= 0 else -dot
-            most = row if not row <= most else most
-        if not most <= <double> REAL_MAX:
-            return False
-        most *= 1 + count * off      # no norm is above the root of `most`
+        most = square_bound(rows, count, features)
         if most <= 1:
             return True
+        if most == INFINITY:
+            return False
         factor = <real> ((1 - (1 + time) * 1e-6) / sqrt(most))
         for k in range(count * features):
             rows[k] *= factor
+    return False
+
+
+cdef bint to_grid(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
+    """Makes their elements multiples of 1 / GRID; True where no singular value is above 1 then."""
+    cdef Py_ssize_t k
+    cdef int time
+    for time in range(8):
+        for k in range(count * features):
+            rows[k] = <real> (rint(<double> rows[k] * GRID_PART * GRID) / GRID)
+        if square_bound(rows, count, features) <= 1:
+            return True
     return False
 
 
@@ -400,8 +420,9 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
         return 0
     if words > HEAD_WORDS:           # one unit for all lines of the batch
         turn(d.rows, features, words * QUAD, TURNED)
-        d.lines = most
-        project_all(job, d, X, Y, heads)
     d.lines = chosen
+    if not to_grid(d.rows, chosen * HEAD, features):
+        return 0
+    project_all(job, d, X, Y, heads)
     set_units(d, heads, words)
     return words

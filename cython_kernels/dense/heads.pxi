@@ -2,9 +2,9 @@
 # Where few outputs are wanted, distances between heads rule out most (near.pxi).
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
-#        vectors.h, screen.h, memory.h, openmp.h
+#        vectors.h, screen.h, memory.h
 # gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, heads_from,
-#        nearest_multiple, round_head, head_panel, make_heads
+#        padded_rows, nearest_multiple, round_head, head_panel
 #
 # Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
 # |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
@@ -26,9 +26,12 @@ cdef struct Heads:               # of all rows of a source, padded to whole grou
 
 cdef struct Cascade:
     Directions directions
-    Pack packed                  # the directions as panels
+    Pack packed                  # the directions as panels: for head_panel
+    int32_t* left                # the same as words: for project.pxi
     Heads X, Y
     int words                    # of the first line, that are compared in batches
+    char* scratch                # a thread's own
+    Py_ssize_t scratch_bytes
     Block* held                  # where all of it lies
 
 cdef enum:
@@ -137,32 +140,4 @@ cdef int head_panel(const Cascade* c, Heads* h, const Source* s, Py_ssize_t row,
         for g in range(groups):
             memcpy(dots + g * GROUP, totals[g] + i * TILE_PANELS * VECS, GROUP * sizeof(real))
         round_head(h, &c.directions, dots, row + i, h.norm2[row + i] == 0, 1)
-    return status
-
-
-cdef void make_part(const Job* job, Heads* h, const Source* s, Py_ssize_t first, Py_ssize_t stop,
-                    int* status) noexcept nogil:
-    cdef Py_ssize_t p
-    cdef int found = 0
-    for p in prange(first, stop, schedule="dynamic", chunksize=8,
-                    num_threads=threads_in(job.process, job.threads)):
-        found |= head_panel(job.cascade, h, s, p * PANEL, job.zero_inverse)
-    status[0] |= found
-
-
-cdef int make_heads(const Job* job, Heads* h, const Source* s) except -1:
-    """The heads of all rows; returns what was found in these. Looks for Ctrl-C now and then."""
-    cdef Py_ssize_t lines = job.cascade.directions.lines, panels = ceil_div(s.rows, PANEL)
-    cdef Py_ssize_t most = at_least(1, <Py_ssize_t> PATIENCE * job.threads
-                                    // (s.features * lines * (HEAD * PANEL // BLOCK)))
-    cdef Py_ssize_t padded = padded_rows(s) - s.rows, first = 0
-    cdef int status = 0
-    # nobody meets the padding: zeros, so that nothing depends on what was there before
-    memset(h.line + s.rows * lines * HEAD, 0, padded * lines * HEAD)
-    memset(h.error + s.rows * (1 + lines), 0, padded * (1 + lines) * sizeof(float))
-    while first < panels and not status & CARE:
-        with nogil:
-            make_part(job, h, s, first, at_most(panels, first + most), &status)
-        first += most
-        PyErr_CheckSignals()
     return status

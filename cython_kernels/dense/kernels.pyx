@@ -19,6 +19,7 @@ which data flows through them:
     screen.pxi  7- or 8-bit integers tell both which outputs need not be computed
     directions.pxi  a few in which the rows' energy lies, and whether heads along them pay
     heads.pxi   coordinates along these, made once for a call
+    project.pxi the same of many rows at a time, in integers
     cascade.pxi whether a superblock goes by heads before the screen
     near.pxi    which heads are near enough
     prepared.pxi  what is kept of a corpus's rows, for many calls
@@ -37,7 +38,7 @@ which data flows through them:
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from cython.parallel cimport parallel, prange
-from libc.math cimport NAN, ceil, frexp, ldexp, sqrt, sqrtf
+from libc.math cimport INFINITY, NAN, ceil, frexp, ldexp, rint, sqrt, sqrtf
 from libc.stdint cimport (int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
                           uint64_t)
 from libc.stdlib cimport calloc, free, qsort, realloc
@@ -121,6 +122,7 @@ cdef extern from "screen.h" nogil:
         WORDS
         SCREEN_ROWS
         SCREEN_VECS
+        SHORT_ROWS
         HAS_VNNI
         VNNI_ROWS
         HEADS_AT_ONCE
@@ -129,6 +131,8 @@ cdef extern from "screen.h" nogil:
     void store_words(int32_t*, ivec)
     ivec add_dots(ivec, ivec, ivec, ivec, ivec)
     ivec add_vnni_dots(ivec, ivec, ivec, ivec, ivec)
+    ivec kept_words(ivec)
+    ivec add_short_dots(ivec, ivec, ivec)
     ivec add_words(ivec, ivec)
     ivec min_words(ivec, ivec)
     unsigned at_least_words(ivec, ivec)
@@ -142,6 +146,7 @@ cdef extern from "screen.h" nogil:
     unsigned reach_bits(fvec, fvec)
     vec nearest(vec)
     void pack_words(int32_t*, vec, vec, vec, vec)
+    void pack_shorts(int32_t*, vec, vec)
 
 
 cdef extern from "panels.h" nogil:
@@ -243,6 +248,7 @@ include "paired.pxi"
 include "screen.pxi"
 include "directions.pxi"
 include "heads.pxi"
+include "project.pxi"
 include "cascade.pxi"
 include "near.pxi"
 include "sample.pxi"

@@ -7,8 +7,9 @@
 #        openmp.h
 # gives: LEVELS, VNNI_LEVELS, QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE,
 #        TO_SETTLE, SCREENED, LET, SETTLED, Waiting, ROUNDING, vnni, levels, raised, screen_start,
-#        columns_each, screened_rows, turn_screen, undo_screened, words_of, screen_group, too_many,
-#        screen_task, is_near, quick_dot, nearly_cosine, on_diagonal, is_done, settle_waiting
+#        columns_each, screened_rows, turn_screen, undo_screened, words_of, at_feature,
+#        pack_columns, screen_group, too_many, screen_task, is_near, quick_dot, nearly_cosine,
+#        on_diagonal, is_done, settle_waiting
 #
 # A unit row x is s q + e: q of integers of at most `levels`, s its scale, e what that leaves.
 # By Cauchy and Schwarz |x.y - s t q.r| <= |e| + |f| + |e| |f| for y = t r + f, and the norms of e
@@ -231,18 +232,26 @@ cdef inline const real* at_feature(const real* room, Py_ssize_t panels, Py_ssize
     return room + ((k // BLOCK * panels + panel) * BLOCK + k % BLOCK) * PANEL
 
 
+cdef int pack_columns(const Source* s, Py_ssize_t first, Py_ssize_t rows, real* room,
+                      real* norm2) noexcept nogil:
+    """The panels of SCREEN_COLUMNS rows, side by side, of which there are `rows`, and norms."""
+    cdef Py_ssize_t panels = SCREEN_COLUMNS // PANEL, block, q
+    cdef int status = 0
+    for block in range(ceil_div(s.features, BLOCK)):
+        for q in range(panels):
+            status |= pack_panel(s, first + q * PANEL,
+                                 at_least(0, at_most(PANEL, rows - q * PANEL)), block, NULL,
+                                 room + (block * panels + q) * BLOCK * PANEL, block == 0,
+                                 norm2 + q * PANEL)
+    return status
+
+
 cdef int screen_group(const Job* job, const Pack* p, Py_ssize_t group, int thread) noexcept nogil:
     """Norms and integers of one group of SCREEN_COLUMNS rows."""
     cdef real* room = <real*> (job.scratch + thread * job.scratch_bytes)
-    cdef Py_ssize_t panels = SCREEN_COLUMNS // PANEL, first = group * SCREEN_COLUMNS, row, q, block
-    cdef int status = 0
-    for block in range(p.blocks):
-        for q in range(panels):
-            row = first + q * PANEL
-            status |= pack_panel(p.source, p.first + row,
-                                 at_least(0, at_most(PANEL, p.count - row)), block, NULL,
-                                 room + (block * panels + q) * BLOCK * PANEL, block == 0,
-                                 p.norm2 + row)
+    cdef Py_ssize_t panels = SCREEN_COLUMNS // PANEL, first = group * SCREEN_COLUMNS, q
+    cdef int status = pack_columns(p.source, p.first + first, p.count - first, room,
+                                   p.norm2 + first)
     status |= invert_norms(p, first, SCREEN_COLUMNS, job.zero_inverse)
     if not status & CARE:
         for q in range(panels):

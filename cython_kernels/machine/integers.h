@@ -108,20 +108,9 @@ enum { SHORTS = 1 };
 #define flipped(v) (v)
 #endif
 
-/* In a tile of shorts each product is a vector before it is added, so that 12 sums and what they are
- * made of fill 16 registers: meet_shorts is add_shorts in as many instructions and registers, where
- * GCC would copy each sum to another register and back, and may read b where it lies in memory;
- * kept(v) is in a register, where GCC would read v for every row. */
 #if INTEGERS && defined(HAS_AVX2) && !defined(__AVX512F__)
-static inline words kept(words v) {
-    __asm__("" : "+x"(v));
-    return v;
-}
-static inline words meet_shorts(words s, words a, words b) {
-    words product;
-    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(s), "=&x"(product) : "x"(a), "xm"(b));
-    return s;
-}
+#define kept(v) kept_words(v)
+#define meet_shorts(s, a, b) add_short_dots(s, a, b)
 #else
 #define kept(v) (v)
 #define meet_shorts(s, a, b) add_shorts(s, a, b)

@@ -5,6 +5,8 @@
  *   SCREEN_ROWS, SCREEN_VECS  a tile of so many rows by so many vectors of sums stays in registers
  *   add_dots(sum, a, b, c, d) each word of sum + a . b + c . d; a and c without sign, b and d with one;
  *                             pairs of the products are added in 16 bits
+ *   SHORT_ROWS                rows of such a tile of words of two integers of 16 bits,
+ *   add_short_dots(sum, a, b) each word of sum + a . b; kept_words(v): v in a register
  *   HAS_VNNI                  whether there are, for processors that have VNNI, too,
  *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits
  *   reach_bits(a, b)          bit i: a[i] >= b[i]; at_least_words: of words
@@ -34,6 +36,9 @@ static inline ivec add_vnni_dot(ivec sum, ivec a, ivec b) {
     return sum;
 }
 #define add_vnni_dots(sum, a, b, c, d) add_vnni_dot(add_vnni_dot(sum, a, b), c, d)
+enum { SHORT_ROWS = 8 };
+#define kept_words(v) (v)
+#define add_short_dots(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
 typedef __m512 fvec;
 #define splat_single(x) _mm512_set1_ps(x)
 #define load_singles(p) _mm512_loadu_ps(p)
@@ -77,6 +82,20 @@ typedef __m256i ivec;
     _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_add_epi16(_mm256_maddubs_epi16(a, b), \
                                                              _mm256_maddubs_epi16(c, d)), \
                                             _mm256_set1_epi16(1)))
+/* Each product of shorts is a vector before it is added, so that a tile's 12 sums and what they are
+ * made of fill 16 registers: GCC would copy each sum to another register and back; b may be read
+ * where it lies in memory, and kept_words(v) is in a register, where GCC would read v for every row. */
+enum { SHORT_ROWS = 4 };
+static inline ivec kept_words(ivec v) {
+    __asm__("" : "+x"(v));
+    return v;
+}
+static inline ivec add_short_dots(ivec sum, ivec a, ivec b) {
+    ivec product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+            : "+x"(sum), "=&x"(product) : "x"(a), "xm"(b));
+    return sum;
+}
 typedef __m256 fvec;
 #define splat_single(x) _mm256_set1_ps(x)
 #define load_singles(p) _mm256_loadu_ps(p)
@@ -121,6 +140,9 @@ typedef float fvec;
 #define load_words(p) (*(p))
 #define store_words(p, v) (*(p) = (v))
 #define add_dots(sum, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d), (sum))
+enum { SHORT_ROWS = 1 };
+#define kept_words(v) (v)
+#define add_short_dots(sum, a, b) ((void)(a), (void)(b), (sum))
 #define splat_single(x) (x)
 #define load_singles(p) (*(p))
 #define singles_of(v) ((float)(v))
@@ -149,6 +171,8 @@ enum { HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS };
 static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
     __attribute__((noinline));
 static void vnni_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
+    __attribute__((noinline));
+static void project_panel(const int32_t *, const int32_t *, Py_ssize_t, int32_t *)
     __attribute__((noinline));
 static void heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
                         const int32_t *, const int32_t *, const int32_t *, uint64_t *)
@@ -188,6 +212,16 @@ static inline void pack_words(int32_t *words, vec a, vec b, vec c, vec d) {
     for (i = 0; i < LANES; i++)
         words[i] = (int32_t)((uint32_t)(bits[0][i] & 255) | (uint32_t)(bits[1][i] & 255) << 8 |
                              (uint32_t)(bits[2][i] & 255) << 16 | (uint32_t)bits[3][i] << 24);
+}
+/* words[i] = the integers a[i] b[i], of at most 16 bits */
+static inline void pack_shorts(int32_t *words, vec a, vec b) {
+    bits_of_real bits[2][LANES];
+    int i;
+    a += splat(TO_INTEGER), b += splat(TO_INTEGER);
+    memcpy(bits[0], &a, sizeof a);
+    memcpy(bits[1], &b, sizeof b);
+    for (i = 0; i < LANES; i++)
+        words[i] = (int32_t)((uint32_t)(bits[0][i] & 65535) | (uint32_t)bits[1][i] << 16);
 }
 /* limits that other threads may be raising */
 static inline fvec load_limits(const real *p) {

@@ -166,6 +166,34 @@ def test_every_coordinate_rounded_the_wrong_way(lines, words, coordinates, apart
     assert_same_result(found, reaching(TopK(*(a[:, :1] for a in expected)), threshold))
 
 
+@both
+def test_every_element_rounded_the_wrong_way(dtype, isa):
+    """Rows go along directions in integers of 16 bits: two, all of whose elements are rounded away
+    from one another by nearly half of 2^-14, seem further apart than they are."""
+    levels, step = (127, 1) if isa == "avx512vnni" else (63, 2)
+    largest = step / 512 * levels / 0.8  # so that an integer stands for step / 512
+    walsh = np.ones((1, 1))
+    while len(walsh) < 1024:
+        walsh = np.kron([[1, 1], [1, -1]], walsh)
+    walsh = walsh[:64] / 32
+    rng = np.random.default_rng(5)
+    X, Y = (rng.standard_normal((n, 128)) for n in (110, 1500))
+    for rows in X, Y:
+        at = np.tile(np.eye(64, dtype=bool), (len(rows) // 64 + 1, 1))[: len(rows)]
+        # all others are whole steps: no error of theirs leaves room
+        rows[:, :64] = np.where(at, largest, np.rint(10 / step * rows[:, :64]) * step / 512)
+        rest = 1 - (rows[:, :64] ** 2).sum(axis=1)
+        rows[:, 64:] *= (rest**0.5 / np.linalg.norm(rows[:, 64:], axis=1))[:, None]
+    X, Y = (np.hstack([rows[:, :64] @ walsh, rows[:, 64:]]) for rows in (-X, Y))
+    for row, element in (X[70], -59.51), (Y[1203], 59.51):
+        row[:1024], row[1024:] = element / 2**14, 0
+        row[-1] = (1 - (row**2).sum()) ** 0.5
+    X, Y = X.astype(dtype), Y.astype(dtype)
+    with heads(dtype, 1, 8, np.hstack([walsh, np.zeros((64, 64))])):
+        threshold = unitdot.cosine_similarity(X, Y)[70, 1203]
+        check_pairs(X, Y, thresholds=[float(threshold)])
+
+
 @pytest.mark.parametrize("words", [12, 16])
 @both
 def test_heads_a_step_apart(words, dtype, isa):
