@@ -251,8 +251,9 @@ def _many_rows() -> list[Case]:
     million = replace(pairs, X=(1_000_000, 384), data="real")
     title = "pairs >= 0.9 of 1,000,000 x 384 with itself, real rows"
     cases.append(million.contest("pairs-million", title, {}, max_rounds=1, on_demand=True))
-    top_10 = replace(TOP_10_SELF, X=(100_000, 384))
-    cases.append(top_10.contest("top-10-self-100k", "top-10 of 100,000 x 384 with itself", {}))
+    for name, rows in (("6k", 6000), ("100k", 100_000)):
+        title = f"top-10 of {rows:,} x 384 with itself"
+        cases.append(replace(TOP_10_SELF, X=(rows, 384)).contest(f"top-10-self-{name}", title, {}))
     return cases
 
 

@@ -46,6 +46,7 @@ cdef double PROJECTED_COST = 1.2     # a multiply-add of a row's heads
 cdef double FOUND_COST = 750         # a feature, line and sampled row, to find directions
 cdef double FINDING = 0.5            # an output's share of that, from which on fewer are sampled
 cdef double HOPELESS = 0.95          # what one line leaves where more lines leave too much
+cdef double TRIED = 0.01             # of the screen's cost, for directions that may be for nothing
 cdef double PAYS = 0.85              # of what the screen costs
 cdef double CUT = 0.8                # of the largest coordinate in the sample, that have integers
 cdef double GRID_PART = 1 - 1.0 / 512    # what rounding to integers adds to norms is less
@@ -215,6 +216,11 @@ cdef inline double finding_cost(const Job* job, Py_ssize_t lines) noexcept nogil
     return 0 if job.lasting else FOUND_COST * lines * job.X.features / outputs_of(job)
 
 
+cdef inline double projecting_cost(const Job* job, Py_ssize_t lines) noexcept nogil:
+    return 0 if job.lasting else (PROJECTED_COST * lines * HEAD * job.X.features / outputs_of(job)
+                                  * (job.Y.rows + (0 if job.same else job.X.rows)))
+
+
 cdef Py_ssize_t sampled_rows(const Job* job, Py_ssize_t lines) noexcept nogil:
     cdef double count = min(FINDING / finding_cost(job, lines), most_sampled(job))
     return at_most(at_least(lines * SAMPLED_ROWS, <Py_ssize_t> count), rows_of_Y(job))
@@ -377,6 +383,25 @@ cdef int words_of_known(const Job* job, const Directions* d, real* room) noexcep
     return words
 
 
+cdef bint may_pay(const Job* job, const double* share, Py_ssize_t lines,
+                  double least) noexcept nogil:
+    """Whether heads of so many lines could cost less than `least`, if the last one left nothing."""
+    cdef double found = finding_cost(job, lines) * sampled_rows(job, lines)
+    cdef double quick = QUICK_COST * job.X.features, own[CHECKS]
+    cdef int w
+    cdef double tried = finding_cost(job, lines) * lines * SAMPLED_ROWS
+    # top-k has no limits to begin with: nobody knows what heads will leave
+    if job.best != NULL and job.best.floors == NULL and tried > TRIED * words_of(&job.X):
+        return False
+    memcpy(own, share, sizeof(own))
+    own[6 + lines - 1] = 0
+    found += projecting_cost(job, lines)
+    for w in range(4, at_most(LONG_BATCH, lines * HEAD_WORDS) + 1, 2):
+        if (w <= HEAD_WORDS or w == LONG_BATCH) and found + cost_of(own, w, lines, quick) < least:
+            return True
+    return False
+
+
 cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     """Directions along which heads pay; returns how many words of them in batches; 0: none."""
     cdef Py_ssize_t features = job.X.features, chosen = 0, lines, most
@@ -390,8 +415,11 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least, projected
     cdef int words = 0, w
     d.features, d.rows, d.levels = features, room, levels()
-    judged_rows(job, rows_X, rows_Y, X, Y)
+    memset(share, 0, sizeof(share))
     most = at_least(1, forced.lines)
+    if forced.lines == 0 and not may_pay(job, share, 1, PAYS * words_of(&job.X)):
+        return 0
+    judged_rows(job, rows_X, rows_Y, X, Y)
     while True:
         if not lead(job, d, most, sample, spare):
             return 0
@@ -401,19 +429,15 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
             words, chosen = forced.words, most
             break
         for lines in range(1, most + 1):
-            projected = (PROJECTED_COST * lines * HEAD * features
-                         * (job.Y.rows + (0 if job.same else job.X.rows)) / outputs_of(job))
-            if job.lasting:
-                projected = 0
+            projected = projecting_cost(job, lines)
             for w in range(4, LONG_BATCH + 1, 2):
                 if HEAD_WORDS < w < LONG_BATCH or w > lines * HEAD_WORDS:
                     continue
                 cost = cost_of(share, w, lines, quick) + projected
                 if cost < least:
                     least, words, chosen = cost, w, lines
-        if (most == MOST_LINES or (most + 1) * HEAD > features or share[6] > HOPELESS
-                or share[5 + most] * quick < 2 * finding_cost(job, most + 1)
-                * sampled_rows(job, most + 1)):
+        if (forced.lines > 0 or most == MOST_LINES or (most + 1) * HEAD > features
+                or share[6] > HOPELESS or not may_pay(job, share, most + 1, least)):
             break
         most += 1
     if words == 0:
