@@ -90,6 +90,7 @@ typedef struct {
     int places, threads;
     bool asked, expects_others; /* who would need the last processor */
     int64_t asks_at; /* when it asks helpers, or has */
+    int64_t opened, delay; /* a caller that is alone asks so much later, if as much is left to do */
     Body *body;
     void *data;
     const Range *first_loop;
@@ -236,9 +237,14 @@ static bool others_came(Region *r) {
     return true;
 }
 
-static void ask_in_time(Region *r) {
+/* Of the loop at hand, at the pace so far: a helper for the last turns alone is not worth its risk. */
+static bool enough_is_left(const Region *r, int64_t now, long given, long turns) {
+    return (double)(turns - given) * (now - r->opened) >= (double)given * r->delay;
+}
+
+static void ask_in_time(Region *r, long given, long turns) {
     int64_t now = nanoseconds();
-    if (now >= r->asks_at && !others_came(r))
+    if (now >= r->asks_at && enough_is_left(r, now, given, turns) && !others_came(r))
         ask_helpers(r, now);
 }
 
@@ -265,7 +271,7 @@ static bool next(long *from, long *to) {
             count = count < turns - first ? count : turns - first;
         } while (!replace(&loop->given, &first, first + count));
         if (!me->number && !r->asked && first + count < turns)
-            ask_in_time(r);
+            ask_in_time(r, first + count, turns);
         /* a guided loop's first turns are the caller's, its last ones are helpers': in the next call
          * these find in their caches what they have read in this one */
         if (me->guided && me->number)
@@ -485,11 +491,12 @@ static bool is_alone(int64_t now) {
 
 static void open_region(Region *r, int64_t now) {
     r->asked = false;
-    r->asks_at = now;
+    r->opened = now, r->delay = 0;
     if (is_alone(now)) {
         int64_t part = get(&pool.alone_for) / ALONE_PARTS;
-        r->asks_at += part < LASTS ? part : LASTS;
+        r->delay = part < LASTS ? part : LASTS;
     }
+    r->asks_at = now + r->delay;
     if (r->expects_others && r->asks_at <= now)
         r->asks_at = get(&pool.together_until);
     for (int l = 0; l < LOOPS; l++)

@@ -332,11 +332,14 @@ static void asks(int repeats) {
             #pragma omp parallel for num_threads(2) schedule(dynamic)
             for (int turn = 0; turn < turns; turn++)
                 if (turn == 0)
-                    self->region->asks_at = 0; /* it has lasted now */
+                    self->region->asks_at = self->region->delay = 0; /* it has lasted now */
             check(get(&pool.started) == (turns == 3));
         }
     set(&pool.alone_for, 0);
     set(&pool.alone_until, 0);
+    Region r = {.opened = 100, .delay = 10 * ms};
+    check(enough_is_left(&r, 100 + 10 * ms, 5, 10) && !enough_is_left(&r, 100 + 10 * ms, 6, 10));
+    check(enough_is_left(&r, 100 + 20 * ms, 6, 10) && !enough_is_left(&r, 100 + 20 * ms, 10, 10));
 }
 
 int main(int argc, char **argv) {
