@@ -390,8 +390,9 @@ cdef bint may_pay(const Job* job, const double* share, Py_ssize_t lines,
     cdef double quick = QUICK_COST * job.X.features, own[CHECKS]
     cdef int w
     cdef double tried = finding_cost(job, lines) * lines * SAMPLED_ROWS
-    # top-k has no limits to begin with: nobody knows what heads will leave
-    if job.best != NULL and job.best.floors == NULL and tried > TRIED * words_of(&job.X):
+    # top-k without a threshold has no limits to begin with: nobody knows what heads will leave
+    if (job.best != NULL and job.best.floors == NULL and job.best.least <= -2
+            and tried > TRIED * words_of(&job.X)):
         return False
     memcpy(own, share, sizeof(own))
     own[6 + lines - 1] = 0
@@ -436,7 +437,7 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
                 cost = cost_of(share, w, lines, quick) + projected
                 if cost < least:
                     least, words, chosen = cost, w, lines
-        if (forced.lines > 0 or most == MOST_LINES or (most + 1) * HEAD > features
+        if (most == MOST_LINES or (most + 1) * HEAD > features
                 or share[6] > HOPELESS or not may_pay(job, share, most + 1, least)):
             break
         most += 1

@@ -317,9 +317,13 @@ def test_it_chooses_by_itself_and_leaves_no_trace(dtype, isa):
         assert module.headed() == headed
         best = unitdot.cosine_top_k(X[:4096], Y, k=5)
         assert module.headed() > headed
+        headed = module.headed()
+        limited = unitdot.cosine_top_k(X, k=5, threshold=0.98)  # which is known beforehand
+        assert module.headed() > headed
     with heads(dtype, 1, 16, np.full((64, 128), np.nan), used=False):  # so there are none
         assert_same_result(unitdot.cosine_pairs(X, threshold=0.98), found)
         for found_with, queries in ((few, X[:4095]), (best, X[:4096])):
             assert_same_result(unitdot.cosine_top_k(queries, Y, k=5), found_with)
+        assert_same_result(unitdot.cosine_top_k(X, k=5, threshold=0.98), limited)
         assert module.headed() == 0
     assert headed > 0
