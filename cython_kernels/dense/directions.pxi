@@ -23,7 +23,7 @@ cdef enum:
     ROUNDS = 3
     TURNED = 16                  # directions, among themselves; all of a long batch
     LONG_BATCH = 2 * HEAD_WORDS
-    GRID = 1 << 14              # of directions and unit rows, as integers of 16 bits: project.pxi
+    GRID = 1 << 14               # of directions and unit rows, as integers of 16 bits: project.pxi
     JUDGED_X = 64                # rows whose heads are compared, to see what pays
     JUDGED_Y = 256
     CHECKS = 9
@@ -242,6 +242,19 @@ cdef double cost_of(const double* share, int words, Py_ssize_t lines, double qui
     return cost + left * quick
 
 
+cdef double cheapest(const double* share, Py_ssize_t lines, double quick,
+                     int* words) noexcept nogil:
+    """The least of these costs, and its words in batches: of one line, or of two whole ones."""
+    cdef double cost, least = INFINITY
+    cdef int w
+    for w in range(4, <int> at_most(LONG_BATCH, lines * HEAD_WORDS) + 1, 2):
+        if w <= HEAD_WORDS or w == LONG_BATCH:
+            cost = cost_of(share, w, lines, quick)
+            if cost < least:
+                least, words[0] = cost, w
+    return least
+
+
 cdef void take_shares(const Job* job, Directions* d, const real* X, const real* Y,
                       const Py_ssize_t* rows_X, const Py_ssize_t* rows_Y, real* heads,
                       double* share, double* present) noexcept nogil:
@@ -386,21 +399,17 @@ cdef int words_of_known(const Job* job, const Directions* d, real* room) noexcep
 cdef bint may_pay(const Job* job, const double* share, Py_ssize_t lines,
                   double least) noexcept nogil:
     """Whether heads of so many lines could cost less than `least`, if the last one left nothing."""
-    cdef double found = finding_cost(job, lines) * sampled_rows(job, lines)
-    cdef double quick = QUICK_COST * job.X.features, own[CHECKS]
-    cdef int w
-    cdef double tried = finding_cost(job, lines) * lines * SAMPLED_ROWS
+    cdef double row = finding_cost(job, lines), tried = row * lines * SAMPLED_ROWS, found
+    cdef double own[CHECKS]
+    cdef int words = 0
     # top-k without a threshold has no limits to begin with: nobody knows what heads will leave
     if (job.best != NULL and job.best.floors == NULL and job.best.least <= -2
             and tried > TRIED * words_of(&job.X)):
         return False
     memcpy(own, share, sizeof(own))
     own[6 + lines - 1] = 0
-    found += projecting_cost(job, lines)
-    for w in range(4, at_most(LONG_BATCH, lines * HEAD_WORDS) + 1, 2):
-        if (w <= HEAD_WORDS or w == LONG_BATCH) and found + cost_of(own, w, lines, quick) < least:
-            return True
-    return False
+    found = row * sampled_rows(job, lines) + projecting_cost(job, lines)
+    return found + cheapest(own, lines, QUICK_COST * job.X.features, &words) < least
 
 
 cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
@@ -413,8 +422,8 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     cdef real* Y = X + JUDGED_X * features
     cdef real* heads = Y + JUDGED_Y * features
     cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
-    cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least, projected
-    cdef int words = 0, w
+    cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least
+    cdef int words = 0, w = 0
     d.features, d.rows, d.levels = features, room, levels()
     memset(share, 0, sizeof(share))
     most = at_least(1, forced.lines)
@@ -430,13 +439,9 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
             words, chosen = forced.words, most
             break
         for lines in range(1, most + 1):
-            projected = projecting_cost(job, lines)
-            for w in range(4, LONG_BATCH + 1, 2):
-                if HEAD_WORDS < w < LONG_BATCH or w > lines * HEAD_WORDS:
-                    continue
-                cost = cost_of(share, w, lines, quick) + projected
-                if cost < least:
-                    least, words, chosen = cost, w, lines
+            cost = cheapest(share, lines, quick, &w) + projecting_cost(job, lines)
+            if cost < least:
+                least, words, chosen = cost, w, lines
         if (most == MOST_LINES or (most + 1) * HEAD > features
                 or share[6] > HOPELESS or not may_pay(job, share, most + 1, least)):
             break

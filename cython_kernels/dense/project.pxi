@@ -1,5 +1,5 @@
 # The heads of many rows (heads.pxi): rows and directions in integers of 16 bits, which meet in a
-# tile as wide as the screen's, in half the time that float32 takes.
+# tile as wide as the screen's.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
 #        vectors.h, screen.h, memory.h, openmp.h

@@ -19,14 +19,14 @@ def is_tensor(value: Any) -> bool:
 def of_tensor(tensor: Any, name: str) -> Array:
     """The tensor's own memory."""
     torch = sys.modules["torch"]
-    if tensor.layout != torch.strided and not tensor.is_nested:
-        what = "is a sparse tensor; expected a dense one, or a SciPy sparse matrix"
-        raise UnreadableError(TypeError, what, f"{name}.to_dense()")
     if tensor.is_nested:
         what = (
             "is a nested tensor, whose rows may have any length; expected one of two axes or more"
         )
         raise UnreadableError(TypeError, what)
+    if tensor.layout != torch.strided:
+        what = "is a sparse tensor; expected a dense one, or a SciPy sparse matrix"
+        raise UnreadableError(TypeError, what, f"{name}.to_dense()")
     if tensor.device.type == "meta":
         raise UnreadableError(TypeError, "is on the device meta, which has no data")
     if tensor.is_quantized:
