@@ -21,6 +21,7 @@ cdef enum:
     MOST_SAMPLED = 2048
     SAMPLED_ELEMENTS = 1 << 21   # of no more than so many rows
     ROUNDS = 3
+    ITERATED = 4                 # directions, together
     TURNED = 16                  # directions, among themselves; all of a long batch
     LONG_BATCH = 2 * HEAD_WORDS
     GRID = 1 << 14               # of directions and unit rows, as integers of 16 bits: project.pxi
@@ -63,6 +64,23 @@ cdef struct Forced:              # by tests
 cdef Forced forced
 
 
+cdef inline void add_four_times(const vec* factors, const real* row, Py_ssize_t features,
+                                real* to) noexcept nogil:
+    """to[i] += factors[i] * row, of four that lie one after the other."""
+    cdef Py_ssize_t k = 0
+    cdef vec own
+    cdef int i
+    while k + LANES <= features:
+        own = load(row + k)
+        for i in range(ITERATED):
+            store(to + i * features + k, madd(factors[i], own, load(to + i * features + k)))
+        k += LANES
+    while k < features:
+        for i in range(ITERATED):
+            to[i * features + k] += (<const real*> (factors + i))[0] * row[k]
+        k += 1
+
+
 cdef inline void add_times(real* to, const real* row, real factor,
                            Py_ssize_t features) noexcept nogil:
     cdef Py_ssize_t k
@@ -82,20 +100,26 @@ cdef void unit_row(const Source* s, Py_ssize_t row, real* to) noexcept nogil:
         to[k] = to[k] * norm2 if norm2 != 0 else 0
 
 
-cdef void iterate(const real* sample, Py_ssize_t count, const real* direction, uint32_t seed,
+cdef void iterate(const real* sample, Py_ssize_t count, const real* directions, uint32_t seed,
                   Py_ssize_t features, real* to) noexcept nogil:
-    """to = the sample's second moments times a direction; without one, its rows added or
+    """to = the sample's second moments times ITERATED directions; without any, its rows added or
     subtracted by turns of chance."""
     cdef Py_ssize_t s
-    cdef uint32_t chance = seed * <uint32_t> 747796405 + 1
-    memset(to, 0, features * sizeof(real))
+    cdef uint32_t chance[ITERATED]
+    cdef vec factors[ITERATED]
+    cdef int i
+    for i in range(ITERATED):
+        chance[i] = (seed + i) * <uint32_t> 747796405 + 1
+    memset(to, 0, ITERATED * features * sizeof(real))
     for s in range(count):
-        if direction == NULL:
-            chance = chance * <uint32_t> 1664525 + <uint32_t> 1013904223
-            add_times(to, sample + s * features, 1 if chance >> 31 else -1, features)
-        else:
-            add_times(to, sample + s * features,
-                      quick_dot(sample + s * features, direction, features), features)
+        for i in range(ITERATED):
+            if directions == NULL:
+                chance[i] = chance[i] * <uint32_t> 1664525 + <uint32_t> 1013904223
+                factors[i] = splat(1 if chance[i] >> 31 else -1)
+            else:
+                factors[i] = splat(quick_dot(sample + s * features, directions + i * features,
+                                             features))
+        add_four_times(factors, sample + s * features, features, to)
 
 
 cdef void orthonormalize(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
@@ -196,9 +220,9 @@ cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* roo
         for i in prange(count, num_threads=threads, schedule="dynamic", chunksize=16):
             unit_row(&job.Y, job.first_Y + i * rows_of_Y(job) // count, sample + i * features)
         for time in range(1 + ROUNDS):
-            for i in prange(wanted, num_threads=threads, schedule="dynamic"):
-                iterate(sample, count, NULL if time == 0 else d.rows + i * features,
-                        <uint32_t> i, features, room + i * features)
+            for i in prange(wanted // ITERATED, num_threads=threads, schedule="dynamic"):
+                iterate(sample, count, NULL if time == 0 else d.rows + i * ITERATED * features,
+                        <uint32_t> (i * ITERATED), features, room + i * ITERATED * features)
             memcpy(d.rows, room, wanted * features * sizeof(real))
             orthonormalize(d.rows, wanted, features)
         for i in range(wanted // TURNED):

@@ -133,6 +133,7 @@ cdef extern from "screen.h" nogil:
     ivec add_vnni_dots(ivec, ivec, ivec, ivec, ivec)
     ivec kept_words(ivec)
     ivec add_short_dots(ivec, ivec, ivec)
+    ivec add_vnni_shorts(ivec, ivec, ivec)
     ivec add_words(ivec, ivec)
     ivec min_words(ivec, ivec)
     unsigned at_least_words(ivec, ivec)

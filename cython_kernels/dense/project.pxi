@@ -61,7 +61,7 @@ cdef void pack_short_rows(const real* room, Py_ssize_t features, const real* fac
 
 
 cdef inline void shorts_rows(const int32_t* x, const int32_t* y, Py_ssize_t words,
-                             int32_t* sums) noexcept nogil:
+                             int32_t* sums, bint by_vnni) noexcept nogil:
     cdef ivec acc[SHORT_ROWS][SCREEN_VECS]
     cdef ivec y_own[SCREEN_VECS]
     cdef ivec a
@@ -81,20 +81,34 @@ cdef inline void shorts_rows(const int32_t* x, const int32_t* y, Py_ssize_t word
         for i in range(SHORT_ROWS):
             a = splat_word(x[k * PANEL + i])
             for j in range(SCREEN_VECS):
-                acc[i][j] = add_short_dots(acc[i][j], a, y_own[j])
+                if by_vnni:
+                    acc[i][j] = add_vnni_shorts(acc[i][j], a, y_own[j])
+                else:
+                    acc[i][j] = add_short_dots(acc[i][j], a, y_own[j])
         k += 1
     for i in range(SHORT_ROWS):
         for j in range(SCREEN_VECS):
             store_words(sums + i * SCREEN_COLUMNS + j * WORDS, acc[i][j])
 
 
-cdef void project_panel "project_panel" (const int32_t* left, const int32_t* right,
-                                         Py_ssize_t words, int32_t* sums) noexcept nogil:
+cdef inline void multiply_shorts(const int32_t* left, const int32_t* right, Py_ssize_t words,
+                                 int32_t* sums, bint by_vnni) noexcept nogil:
     """sums[i, j]: of PANEL directions by SCREEN_COLUMNS rows."""
     cdef Py_ssize_t sub
     for sub in range(PANEL // SHORT_ROWS):
         shorts_rows(left + sub * SHORT_ROWS, right, words,
-                    sums + sub * SHORT_ROWS * SCREEN_COLUMNS)
+                    sums + sub * SHORT_ROWS * SCREEN_COLUMNS, by_vnni)
+
+
+cdef void project_panel "project_panel" (const int32_t* left, const int32_t* right,
+                                         Py_ssize_t words, int32_t* sums) noexcept nogil:
+    multiply_shorts(left, right, words, sums, False)
+
+
+cdef void vnni_project_panel "vnni_project_panel" (const int32_t* left, const int32_t* right,
+                                                   Py_ssize_t words,
+                                                   int32_t* sums) noexcept nogil:
+    multiply_shorts(left, right, words, sums, True)
 
 
 cdef struct Rounded:             # of the rows of a group, so far
@@ -157,7 +171,10 @@ cdef int head_group(const Job* job, Heads* h, const Source* s, Py_ssize_t group,
         unit = d.unit[line]
         memset(&rounded, 0, sizeof(rounded))
         for p in range(HEAD // PANEL):
-            project_panel(c.left + (line * HEAD + p * PANEL) * words, right, words, sums)
+            if HAS_VNNI and vnni:
+                vnni_project_panel(c.left + (line * HEAD + p * PANEL) * words, right, words, sums)
+            else:
+                project_panel(c.left + (line * HEAD + p * PANEL) * words, right, words, sums)
             for k in range(PANEL // QUAD):
                 round_words(sums + k * QUAD * SCREEN_COLUMNS,
                             <float> (1.0 / (<double> GRID * GRID * unit)), d.levels, &rounded,

@@ -9,6 +9,7 @@
  *   add_short_dots(sum, a, b) each word of sum + a . b; kept_words(v): v in a register
  *   HAS_VNNI                  whether there are, for processors that have VNNI, too,
  *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits
+ *   add_vnni_shorts           add_short_dots in one instruction
  *   reach_bits(a, b)          bit i: a[i] >= b[i]; at_least_words: of words
  *   head_dot(x, y, more, vnni)  the sum of (x[i] + more) y[i] over 64 bytes
  *   heads_reach(x, y, more, vnni, least)  bit i: that is at least least[i], of HEADS_AT_ONCE pairs
@@ -38,6 +39,10 @@ static inline ivec add_vnni_dot(ivec sum, ivec a, ivec b) {
 #define add_vnni_dots(sum, a, b, c, d) add_vnni_dot(add_vnni_dot(sum, a, b), c, d)
 enum { SHORT_ROWS = 8 };
 #define kept_words(v) (v)
+static inline ivec add_vnni_shorts(ivec sum, ivec a, ivec b) {
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+    return sum;
+}
 #define add_short_dots(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
 typedef __m512 fvec;
 #define splat_single(x) _mm512_set1_ps(x)
@@ -164,6 +169,7 @@ static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more,
 #ifndef add_vnni_dots
 enum { HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS };
 #define add_vnni_dots add_dots
+#define add_vnni_shorts add_short_dots
 #endif
 
 /* in functions of their own all of the tile stays in registers (dense/screen.pxi) */
@@ -173,6 +179,8 @@ static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int
 static void vnni_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
     __attribute__((noinline));
 static void project_panel(const int32_t *, const int32_t *, Py_ssize_t, int32_t *)
+    __attribute__((noinline));
+static void vnni_project_panel(const int32_t *, const int32_t *, Py_ssize_t, int32_t *)
     __attribute__((noinline));
 static void heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
                         const int32_t *, const int32_t *, const int32_t *, uint64_t *)
