@@ -162,6 +162,7 @@ cdef extern from "panels.h" nogil:
                     const int32_t*, bint, int32_t*)
     void near_rows(const int32_t**, Py_ssize_t, const int32_t*, int, const int32_t*,
                    const int32_t*, const int32_t*, bint, int32_t*, uint64_t*)
+    int32_t distance_of(const int32_t*, int, int, const int32_t*, const int32_t*)
     int32_t least_of(const int32_t*)
     uint64_t near_bits(const int32_t*, int32_t)
     int32_t raised_dot(const int8_t*, const int8_t*, bint)

@@ -6,22 +6,26 @@
 #        memory.h, openmp.h
 # gives: search
 #
-# For top-k, the rows that are nearest by their panels are settled first: their k-th best is a limit
-# from the start, a low one at worst. Queries go in batches, whose parts of the panels stay in the
-# cache. Where there is room, distances by panels are kept; else those of likely rows are, nearer
-# than most in a sample. Queries whose limit lets pass more than these find distances once more.
+# For top-k, the rows that are nearest by their panels, and of these by all lines, are settled
+# first: their k-th best is a limit from the start, a low one at worst. Queries go in batches, whose
+# parts of the panels stay in the cache. Where there is room, distances by panels are kept; else
+# those of likely rows are, nearer than most in a sample. Queries whose limit lets pass more than
+# these are left: they find distances once more.
 
 cdef enum:
     MOST_QUERIES = 256           # of a batch
-    NEAREST = 64                 # rows that are settled first, beyond half as many again as k
+    NEAREST = 64                 # rows that are looked at first, beyond half as many again as k
+    SETTLED_FIRST = 16           # and those that are settled, where there are more lines of heads
     TASK_BLOCKS = 32             # of NEAR_ROWS rows
     LISTED = 256                 # rows of a query that wait for the next lines
     DISTANCES = 32 << 20         # bytes of them that are kept
     GATHERED = 4                 # fewer than one row in so many is read one by one
     NOWHERE = 1 << 30            # the distance of rows that are not to be found
-    LIKELY = 800                 # rows for each of k, at least 10 of k, that wait for their limit
+    LIKELY = 200                 # rows for each of k, at least 10 of k, that wait for their limit
     LIKELY_PART = 8              # no more than one row in so many
+    LIKELY_AT_ONCE = 1 << 12     # that a thread takes room for
     FEWEST_LISTED = 32           # queries whose likely rows there is room for
+    LISTED_WORDS = 1 << 14       # of a batch of these, for the cache beside a task's panels
     SAMPLED_BLOCKS = 16          # which tell how near those are
     SAMPLED_LIKELY = 128
     LIKELY_OF_TASK = TASK_BLOCKS * NEAR_ROWS + 24     # lists that do not begin alike in their pages
@@ -33,6 +37,12 @@ cdef struct Likelies:            # of a query, among a task's rows
     const Likely* of
     Py_ssize_t count             # -1: there was no room for them
 
+cdef struct Scanned:             # queries that meet all rows
+    Py_ssize_t count
+    int32_t* query
+    int32_t* words               # [query][word]: what meets panels (`query_word`)
+    int32_t* square              # [query]: |q|² of that
+
 cdef struct Search:
     Job* job
     const Kept* kept
@@ -41,18 +51,19 @@ cdef struct Search:
     bint gathered                # places are those of `numbers`; otherwise rows
     uint64_t* allowed            # [block]: which rows; or NULL
     Heads X                      # of the batch, as of Y
-    int32_t* words               # [query][word]: what meets panels (`query_word`)
-    int32_t* square              # [query]: |q|² of that
+    Scanned* every               # all of the batch
+    Scanned* left                # those of whom it is not known yet who may belong to the result
+    char* guard                  # of these
     float* error
     int32_t* distances           # [query][block][NEAR_ROWS]; or NULL
     int32_t* least               # [query][block]
     Py_ssize_t likely            # about so many rows of a query are listed; 0: none
     int32_t* bars                # [query]: those that are no further away
     Likelies* listed             # [task][query]
-    Likely* rows                 # [thread][likely_room]
+    Likely* rows                 # [likely_room]
     Py_ssize_t likely_room
-    Py_ssize_t* used             # [thread][LINE]: of that
-    char* again                  # [query]: whether its limit lets pass more than are listed
+    Py_ssize_t* used             # [thread][LINE]: from where on, and up to where, of that; and
+    # behind all threads, how much has been given to them
     int32_t* scratch             # [thread][scratch_size]
     Py_ssize_t scratch_size
 
@@ -77,7 +88,8 @@ cdef void start_query(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
     cdef real dots[DIRECTIONS]
     cdef Py_ssize_t features = X.features, lines = kept.directions.lines, b, k
     cdef real* row = <real*> (s.scratch + thread * s.scratch_size)
-    cdef int32_t* words = s.words + q * kept.words
+    cdef int32_t* words = s.every.words + q * kept.words
+    cdef int32_t* square = s.every.square + q
     cdef int32_t start
     if lines > 0:
         for b in range(ceil_div(features, BLOCK)):
@@ -86,13 +98,14 @@ cdef void start_query(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
             dots[k] = quick_dot(row, kept.directions.rows + k * features, features)
         round_head(&s.X, &kept.directions, dots, q, s.X.norm2[q] == 0, QUERY_STEP)
         memcpy(words, s.X.line + q * lines * HEAD, HEAD)
-        s.square[q], s.error[q] = s.X.square[q * lines], s.X.error[q * (1 + lines) + 1]
+        square[0], s.error[q] = s.X.square[q * lines], s.X.error[q * (1 + lines) + 1]
     else:
         round_axes(X, s.job.PX.first + q, 0 if s.X.norm2[q] == 0 else s.X.inverse[q],
-                   kept.directions.unit[0], kept.words, <int8_t*> words, s.square + q, &start,
+                   kept.directions.unit[0], kept.words, <int8_t*> words, square, &start,
                    s.error + q, QUERY_STEP)
     for k in range(kept.words):
         words[k] = query_word(words[k])
+    s.every.query[q] = <int32_t> q
 
 
 cdef int start_queries(const Search* s) noexcept nogil:
@@ -125,7 +138,7 @@ cdef void gather_distances(const Search* s, Py_ssize_t q, Py_ssize_t block,
         prefetch_second(<const char*> (kept.starts + s.numbers[first + r]))
     for r in range(rows):
         row = s.numbers[first + r]
-        to[r] = (s.square[q] + kept.starts[row]
+        to[r] = (s.every.square[q] + kept.starts[row]
                  - 2 * raised_dot(s.X.line + q * lines * HEAD,
                                   kept.heads.line + row * lines * HEAD, vnni))
 
@@ -164,8 +177,8 @@ cdef void find_distances(const Search* s, Py_ssize_t q, int queries, Py_ssize_t 
         for i in range(queries):
             gather_distances(s, q + i, block, to + i * NEAR_ROWS)
     else:
-        near_block(panel, s.kept.words, s.words + q * s.kept.words, queries, s.square + q,
-                   lay_block(s, block, panel, some), vnni, to)
+        near_block(panel, s.kept.words, s.every.words + q * s.kept.words, queries,
+                   s.every.square + q, lay_block(s, block, panel, some), vnni, to)
     if ~allowed:
         for i in range(queries):
             for r in range(NEAR_ROWS):
@@ -173,21 +186,30 @@ cdef void find_distances(const Search* s, Py_ssize_t q, int queries, Py_ssize_t 
                     to[i * NEAR_ROWS + r] = NOWHERE
 
 
-cdef inline void find_near(const Search* s, Py_ssize_t q, int queries, Py_ssize_t block,
-                           const int32_t* bars, int32_t* to, uint64_t* bits) noexcept nogil:
-    """bits[q]: which rows of a block are no further away than bars[q]; to[q, r]: how far."""
+cdef inline void find_near(const Search* s, const Scanned* of, Py_ssize_t q, int queries,
+                           Py_ssize_t block, const int32_t* bars, int32_t* to,
+                           uint64_t* bits) noexcept nogil:
+    """bits[i]: which rows of a block are no further away than bars[i]; `to`: for `distance_at`."""
     cdef const int32_t* panel[NEAR_PANELS]
     cdef int32_t some[NEAR_ROWS]
     cdef int i
     if s.gathered:
         for i in range(queries):
-            gather_distances(s, q + i, block, to + i * NEAR_ROWS)
+            gather_distances(s, of.query[q + i], block, to + i * NEAR_ROWS)
             bits[i] = near_bits(to + i * NEAR_ROWS, bars[i])
     else:
-        near_rows(panel, s.kept.words, s.words + q * s.kept.words, queries, s.square + q,
+        near_rows(panel, s.kept.words, of.words + q * s.kept.words, queries, of.square + q,
                   lay_block(s, block, panel, some), bars, vnni, to, bits)
     for i in range(queries):
         bits[i] &= allowed_of(s, block)
+
+
+cdef inline int32_t distance_at(const Search* s, const Scanned* of, Py_ssize_t q, int i,
+                                Py_ssize_t block, int r, const int32_t* found) noexcept nogil:
+    """How far the row is from the query of[q + i], by what `find_near` found."""
+    if s.gathered:
+        return found[i * NEAR_ROWS + r]
+    return distance_of(found, i, r, of.square + q, s.kept.starts + block * NEAR_ROWS)
 
 
 cdef void distances_task(const Search* s, Py_ssize_t task) noexcept nogil:
@@ -269,17 +291,19 @@ cdef void likely_bars(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
                                           s.likely * sampled // s.places), NOWHERE - 1)
 
 
-cdef inline Py_ssize_t list_likely(const Search* s, Likely* list, Py_ssize_t n,
-                                   const int32_t* distances, Py_ssize_t block,
-                                   uint64_t bits) noexcept nogil:
-    cdef int r = first_bit(bits | <uint64_t> 1 << 63)
-    list[n].place, list[n].distance = <int32_t> (block * NEAR_ROWS + r), distances[r]
-    return n + (bits != 0)
+cdef void next_part(const Search* s, Py_ssize_t* used, Py_ssize_t rows) noexcept nogil:
+    """More room for a thread's lists, for so many rows at least, while there is some."""
+    cdef Py_ssize_t* all_used = s.used + s.job.threads * LINE
+    lock(s.guard)
+    used[0] = all_used[0]
+    all_used[0] = used[1] = at_most(s.likely_room, used[0] + at_least(rows, LIKELY_AT_ONCE))
+    unlock(s.guard)
 
 
 cdef void likely_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil:
     """Lists the likely rows of a task's blocks."""
     cdef Py_ssize_t* used = s.used + thread * LINE
+    cdef Py_ssize_t all_of_them
     cdef Likely* to = <Likely*> (s.scratch + thread * s.scratch_size)
     cdef Likely* list
     cdef Likelies* listed
@@ -287,29 +311,38 @@ cdef void likely_task(const Search* s, Py_ssize_t task, int thread) noexcept nog
     cdef uint64_t near[NEAR_QUERIES]
     cdef Py_ssize_t counts[NEAR_QUERIES]
     cdef Py_ssize_t block, some, q, n
+    cdef int with_some[NEAR_QUERIES]
     cdef uint64_t bits
-    cdef int queries, i
+    cdef int queries, i, a, r, found
     for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
         q = some * NEAR_QUERIES
         queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
         memset(counts, 0, sizeof(counts))
         for block in range(task * TASK_BLOCKS, at_most((task + 1) * TASK_BLOCKS, s.blocks)):
-            find_near(s, q, queries, block, s.bars + q, own, near)
+            find_near(s, s.every, q, queries, block, s.bars + q, own, near)
+            found = 0                # most have none: no branch for these
             for i in range(queries):
+                with_some[found] = i
+                found += near[i] != 0
+            for a in range(found):
+                i = with_some[a]
                 bits, n, list = near[i], counts[i], to + i * LIKELY_OF_TASK
-                # most have no more than two: no branch for these
-                n = list_likely(s, list, n, own + i * NEAR_ROWS, block, bits)
-                bits &= bits - 1
-                n = list_likely(s, list, n, own + i * NEAR_ROWS, block, bits)
-                bits &= bits - 1
                 while bits:
-                    n = list_likely(s, list, n, own + i * NEAR_ROWS, block, bits)
+                    r = first_bit(bits)
                     bits &= bits - 1
+                    list[n].place = <int32_t> (block * NEAR_ROWS + r)
+                    list[n].distance = distance_at(s, s.every, q, i, block, r, own)
+                    n += 1
                 counts[i] = n
+        all_of_them = 0
+        for i in range(queries):
+            all_of_them += counts[i]
+        if used[0] + all_of_them > used[1]:
+            next_part(s, used, all_of_them)
         for i in range(queries):
             listed = s.listed + task * s.job.PX.count + q + i
-            listed.of, listed.count = s.rows + thread * s.likely_room + used[0], counts[i]
-            if used[0] + counts[i] > s.likely_room:
+            listed.of, listed.count = s.rows + used[0], counts[i]
+            if used[0] + counts[i] > used[1]:
                 listed.count = -1
                 continue
             memcpy(<void*> listed.of, to + i * LIKELY_OF_TASK, counts[i] * sizeof(Likely))
@@ -345,30 +378,138 @@ cdef Py_ssize_t nearer_first(Likely* a, Py_ssize_t n, int32_t bar) noexcept nogi
     return kept
 
 
-cdef void limit_of_likely(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
-    """The limit of a query by the nearest of its likely rows."""
+cdef inline void bring_lines(const Search* s, Py_ssize_t row) noexcept nogil:
+    cdef Py_ssize_t lines = s.kept.directions.lines
+    prefetch_second(s.kept.heads.line + (row * lines + 1) * HEAD)
+    if lines > 2:
+        prefetch_second(s.kept.heads.line + (row * lines + 2) * HEAD)
+    prefetch_second(<const char*> (s.kept.heads.raised + row * lines))
+    prefetch_second(<const char*> (s.kept.heads.error + row * (1 + lines)))
+
+
+cdef inline float of_line(const Search* s, Py_ssize_t q, Py_ssize_t row,
+                          Py_ssize_t line) noexcept nogil:
+    """How much further away the row is along a line of directions."""
+    cdef const Directions* d = &s.kept.directions
+    cdef const Heads* Y = &s.kept.heads
+    cdef Py_ssize_t lines = d.lines
+    return d.unit[line] * d.unit[line] * <float> (
+        s.X.square[q * lines + line] + Y.raised[row * lines + line]
+        - 2 * raised_dot(s.X.line + (q * lines + line) * HEAD,
+                         Y.line + (row * lines + line) * HEAD, vnni))
+
+
+cdef void settle_nearest(const Search* s, Py_ssize_t q, const Likely* some, Py_ssize_t n,
+                         int32_t* scratch, Waiting* waiting, int thread) noexcept nogil:
+    """Settles the nearest of some rows by all lines of their heads, of which the first is known.
+
+    `scratch`: room for 2 n.
+    """
+    cdef const Directions* d = &s.kept.directions
+    cdef Py_ssize_t lines = d.lines, wanted = s.job.best.k + s.job.best.k // 2 + SETTLED_FIRST
+    cdef Py_ssize_t i, row, line
+    cdef int32_t bar = NOWHERE
+    cdef float further
+    if lines > 1 and n > wanted:
+        for i in range(n):
+            bring_lines(s, row_at(s, some[i].place))
+        for i in range(n):
+            row, further = row_at(s, some[i].place), 0
+            for line in range(1, lines):
+                further += of_line(s, q, row, line)
+            further /= d.unit[0] * d.unit[0]
+            scratch[i] = some[i].distance + <int32_t> min(further, <float> NOWHERE)
+        memcpy(scratch + n, scratch, n * sizeof(int32_t))
+        bar = nth_least(scratch + n, n, wanted - 1)
+    for i in range(n):
+        if bar == NOWHERE or scratch[i] <= bar:
+            settle_row(s, q, some[i].place, waiting, thread)
+
+
+cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* waiting,
+                      int thread) noexcept nogil:
+    """Those whose further lines are near enough are met."""
+    cdef const Kept* kept = s.kept
+    cdef const Directions* d = &kept.directions
+    cdef const Heads* Y = &kept.heads
+    cdef Py_ssize_t lines = d.lines, left = 0, i, row, line
+    cdef float reach = reach_of(<float> limit_of(s.job, s.job.PX.first + q)), distance, bar
+    cdef bint near
+    for i in range(list.count):
+        row = row_at(s, list.place[i])
+        distance = d.unit[0] * d.unit[0] * <float> list.distance[i]
+        near = True
+        for line in range(1, lines):
+            distance += of_line(s, q, row, line)
+            bar = (reach + s.X.error[q * (1 + lines) + 1 + line]
+                   + Y.error[row * (1 + lines) + 1 + line])
+            if distance > bar * bar:
+                near = False
+                break
+        if near:                     # all of these are brought near before the first is met
+            bring_row(&s.job.Y, row)
+            list.place[left] = row
+            left += 1
+    for i in range(left):
+        meet(s.job, q, list.place[i], False, waiting, thread)
+    list.count = 0
+
+
+cdef inline void list_place(const Search* s, Py_ssize_t q, Py_ssize_t place, int32_t distance,
+                            Listed* list, Waiting* waiting, int thread) noexcept nogil:
+    if s.kept.directions.lines > 1:
+        bring_lines(s, row_at(s, place))
+    list.place[list.count], list.distance[list.count] = place, distance
+    list.count += 1
+    if list.count == LISTED:
+        meet_listed(s, q, list, waiting, thread)
+
+
+cdef void leave(const Search* s, Py_ssize_t q) noexcept nogil:
+    """A query is left to meet all rows."""
+    cdef Py_ssize_t words = s.kept.words
+    cdef Scanned* left = s.left
+    lock(s.guard)
+    left.query[left.count], left.square[left.count] = <int32_t> q, s.every.square[q]
+    memcpy(left.words + left.count * words, s.every.words + q * words, words * sizeof(int32_t))
+    left.count += 1
+    unlock(s.guard)
+
+
+cdef void meet_likely(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
+    """The limit of a query by the nearest of its likely rows; if whoever is near enough then is
+    among these, all of them are met."""
     cdef Best* best = s.job.best
     cdef const Likelies* listed
     cdef int32_t* scratch = s.scratch + thread * s.scratch_size
-    cdef Likely* all_likely = <Likely*> scratch
-    cdef Py_ssize_t room = s.scratch_size // 3, wanted = first_rows(s), task, i, n = 0
+    cdef Likely* likely = <Likely*> scratch
+    cdef Py_ssize_t room = s.scratch_size // 3, wanted = first_rows(s), task, i, nearest, n = 0
+    cdef bint all_listed = True
+    cdef int32_t bar
+    cdef Listed list
     cdef Waiting waiting
-    waiting.count = 0
-    s.again[q] = False
+    list.count = waiting.count = 0
     for task in range(ceil_div(s.blocks, TASK_BLOCKS)):
         listed = s.listed + task * s.job.PX.count + q
-        s.again[q] |= listed.count < 0
+        all_listed = all_listed and 0 <= listed.count <= room - n
         i = at_most(at_least(listed.count, 0), room - n)
-        memcpy(all_likely + n, listed.of, i * sizeof(Likely))
+        memcpy(likely + n, listed.of, i * sizeof(Likely))
         n += i
-    n = at_most(nearest_of(all_likely, n, wanted, scratch + 2 * room), 4 * wanted)
-    for i in range(n):
-        settle_row(s, q, all_likely[i].place, &waiting, thread)
+    nearest = at_most(nearest_of(likely, n, wanted, scratch + 2 * room), 4 * wanted)
+    settle_nearest(s, q, likely, nearest, scratch + 2 * room, &waiting, thread)
     settle_waiting(s.job, &waiting, thread)
     if best.count[q] >= best.k:
         keep_best(best, q)
     forget(best, q, 0, s.job.Y.rows)     # they come once more
-    s.again[q] |= bar_of(s, q) > s.bars[q]
+    bar = bar_of(s, q)
+    if not all_listed or bar > s.bars[q]:
+        leave(s, q)
+        return
+    for i in range(n):
+        if likely[i].distance <= bar:
+            list_place(s, q, likely[i].place, likely[i].distance, &list, &waiting, thread)
+    meet_listed(s, q, &list, &waiting, thread)
+    settle_waiting(s.job, &waiting, thread)
 
 
 cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
@@ -378,15 +519,15 @@ cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
     cdef const int32_t* least = s.least + q * s.blocks
     cdef const int32_t* at
     cdef int32_t* scratch = s.scratch + thread * s.scratch_size
+    cdef Likely* some = <Likely*> scratch
     cdef int32_t own[NEAR_ROWS]
     cdef Py_ssize_t wanted = first_rows(s), block, taken = 0, place
     cdef int32_t bar
     cdef uint64_t bits
+    cdef int r
     cdef Waiting waiting
     waiting.count = 0
     if s.X.norm2[q] == 0:
-        if s.likely > 0:
-            s.again[q] = False
         place = 0
         while taken < best.k and place < s.places:
             if s.allowed == NULL or s.allowed[place // NEAR_ROWS] >> (place % NEAR_ROWS) & 1:
@@ -396,7 +537,7 @@ cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
         settle_waiting(s.job, &waiting, thread)
         return
     if s.likely > 0:
-        limit_of_likely(s, q, thread)
+        meet_likely(s, q, thread)
         return
     if s.blocks < 4 * wanted:        # they are kept, then
         memcpy(scratch, s.distances + q * s.blocks * NEAR_ROWS,
@@ -416,114 +557,60 @@ cdef void first_limit(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
             at = own
         bits = near_bits(at, bar)
         while bits:
-            settle_row(s, q, block * NEAR_ROWS + first_bit(bits), &waiting, thread)
+            r = first_bit(bits)
             bits &= bits - 1
+            some[taken].place = <int32_t> (block * NEAR_ROWS + r)
+            some[taken].distance = at[r]
             taken += 1
+    settle_nearest(s, q, some, taken, scratch + 2 * taken, &waiting, thread)
     settle_waiting(s.job, &waiting, thread)
     if best.count[q] >= best.k:
         keep_best(best, q)
     forget(best, q, 0, s.job.Y.rows)     # they come once more
 
 
-cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* waiting,
-                      int thread) noexcept nogil:
-    """Those whose further lines are near enough are met."""
-    cdef const Kept* kept = s.kept
-    cdef const Directions* d = &kept.directions
-    cdef const Heads* Y = &kept.heads
-    cdef Py_ssize_t lines = d.lines, left = 0, i, row, line
-    cdef float reach = reach_of(<float> limit_of(s.job, s.job.PX.first + q)), distance, bar
-    cdef bint near
-    for i in range(list.count):
-        row = row_at(s, list.place[i])
-        distance = d.unit[0] * d.unit[0] * <float> list.distance[i]
-        near = True
-        for line in range(1, lines):
-            distance += d.unit[line] * d.unit[line] * <float> (
-                s.X.square[q * lines + line] + Y.raised[row * lines + line]
-                - 2 * raised_dot(s.X.line + (q * lines + line) * HEAD,
-                                 Y.line + (row * lines + line) * HEAD, vnni))
-            bar = (reach + s.X.error[q * (1 + lines) + 1 + line]
-                   + Y.error[row * (1 + lines) + 1 + line])
-            if distance > bar * bar:
-                near = False
-                break
-        if near:                     # all of these are brought near before the first is met
-            bring_row(&s.job.Y, row)
-            list.place[left] = row
-            left += 1
-    for i in range(left):
-        meet(s.job, q, list.place[i], False, waiting, thread)
-    list.count = 0
-
-
-cdef inline void list_place(const Search* s, Py_ssize_t q, Py_ssize_t place, int32_t distance,
-                            Listed* list, Waiting* waiting, int thread) noexcept nogil:
-    cdef Py_ssize_t lines = s.kept.directions.lines, row
-    if lines > 1:
-        row = row_at(s, place)
-        prefetch_second(s.kept.heads.line + (row * lines + 1) * HEAD)
-        prefetch_second(<const char*> (s.kept.heads.raised + row * lines))
-        prefetch_second(<const char*> (s.kept.heads.error + row * (1 + lines)))
-    list.place[list.count], list.distance[list.count] = place, distance
-    list.count += 1
-    if list.count == LISTED:
-        meet_listed(s, q, list, waiting, thread)
-
-
 cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil:
-    """Who of a task's blocks may belong to the result is met."""
-    cdef Py_ssize_t first = task * TASK_BLOCKS, block, some, q, place
+    """Who of a task's blocks may belong to the result of those that are left is met."""
+    cdef Py_ssize_t first = task * TASK_BLOCKS, block, some, j, q
     cdef Py_ssize_t stop = at_most(first + TASK_BLOCKS, s.blocks)
     cdef Listed lists[NEAR_QUERIES]
     cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
     cdef int32_t bars[NEAR_QUERIES]
+    cdef const Scanned* left = s.left
     cdef const int32_t* at
+    cdef int32_t distance
     cdef uint64_t bits
-    cdef const Likelies* listed
     cdef uint64_t near[NEAR_QUERIES]
     cdef Waiting waiting
-    cdef int queries, again, i, r
+    cdef int queries, i, r
     waiting.count = 0
-    for some in range(ceil_div(s.job.PX.count, NEAR_QUERIES)):
-        q = some * NEAR_QUERIES
-        queries = <int> at_most(NEAR_QUERIES, s.job.PX.count - q)
-        again = 0
+    for some in range(ceil_div(left.count, NEAR_QUERIES)):
+        j = some * NEAR_QUERIES
+        queries = <int> at_most(NEAR_QUERIES, left.count - j)
         for i in range(queries):
+            q = left.query[j + i]
             lists[i].count = 0
             # of a zero row all is found
-            bars[i] = bar_of(s, q + i) if s.X.norm2[q + i] != 0 else -NOWHERE
-            if s.likely > 0 and not s.again[q + i]:
-                listed = s.listed + task * s.job.PX.count + q + i
-                for place in range(listed.count):
-                    if listed.of[place].distance <= bars[i]:
-                        list_place(s, q + i, listed.of[place].place, listed.of[place].distance,
-                                   &lists[i], &waiting, thread)
-                bars[i] = -NOWHERE
-            else:
-                again += 1
-        for block in range(first, stop if again > 0 else first):
-            if s.distances == NULL and again > NEAR_QUERIES // 4:
-                find_near(s, q, queries, block, bars, own, near)
+            bars[i] = bar_of(s, q) if s.X.norm2[q] != 0 else -NOWHERE
+        for block in range(first, stop):
+            if s.distances == NULL:
+                find_near(s, left, j, queries, block, bars, own, near)
             for i in range(queries):
-                at = own + i * NEAR_ROWS
-                if bars[i] == -NOWHERE:
-                    continue
-                if s.distances == NULL and again <= NEAR_QUERIES // 4:
-                    find_near(s, q + i, 1, block, bars + i, own + i * NEAR_ROWS, near + i)
+                q = left.query[j + i]
+                at = NULL
                 if s.distances != NULL:
-                    if s.least[(q + i) * s.blocks + block] > bars[i]:
+                    if s.least[q * s.blocks + block] > bars[i]:
                         continue
-                    at = s.distances + ((q + i) * s.blocks + block) * NEAR_ROWS
+                    at = s.distances + (q * s.blocks + block) * NEAR_ROWS
                     near[i] = near_bits(at, bars[i])
                 bits = near[i]
                 while bits:
                     r = first_bit(bits)
                     bits &= bits - 1
-                    place = block * NEAR_ROWS + r
-                    list_place(s, q + i, place, at[r], &lists[i], &waiting, thread)
+                    distance = distance_at(s, left, j, i, block, r, own) if at == NULL else at[r]
+                    list_place(s, q, block * NEAR_ROWS + r, distance, &lists[i], &waiting, thread)
         for i in range(queries):
-            meet_listed(s, q + i, &lists[i], &waiting, thread)
+            meet_listed(s, left.query[j + i], &lists[i], &waiting, thread)
     settle_waiting(s.job, &waiting, thread)
 
 
@@ -563,7 +650,9 @@ cdef size_t carve_search(Search* s, Py_ssize_t batch, bint stored, char* memory)
     cdef char* start = memory
     cdef Job* job = s.job
     cdef Py_ssize_t lines = s.kept.directions.lines, rows = ceil_div(batch, PANEL) * PANEL
+    cdef Py_ssize_t i
     cdef Heads* h = &s.X
+    cdef Scanned* of
     h.line = <int8_t*> carve(&memory, rows * lines * HEAD)
     h.square = <int32_t*> carve(&memory, rows * lines * sizeof(int32_t))
     h.raised = <int32_t*> carve(&memory, rows * lines * sizeof(int32_t))
@@ -571,17 +660,19 @@ cdef size_t carve_search(Search* s, Py_ssize_t batch, bint stored, char* memory)
     h.norm2 = <real*> carve(&memory, rows * sizeof(real))
     h.inverse = <real*> carve(&memory, rows * sizeof(real))
     h.rest = <real*> carve(&memory, rows * sizeof(real))
-    s.words = <int32_t*> carve(&memory, batch * s.kept.words * sizeof(int32_t))
-    s.square = <int32_t*> carve(&memory, batch * sizeof(int32_t))
+    for i in range(2 if s.likely > 0 else 1):
+        of = s.left if i else s.every
+        of.query = <int32_t*> carve(&memory, batch * sizeof(int32_t))
+        of.words = <int32_t*> carve(&memory, batch * s.kept.words * sizeof(int32_t))
+        of.square = <int32_t*> carve(&memory, batch * sizeof(int32_t))
     s.error = <float*> carve(&memory, batch * sizeof(float))
     s.distances = s.least = NULL
     if s.likely > 0:
         s.bars = <int32_t*> carve(&memory, batch * sizeof(int32_t))
         s.listed = <Likelies*> carve(&memory, ceil_div(s.blocks, TASK_BLOCKS) * batch
                                      * sizeof(Likelies))
-        s.rows = <Likely*> carve(&memory, job.threads * s.likely_room * sizeof(Likely))
-        s.used = <Py_ssize_t*> carve(&memory, job.threads * LINE * sizeof(Py_ssize_t))
-        s.again = carve(&memory, batch)
+        s.rows = <Likely*> carve(&memory, s.likely_room * sizeof(Likely))
+        s.used = <Py_ssize_t*> carve(&memory, (job.threads + 1) * LINE * sizeof(Py_ssize_t))
     elif job.best != NULL:
         s.least = <int32_t*> carve(&memory, batch * s.blocks * sizeof(int32_t))
     if stored:
@@ -597,6 +688,8 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
     """The reduction of `job` by what is kept of Y's rows, or of those of these numbers. CARE: rows
     of X need it, and nothing has come of it."""
     cdef Search s
+    cdef Scanned every, left
+    cdef char guard = 0
     cdef Block* held
     cdef Block* lists = NULL
     cdef Py_ssize_t n = job.X.rows, batch, block_bytes, listed, i, first = 0
@@ -604,6 +697,8 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
     cdef int status = 0
     memset(&s, 0, sizeof(s))
     s.job, s.kept, s.places = job, kept, job.Y.rows
+    s.every = s.left = &every
+    s.guard = &guard
     if job.best != NULL:
         size_lists(job.best, job.Y.rows)
     if numbers is not None:
@@ -626,14 +721,22 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
             batch = at_most(batch, at_least(1, DISTANCES // (block_bytes // NEAR_ROWS)))
             s.likely = LIKELY * at_least(10, job.best.k)
             # half as many again have room, and six numbers of each twice as many of one query
-            listed = DISTANCES // (12 * s.likely)
+            listed = DISTANCES // (s.likely * 3 // 2 * <Py_ssize_t> sizeof(Likely)
+                                   + ceil_div(s.blocks, TASK_BLOCKS)
+                                   * <Py_ssize_t> sizeof(Likelies))
             if stored or s.likely * LIKELY_PART > s.places or listed < FEWEST_LISTED:
                 s.likely = 0
             else:
-                batch = at_most(batch, listed)
-                s.likely_room = batch * s.likely * 3 // (2 * job.threads) + LIKELY_OF_TASK
+                batch = at_most(n, at_least(MOST_QUERIES, LISTED_WORDS // kept.words))
+                batch = at_most(batch, at_most(listed, at_least(1, most_lists(job))))
+                s.likely_room = (batch * s.likely * 3 // 2
+                                 + job.threads * (LIKELY_AT_ONCE + NEAR_QUERIES * LIKELY_OF_TASK))
                 s.scratch_size = at_least(at_least(s.scratch_size, 6 * s.likely),
                                           2 * NEAR_QUERIES * LIKELY_OF_TASK)
+    if s.likely > 0:
+        s.left = &left
+    if job.best != NULL:             # room for some rows: `settle_nearest`
+        s.scratch_size = at_least(s.scratch_size, 4 * (4 * first_rows(&s) + NEAR_ROWS))
     held = allocate(carve_search(&s, batch, stored, NULL), FOR_HEADS)
     try:
         carve_search(&s, batch, stored, held.memory)
@@ -658,8 +761,9 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
             if status & CARE or (status & ZERO_ROW and job.zero_inverse != 0):
                 return status | CARE
             start_rows(job)
+            every.count, left.count = job.PX.count, 0
             if s.likely > 0:
-                memset(s.used, 0, job.threads * LINE * sizeof(Py_ssize_t))
+                memset(s.used, 0, (job.threads + 1) * LINE * sizeof(Py_ssize_t))
             with nogil:
                 search_batch(&s)
             status |= found(job)

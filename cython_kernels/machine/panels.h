@@ -7,7 +7,7 @@
  *                 such words, and NEAR_ROWS rows y in panels of PANEL_ROWS, a word of each after the
  *                 other
  *   near_rows     bits[q]: which of the NEAR_ROWS rows have D[q][r] <= bars[q], or more than that by
- *                 one; and D
+ *                 one; and H, of which distance_of(H, q, r, squares, starts) is D[q][r]
  *   raised_dot    the sum of (x[i] + 128) y[i] over 64 bytes
  */
 #ifndef UNITDOT_PANELS_H
@@ -15,7 +15,7 @@
 #include "screen.h"
 
 enum { PANEL_ROWS = 16, NEAR_PANELS = 4, NEAR_ROWS = PANEL_ROWS * NEAR_PANELS, NEAR_QUERIES = 8,
-       FEW_OF_THEM = 4 };
+       FEW_OF_THEM = 4, LINE_WORDS = 16 };
 
 /* With AVX2 alone, products are added by twos in 16 bits, which have room for 2 * 127 * 127: so
  * queries, which are never kept, have integers of 7 bits, of a unit twice as large. */
@@ -27,6 +27,14 @@ enum { PANEL_ROWS = 16, NEAR_PANELS = 4, NEAR_ROWS = PANEL_ROWS * NEAR_PANELS, N
 static inline int32_t query_word(int32_t word) {
     uint32_t raised = (uint32_t)word ^ 0x80808080u;
     return (int32_t)(QUERY_STEP == 2 ? raised >> 1 & 0x7f7f7f7fu : raised);
+}
+
+/* H begins at -starts / 2, rounded, so that whoever is near enough has one of half a bar, rounded, at
+ * least: no more is left to do with most. */
+static inline int32_t half_bar(int32_t square, int32_t bar) { return (square - bar + 1) >> 1; }
+static inline int32_t distance_of(const int32_t *halves, int q, int r, const int32_t *squares,
+                                  const int32_t *starts) {
+    return squares[q] + (starts[r] & 1) - 2 * halves[q * NEAR_ROWS + r];
 }
 
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
@@ -118,11 +126,10 @@ static inline __attribute__((always_inline)) void near_vnni(
 #endif
 
 #if QUERY_STEP == 2
-/* A tile of some queries by a panel. bits[q]: which of these rows are no further away than bars[q];
- * NULL: nobody asks. */
+/* A tile of some queries by a panel: distances, or with bars H and whose bits pass. */
 static inline __attribute__((always_inline)) void near_panel(
     const int32_t *panel, Py_ssize_t words, const int32_t *x, const int queries,
-    const int32_t *squares, const int32_t *starts, const int32_t *bars, int32_t *distances,
+    const int32_t *squares, const int32_t *starts, const int32_t *bars, int32_t *to,
     unsigned *bits) {
     const __m256i one = _mm256_set1_epi16(1);
     __m256i acc[FEW_OF_THEM][2], y[2], a;
@@ -140,16 +147,21 @@ static inline __attribute__((always_inline)) void near_panel(
                     acc[q][v], _mm256_madd_epi16(_mm256_maddubs_epi16(a, y[v]), one));
         }
     }
+    for (v = 0; v < 2; v++)
+        y[v] = load_words(starts + v * WORDS);
     for (q = 0; q < queries; q++) {
         for (v = 0; v < 2; v++) {
-            acc[q][v] = _mm256_sub_epi32(
-                add_words(splat_word(squares[q]), load_words(starts + v * WORDS)),
-                _mm256_slli_epi32(acc[q][v], 2));
-            store_words(distances + q * NEAR_ROWS + v * WORDS, acc[q][v]);
+            if (bars == NULL)
+                acc[q][v] = _mm256_sub_epi32(add_words(splat_word(squares[q]), y[v]),
+                                             _mm256_slli_epi32(acc[q][v], 2));
+            else
+                acc[q][v] = _mm256_sub_epi32(add_words(acc[q][v], acc[q][v]),
+                                             _mm256_srai_epi32(y[v], 1));
+            store_words(to + q * NEAR_ROWS + v * WORDS, acc[q][v]);
         }
-        if (bits != NULL) {
-            a = splat_word(bars[q]);
-            bits[q] = at_least_words(a, acc[q][0]) | at_least_words(a, acc[q][1]) << WORDS;
+        if (bars != NULL) {
+            a = splat_word(half_bar(squares[q], bars[q]));
+            bits[q] = at_least_words(acc[q][0], a) | at_least_words(acc[q][1], a) << WORDS;
         }
     }
 }
@@ -220,20 +232,19 @@ static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x
 #endif
 }
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-/* A tile of NEAR_QUERIES by two panels. Sums begin at -starts / 2, rounded, so that whoever is near
- * enough has one of half a bar, rounded, at least. */
-static inline __attribute__((always_inline)) void near_tile(
-    const int32_t *left, const int32_t *right, Py_ssize_t words, const int32_t *x,
-    const int32_t *squares, const int32_t *starts, const int32_t *bars, int32_t *distances,
-    uint32_t *bits) {
-    const __m512i first = load_words(starts), second = load_words(starts + PANEL_ROWS);
-    const __m512i one = splat_word(1), none = _mm512_setzero_si512();
-    __m512i acc[NEAR_QUERIES][2], y[2], a, bar;
+/* A tile of NEAR_QUERIES by two panels, with half their bars: in a function of its own each of these
+ * is read when it is compared. */
+static inline __attribute__((always_inline)) void near_tile_of(
+    const int32_t *left, const int32_t *right, const Py_ssize_t words, const int32_t *x,
+    const int32_t *starts, const int32_t *bars, int32_t *halves, uint32_t *bits) {
+    const __m512i none = _mm512_setzero_si512();
+    __m512i acc[NEAR_QUERIES][2], y[2], a;
     Py_ssize_t w;
-    int q;
-    for (q = 0; q < NEAR_QUERIES; q++) {
-        acc[q][0] = _mm512_sub_epi32(none, _mm512_srai_epi32(first, 1));
-        acc[q][1] = _mm512_sub_epi32(none, _mm512_srai_epi32(second, 1));
+    int q, p;
+    for (p = 0; p < 2; p++) {
+        y[p] = _mm512_sub_epi32(none, _mm512_srai_epi32(load_words(starts + p * PANEL_ROWS), 1));
+        for (q = 0; q < NEAR_QUERIES; q++)
+            acc[q][p] = y[p];
     }
     for (w = 0; w < words; w++) {
         y[0] = load_words(left + w * PANEL_ROWS);
@@ -245,33 +256,40 @@ static inline __attribute__((always_inline)) void near_tile(
         }
     }
     for (q = 0; q < NEAR_QUERIES; q++) {
-        bar = splat_word((squares[q] - bars[q] + 1) >> 1);
-        a = splat_word(squares[q]);
-        bits[2 * q] = at_least_words(acc[q][0], bar) | at_least_words(acc[q][1], bar) << PANEL_ROWS;
-        store_words(distances + q * NEAR_ROWS,
-                    _mm512_sub_epi32(add_words(a, _mm512_and_si512(first, one)),
-                                     add_words(acc[q][0], acc[q][0])));
-        store_words(distances + q * NEAR_ROWS + PANEL_ROWS,
-                    _mm512_sub_epi32(add_words(a, _mm512_and_si512(second, one)),
-                                     add_words(acc[q][1], acc[q][1])));
+        a = splat_word(bars[q]);
+        bits[q] = (uint32_t)_mm512_kunpackw(_mm512_cmpge_epi32_mask(acc[q][1], a),
+                                            _mm512_cmpge_epi32_mask(acc[q][0], a));
+        for (p = 0; p < 2; p++)
+            store_words(halves + q * NEAR_ROWS + p * PANEL_ROWS, acc[q][p]);
     }
+}
+static __attribute__((noinline)) void near_tile(const int32_t *left, const int32_t *right,
+                                                Py_ssize_t words, const int32_t *x,
+                                                const int32_t *starts, const int32_t *bars,
+                                                int32_t *halves, uint32_t *bits) {
+    if (words == LINE_WORDS)
+        near_tile_of(left, right, LINE_WORDS, x, starts, bars, halves, bits);
+    else
+        near_tile_of(left, right, words, x, starts, bars, halves, bits);
 }
 #endif
 
 static void near_rows(const int32_t **panel, Py_ssize_t words, const int32_t *x, int queries,
                       const int32_t *squares, const int32_t *starts, const int32_t *bars,
-                      int by_vnni, int32_t *distances, uint64_t *bits) {
-    int q;
+                      int by_vnni, int32_t *halves, uint64_t *bits) {
+    int q, r;
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-    uint32_t halves[NEAR_QUERIES * 2];
+    uint32_t some[2][NEAR_QUERIES];
+    int32_t half[NEAR_QUERIES];
     int p;
     if (by_vnni && queries == NEAR_QUERIES) {
-        for (p = 0; p < 2; p++)
-            near_tile(panel[2 * p], panel[2 * p + 1], words, x, squares,
-                      starts + 2 * p * PANEL_ROWS, bars, distances + 2 * p * PANEL_ROWS,
-                      halves + p);
         for (q = 0; q < NEAR_QUERIES; q++)
-            bits[q] = halves[2 * q] | (uint64_t)halves[2 * q + 1] << 2 * PANEL_ROWS;
+            half[q] = half_bar(squares[q], bars[q]);
+        for (p = 0; p < 2; p++)
+            near_tile(panel[2 * p], panel[2 * p + 1], words, x, starts + 2 * p * PANEL_ROWS, half,
+                      halves + 2 * p * PANEL_ROWS, some[p]);
+        for (q = 0; q < NEAR_QUERIES; q++)
+            bits[q] = (uint64_t)alone(some[0][q]) | (uint64_t)alone(some[1][q]) << 2 * PANEL_ROWS;
         return;
     }
 #endif
@@ -282,18 +300,22 @@ static void near_rows(const int32_t **panel, Py_ssize_t words, const int32_t *x,
         for (p = 0; p < NEAR_PANELS; p++) {
             near_panel(panel[p], words, x + first * words, FEW_OF_THEM, squares + first,
                        starts + p * PANEL_ROWS, bars + first,
-                       distances + first * NEAR_ROWS + p * PANEL_ROWS, some);
+                       halves + first * NEAR_ROWS + p * PANEL_ROWS, some);
             for (q = 0; q < FEW_OF_THEM; q++)
                 bits[first + q] = (p ? bits[first + q] : 0) | (uint64_t)some[q] << p * PANEL_ROWS;
         }
     if (first == queries)
         return;
     x += first * words, squares += first, bars += first, bits += first;
-    distances += first * NEAR_ROWS, queries -= first;
+    halves += first * NEAR_ROWS, queries -= first;
 #endif
-    near_block(panel, words, x, queries, squares, starts, by_vnni, distances);
-    for (q = 0; q < queries; q++)
-        bits[q] = near_bits(distances + q * NEAR_ROWS, bars[q]);
+    near_block(panel, words, x, queries, squares, starts, by_vnni, halves);
+    for (q = 0; q < queries; q++) {
+        bits[q] = near_bits(halves + q * NEAR_ROWS, bars[q]);
+        for (r = 0; r < NEAR_ROWS; r++)
+            halves[q * NEAR_ROWS + r] =
+                (squares[q] + (starts[r] & 1) - halves[q * NEAR_ROWS + r]) / 2;
+    }
 }
 static inline int32_t raised_dot(const int8_t *x, const int8_t *y, int by_vnni) {
     return HAS_VNNI && by_vnni ? head_dot(x, y, 128, 1) : wide_dot(x, y);
