@@ -50,8 +50,10 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
     cdef vec sum
     cdef Py_ssize_t k, start = 0, length
     cdef int i, j, at
-    for at in range(rows * panels * VECS):
-        acc[at] = splat(0)
+    # loops in two: GCC unrolls none of 24 turns, and leaves the sums in memory
+    for i in range(rows):
+        for j in range(panels * VECS):
+            acc[i * panels * VECS + j] = splat(0)
     while True:
         length = at_most(RUN, count - start)
         x += length * PANEL
@@ -75,8 +77,10 @@ cdef inline void tile_of(const int rows, const int panels, const real* x, const 
         else:
             next_run(rows, panels, x, y, panel_stride, False, acc, block)
     if count > RUN:
-        for at in range(rows * panels * VECS):
-            acc[at] = block[at] + acc[at]
+        for i in range(rows):
+            for j in range(panels * VECS):
+                at = i * panels * VECS + j
+                acc[at] = block[at] + acc[at]
     for i in range(rows):
         for j in range(panels * VECS):
             at = i * TILE_PANELS * VECS + j
