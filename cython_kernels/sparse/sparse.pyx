@@ -17,6 +17,7 @@ The files, in the order in which data flows through them:
     top_k.pxi    the k most similar rows of Y, with bounds
     pairs.pxi    pairs above a threshold, with bounds
     above.pxi    the same by every product or score, where bounds do not pay
+    images.pxi   the same by dense kernels, of full rows
     few.pxi      few rows against many, which are read where they lie
 """
 
@@ -112,4 +113,5 @@ include "product.pxi"
 include "top_k.pxi"
 include "pairs.pxi"
 include "above.pxi"
+include "images.pxi"
 include "few.pxi"

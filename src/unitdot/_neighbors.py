@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -424,9 +425,17 @@ def _sparse_pairs(
         if np.ndim(side) != 2:
             raise _inputs.axes_error(name, np.shape(side), "a matrix")
     with reporting(progress, "pairs") as report:
-        found = sparse_functions.pairs(X, Y, limit, most, report, options, groups)
+        find = partial(_dense_pairs, options._replace(dtype=None, zero="zero", check_finite=False))
+        found = sparse_functions.pairs(X, Y, limit, most, report, options, groups, find)
     n, m = (int(np.shape(side)[0]) for side in sides)
     return Pairs._of(*found, shape=(n, m), self_join=Y is None)
+
+
+def _dense_pairs(
+    options: Options, X: Array, Y: Array | None, limit: float
+) -> tuple[Array, Array, Array]:
+    rows, columns, similarities = pairs_of(X, Y, limit, None, None, False, options)
+    return rows, columns, similarities
 
 
 def _matrices(X: Any, Y: Any, options: Options, vector: bool) -> tuple[Array, Array, bool]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._sparse import few, functions
+from unitdot._sparse import few, functions, problem
 
 from ..helpers import FLOATS, assert_same_bits
 from ..neighbors import most_similar
@@ -139,7 +139,7 @@ def test_rows_that_share_much_have_the_same_bits(
     blocks = [(i, min(130, 500 - i)) for i in range(0, 500, 130)]
     monkeypatch.setattr(few.kernels, "blocks_of", lambda *_: blocks)
     monkeypatch.setattr(functions, "MOST_AT_ONCE", 130 * 40)
-    monkeypatch.setattr(functions, "SCORES_TO_ENTRY", scored)
+    monkeypatch.setattr(problem, "SCORES_TO_ENTRY", scored)
     Y = random_rows(500, n_features, density, seed=9, dtype=dtype, signed=True)
     Y[:200, 80:] = 0  # of fewer entries than have the errors of their sums added
     more = random_rows(60, n_features, density + 0.1, seed=10, dtype=dtype, signed=True)

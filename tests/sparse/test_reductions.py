@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import unitdot
 from unitdot._sparse import functions as sparse_functions
+from unitdot._sparse import problem
 
 from ..helpers import FLOATS, assert_same_bits
 from ..neighbors import assert_same_result, most_similar, reaching
@@ -48,7 +49,7 @@ DATA = {
 @pytest.mark.parametrize("data", DATA)
 def test_pairs(data, dtype, scored, monkeypatch):
     """By an index for bounds, or by scores at once of rows that share much."""
-    monkeypatch.setattr(sparse_functions, "SCORES_TO_ENTRY", scored)
+    monkeypatch.setattr(problem, "SCORES_TO_ENTRY", scored)
     X = DATA[data](dtype)
     Y = csr(np.vstack([X[::-2], X[:3]]))
     X = csr(X)
@@ -116,9 +117,9 @@ def test_any_small_matrices(data, seed):
     Y = csr(random_rows(m, d, density, seed // 2, dtype, signed))
     S = unitdot.cosine_similarity(X, Y)
     threshold = data.draw(st.sampled_from([*THRESHOLDS, float(S.max())]))
-    scored = data.draw(st.sampled_from([0, sparse_functions.SCORES_TO_ENTRY]))
+    scored = data.draw(st.sampled_from([0, problem.SCORES_TO_ENTRY]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sparse_functions, "SCORES_TO_ENTRY", scored)
+        patch.setattr(problem, "SCORES_TO_ENTRY", scored)
         found = pairs(X, Y, threshold)
     for a, b in zip(found, brute_pairs(S, threshold, False), strict=True):
         assert_same_bits(a, b)
@@ -160,7 +161,7 @@ def test_join_gives_way_to_products(monkeypatch, right, by_scores):
         asked.append(timed(*arguments))
         return by_scores if len(asked) == 3 else None
 
-    monkeypatch.setattr(sparse_functions, "SCORES_TO_ENTRY", 0)
+    monkeypatch.setattr(problem, "SCORES_TO_ENTRY", 0)
     monkeypatch.setattr(sparse_functions, "LONG", 0)
     monkeypatch.setattr(sparse_functions, "_next_size", lambda size, seconds: size)
     monkeypatch.setattr(sparse_functions, "_faster_than_joins", from_the_third_time)

@@ -227,3 +227,17 @@ def take_above(
     to_similarities: _Array,
     threads: int,
 ) -> None: ...
+def write_images(X: Rows, first: int, to: npt.NDArray[np.float32], threads: int) -> None: ...
+def settle_found(
+    X: Rows,
+    Y: Rows,
+    first_X: int,
+    first_Y: int,
+    wide: bool,
+    narrow: bool,
+    threshold: float,
+    rows: _Integers,
+    columns: _Integers,
+    similarities: _Array,
+    threads: int,
+) -> int: ...

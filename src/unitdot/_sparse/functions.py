@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from unitdot._inputs import Array, Axes, Options
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._machine import dispatch, memory
-from unitdot._machine.threads import threads_for, threads_now
+from unitdot._machine.threads import threads_for
 from unitdot._selection import (
     LEAST_CUT,
     Selection,
@@ -22,8 +22,10 @@ from unitdot._selection import (
 )
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.few import Few, few_of, grow
+from unitdot._sparse.images import Find, are_worth, pairs_by_images
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
 from unitdot._sparse.prepared import Prepared
+from unitdot._sparse.problem import Problem
 
 Report = Callable[[int, int], object] | None
 Triplet = tuple[Array, Array, Array]
@@ -36,8 +38,7 @@ MOST_FOR_INT32 = np.iinfo(np.int32).max
 PRODUCT = 8
 # bits of the vectors of instruction sets that the kernels have code for
 VECTORS = {"avx2": 256, "avx512": 512, "avx512vnni": 512}
-# between two reports, and looks for Ctrl-C: rows and multiply-adds at first, and then seconds
-FIRST_ROWS, FIRST_WORK = 1024, 1 << 27
+# between two reports, and looks for Ctrl-C, in seconds
 LONG, SHORT = 0.2, 0.05
 # where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
 # with few, and now and then as many rows of products are timed
@@ -46,58 +47,8 @@ FIRST_JOINED, TIMED_ROWS = 16, 64
 ROWS_TO_ONE = 32
 # products by vectors in the time of one that is computed alone
 PRODUCTS_TO_ONE = 16
-# scores of products of two entries in the time in which an entry is indexed for bounds
-SCORES_TO_ENTRY = 256
 # outputs whose pairs are found at a time, where not all are wanted
 MOST_AT_ONCE = 1 << 20
-
-
-class Problem(NamedTuple):
-    """Two checked sides, and what follows from the options."""
-
-    X: Any
-    Y: Any
-    same: bool
-    wide: bool
-    dtype: np.dtype[Any]
-    most_threads: int
-    buffers: tuple[Array, Array]
-    vectors: tuple[bool, bool]
-    prepared: Prepared | None = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows of X, rows of Y)."""
-        return self.X.shape[0], self.Y.shape[0]
-
-    @property
-    def shares_much(self) -> bool:
-        """Whether two rows share a feature on average, or more: then bounds may stop little."""
-        (n_X, n_features), n_Y = self.X.shape, self.Y.shape[0]
-        return bool(self.X.entries * self.Y.entries >= max(1, n_X * n_Y) * n_features)
-
-    @property
-    def scores_are_few(self) -> bool:
-        """Whether rows that share much are scored before they are indexed for bounds."""
-        entries = self.X.entries / (2 if self.same else 1)
-        return self.shares_much and entries <= SCORES_TO_ENTRY * self.X.shape[1]
-
-    @property
-    def threads(self) -> int:
-        """How many there may be: one in a child that was forked since the call began."""
-        return threads_now(self.most_threads)
-
-    @property
-    def first_rows(self) -> int:
-        """Rows to begin with, if features are about as frequent as each other."""
-        n_X, n_features = self.X.shape
-        work = self.X.entries // max(1, n_X) * self.Y.entries // n_features
-        return int(max(1, min(FIRST_ROWS, FIRST_WORK // (work + 1))))
-
-    @property
-    def narrow(self) -> bool:
-        """Whether the result is given in float32."""
-        return self.dtype == np.float32
 
 
 def full(
@@ -330,10 +281,11 @@ def pairs(
     report: Report,
     options: Options,
     groups: Any = None,
+    find: Find | None = None,
 ) -> Triplet:
     """(rows, columns, similarities) of all pairs with similarity >= threshold, sorted.
 
-    Where `most` is not 0, of the most similar so many.
+    Where `most` is not 0, of the most similar so many. `find`: how pairs of dense rows are found.
     """
     if groups is not None:
         return _pairs_in_groups(X, Y, threshold, most, options, groups)
@@ -352,7 +304,10 @@ def pairs(
         problem = _prepare(Y, X, options, names=("Y", "X"))
         if report is not None:
             report = _scaled(report, X.shape[0])
-        columns, rows, similarities = _join(problem, threshold, report, most, swapped=True)
+        whole = _by_images(problem, threshold, report, most, find)
+        if whole is None:
+            whole = _join(problem, threshold, report, most, swapped=True)
+        columns, rows, similarities = whole
         kernels.sort_pairs(rows, columns, similarities, X.shape[0])
         return rows, columns, similarities
     problem = _prepare(X, Y, options)
@@ -364,7 +319,20 @@ def pairs(
     if not most:
         _check_room_for_all(problem, threshold, options.zero == "nan")
     by_scores = threshold > BRUTE_FORCE
+    whole = _by_images(problem, threshold, report, most, find)
+    if whole is not None:
+        return whole
     return _pairs_above(problem, threshold, report, _no_pairs(problem), 0, most, by_scores)
+
+
+def _by_images(
+    problem: Problem, threshold: float, report: Report, most: int, find: Find | None
+) -> Triplet | None:
+    """The pairs of rows that are full enough for dense kernels; None: they are not."""
+    threshold = float(problem.dtype.type(threshold))
+    if find is None or most or threshold <= BRUTE_FORCE or not _vectors():
+        return None
+    return pairs_by_images(problem, threshold, find, report) if are_worth(problem) else None
 
 
 def _pairs_in_groups(
