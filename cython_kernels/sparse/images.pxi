@@ -1,5 +1,5 @@
-# Pairs of full rows by dense kernels: these get the rows as dense ones of norm 1, in float, and what
-# they find, of a threshold a little lower, is compared exactly here.
+# Pairs of full rows by dense kernels: these get the rows as dense ones of norm 1, in float, and
+# what they find, of a threshold a little lower, is compared exactly here.
 #
 # takes: sparse.pyx, rows.pxi, top_k.pxi, openmp.h
 # gives: write_images, settle_found
@@ -30,8 +30,8 @@ cdef void write_image(const Table* t, Py_ssize_t i, float* to, Entries* row) noe
 def settle_found(Rows X, Rows Y, Py_ssize_t first_X, Py_ssize_t first_Y, bint wide, bint narrow,
                  double threshold, int64_t[::1] rows, int64_t[::1] columns,
                  value_t[::1] similarities, int threads):
-    """The pairs whose similarity reaches the threshold come first, counted from 0 of both sides, and
-    in the order that they have; returns how many these are. Given are rows from the two first."""
+    """The pairs whose similarity reaches the threshold come first, in the order that they have;
+    returns how many these are. Rows and columns are given from the two first on."""
     cdef Py_ssize_t part, count = rows.shape[0], k, n = 0
     cdef Team team
     begin(&team, max(X.table.longest, Y.table.longest), X.table.features, 0, threads)
