@@ -106,7 +106,7 @@ cdef inline bint heads_near(const Cascade* c, Py_ssize_t row, Py_ssize_t column,
 
 cdef int prepare_heads(Job* job) except -1:
     """Directions and heads, where they pay and there is memory; job.cascade is NULL otherwise."""
-    cdef Block* room = block_new(room_to_find(job), FOR_HEADS)
+    cdef Block* room = block_new(room_to_find(job), FOR_SAMPLES)
     cdef Block* held
     cdef Directions found
     cdef Cascade* c
@@ -134,7 +134,7 @@ cdef int prepare_heads(Job* job) except -1:
 
 cdef int use_known(Job* job) except -1:
     """The heads that there are, where they pay."""
-    cdef Block* room = block_new(room_to_find(job), FOR_HEADS)
+    cdef Block* room = block_new(room_to_find(job), FOR_SAMPLES)
     if room != NULL:
         with nogil:
             job.known.words = words_of_known(job, &job.known.directions, <real*> room.memory)

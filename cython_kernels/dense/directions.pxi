@@ -3,14 +3,15 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, screen.pxi, vectors.h, openmp.h
 # gives: HEAD, HEAD_WORDS, MOST_LINES, DIRECTIONS, SAMPLED_ROWS, JUDGED_X, JUDGED_Y, Directions,
-#        GRID, LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead, most_sampled,
+#        GRID, LINE_COST, QUICK_COST, PAYS, forced, unit_row, reach_of, lead_all, most_sampled,
 #        batch_cost, project_all, set_units, limit_of, column_limit, outputs_of, room_to_find,
 #        judged_rows, words_of_known, find_directions
 #
 # Any directions are right, as heads.pxi proves, as long as no singular value of theirs is above 1:
-# that is measured. These are leading eigenvectors of the sample's second moments, more or less: a
-# few rounds of orthogonal iteration (Rutishauser 1969), each 16 of them then turned among
-# themselves (Hadamard), so that no coordinate is much larger than others and 8 bits serve all well.
+# that is measured. These are leading eigenvectors of the sample's second moments, more or less: two
+# rounds of orthogonal iteration (Rutishauser 1969) with few rows, and where the work is long one
+# more with many. Each 16 of them are then turned among themselves (Hadamard), so that no coordinate
+# is much larger than others and 8 bits serve all well.
 
 cdef enum:
     HEAD = 64                    # coordinates in a line of heads
@@ -20,8 +21,10 @@ cdef enum:
     SAMPLED_ROWS = 256           # a line, at least; more of them the longer the work to come
     MOST_SAMPLED = 2048
     SAMPLED_ELEMENTS = 1 << 21   # of no more than so many rows
-    ROUNDS = 3
-    ITERATED = 4                 # directions, together
+    ROUNDS = 2
+    MET_ROWS = TILE_ROWS         # of a sample, by so many directions or features
+    MET_VECS = 2
+    MET_COLUMNS = MET_VECS * LANES
     TURNED = 16                  # directions, among themselves; all of a long batch
     LONG_BATCH = 2 * HEAD_WORDS
     GRID = 1 << 14               # of directions and unit rows, as integers of 16 bits: project.pxi
@@ -44,8 +47,10 @@ cdef double WORD_COST = 0.6          # of heads, which are compared in registers
 cdef double LINE_COST = 200          # one line of a pair
 cdef double QUICK_COST = 12          # a feature of a quick cosine, of rows that are far
 cdef double PROJECTED_COST = 1.2     # a multiply-add of a row's heads
-cdef double FOUND_COST = 750         # a feature, line and sampled row, to find directions
-cdef double FINDING = 0.5            # an output's share of that, from which on fewer are sampled
+cdef double FOUND_COST = 150         # a feature, line and sampled row, to improve directions,
+cdef double SOUGHT = 4               # so many times more to find them
+cdef double FINDING = 0.25           # an output's share of that, from which on fewer are sampled
+cdef double TO_GAIN = 0.8            # of the least cost: what cannot save more is not looked for
 cdef double HOPELESS = 0.95          # what one line leaves where more lines leave too much
 cdef double TRIED = 0.01             # of the screen's cost, for directions that may be for nothing
 cdef double PAYS = 0.85              # of what the screen costs
@@ -64,23 +69,6 @@ cdef struct Forced:              # by tests
 cdef Forced forced
 
 
-cdef inline void add_four_times(const vec* factors, const real* row, Py_ssize_t features,
-                                real* to) noexcept nogil:
-    """to[i] += factors[i] * row, of four that lie one after the other."""
-    cdef Py_ssize_t k = 0
-    cdef vec own
-    cdef int i
-    while k + LANES <= features:
-        own = load(row + k)
-        for i in range(ITERATED):
-            store(to + i * features + k, madd(factors[i], own, load(to + i * features + k)))
-        k += LANES
-    while k < features:
-        for i in range(ITERATED):
-            to[i * features + k] += (<const real*> (factors + i))[0] * row[k]
-        k += 1
-
-
 cdef inline void add_times(real* to, const real* row, real factor,
                            Py_ssize_t features) noexcept nogil:
     cdef Py_ssize_t k
@@ -95,41 +83,105 @@ cdef void unit_row(const Source* s, Py_ssize_t row, real* to) noexcept nogil:
     for b in range(ceil_div(s.features, BLOCK)):
         convert(s, row, b * BLOCK, block_length(s.features, b), to + b * BLOCK)
     norm2 = quick_dot(to, to, s.features)
-    norm2 = <real> (1 / sqrt(<double> norm2)) if NORM2_LOW <= norm2 <= NORM2_HIGH else 0
+    if not NORM2_LOW <= norm2 <= NORM2_HIGH:
+        memset(to, 0, s.features * sizeof(real))
+        return
+    norm2 = <real> (1 / sqrt(<double> norm2))
     for k in range(s.features):
-        to[k] = to[k] * norm2 if norm2 != 0 else 0
+        to[k] *= norm2
 
 
-cdef void iterate(const real* sample, Py_ssize_t count, const real* directions, uint32_t seed,
-                  Py_ssize_t features, real* to) noexcept nogil:
-    """to = the sample's second moments times ITERATED directions; without any, its rows added or
-    subtracted by turns of chance."""
+cdef inline void products_of(const real* x, Py_ssize_t x_row, Py_ssize_t x_step, const real* y,
+                             Py_ssize_t y_step, Py_ssize_t count, real* to,
+                             Py_ssize_t to_row) noexcept nogil:
+    """to[i, j] = the sum of x[i, k] y[k, j]: MET_ROWS rows of MET_COLUMNS."""
+    cdef vec acc[MET_ROWS][MET_VECS]
+    cdef vec own[MET_VECS]
+    cdef vec factor
+    cdef Py_ssize_t k
+    cdef int i, j
+    for i in range(MET_ROWS):
+        for j in range(MET_VECS):
+            acc[i][j] = splat(0)
+    for k in range(count):
+        for j in range(MET_VECS):
+            own[j] = load(y + k * y_step + j * LANES)
+        for i in range(MET_ROWS):
+            factor = splat(x[i * x_row + k * x_step])
+            for j in range(MET_VECS):
+                acc[i][j] = madd(factor, own[j], acc[i][j])
+    for i in range(MET_ROWS):
+        for j in range(MET_VECS):
+            store(to + i * to_row + j * LANES, acc[i][j])
+
+
+cdef void across(const real* rows, Py_ssize_t features, real* to) noexcept nogil:
+    """to[k, i] = rows[i, k] of HEAD rows."""
+    cdef Py_ssize_t i, k
+    for k in range(features):
+        for i in range(HEAD):
+            to[k * HEAD + i] = rows[i * features + k]
+
+
+cdef void meet_line(const real* rows, Py_ssize_t features, const real* turned,
+                    real* dots) noexcept nogil:
+    """dots[i, j]: of MET_ROWS rows with the HEAD that lie `across`."""
+    cdef Py_ssize_t j
+    for j in range(HEAD // MET_COLUMNS):
+        products_of(rows, features, 1, turned + j * MET_COLUMNS, HEAD, features,
+                    dots + j * MET_COLUMNS, HEAD)
+
+
+cdef void add_up(const real* sample, Py_ssize_t count, const real* dots, Py_ssize_t features,
+                 Py_ssize_t at, real* to) noexcept nogil:
+    """MET_COLUMNS features, from `at` on, of HEAD sums of the sample's rows times their dots."""
+    cdef real own[MET_ROWS * MET_COLUMNS]
+    # the last ones lie in the last whole vectors; none is written twice
+    cdef Py_ssize_t first = at_most(at, features - MET_COLUMNS), more = at - first, d, i
+    for d in range(HEAD // MET_ROWS):
+        products_of(dots + d * MET_ROWS, 1, HEAD, sample + first, features, count, own,
+                    MET_COLUMNS)
+        for i in range(MET_ROWS):
+            memcpy(to + (d * MET_ROWS + i) * features + at, own + i * MET_COLUMNS + more,
+                   (MET_COLUMNS - more) * sizeof(real))
+
+
+cdef void sketch(const real* sample, Py_ssize_t count, Py_ssize_t line, Py_ssize_t features,
+                 real* to) noexcept nogil:
+    """HEAD directions to begin with: of the sample's rows, added or subtracted by chance, each
+    belongs to one (Clarkson and Woodruff 2013)."""
+    cdef uint32_t chance = <uint32_t> line * <uint32_t> 747796405 + 1
     cdef Py_ssize_t s
-    cdef uint32_t chance[ITERATED]
-    cdef vec factors[ITERATED]
-    cdef int i
-    for i in range(ITERATED):
-        chance[i] = (seed + i) * <uint32_t> 747796405 + 1
-    memset(to, 0, ITERATED * features * sizeof(real))
+    memset(to, 0, HEAD * features * sizeof(real))
     for s in range(count):
-        for i in range(ITERATED):
-            if directions == NULL:
-                chance[i] = chance[i] * <uint32_t> 1664525 + <uint32_t> 1013904223
-                factors[i] = splat(1 if chance[i] >> 31 else -1)
-            else:
-                factors[i] = splat(quick_dot(sample + s * features, directions + i * features,
-                                             features))
-        add_four_times(factors, sample + s * features, features, to)
+        chance = chance * <uint32_t> 1664525 + <uint32_t> 1013904223
+        add_times(to + s % HEAD * features, sample + s * features, 1 if chance >> 31 else -1,
+                  features)
 
 
-cdef void orthonormalize(real* rows, Py_ssize_t count, Py_ssize_t features) noexcept nogil:
-    """Each less what lies along those before, of norm 1; zeros where nothing is left."""
+cdef void iterate(const Job* job, const real* sample, Py_ssize_t count, Py_ssize_t features,
+                  real* rows, real* room) noexcept nogil:
+    """HEAD directions become the sample's second moments times them."""
+    cdef real* dots = room + DIRECTIONS * features
+    cdef Py_ssize_t i
+    cdef int threads = threads_in(job.process, job.threads)
+    across(rows, features, room)
+    for i in prange(count // MET_ROWS, num_threads=threads, schedule="dynamic", chunksize=2):
+        meet_line(sample + i * MET_ROWS * features, features, room, dots + i * MET_ROWS * HEAD)
+    for i in prange(ceil_div(features, MET_COLUMNS), num_threads=threads, schedule="dynamic"):
+        add_up(sample, count, dots, features, i * MET_COLUMNS, rows)
+
+
+cdef void orthonormalize(real* rows, Py_ssize_t first, Py_ssize_t count, Py_ssize_t features,
+                         int times) noexcept nogil:
+    """Those from the first-th on: each less what lies along those before, of norm 1; zeros where
+    nothing is left. Twice makes them so to the last digits."""
     cdef Py_ssize_t i, j, k
     cdef real before, norm2 = 0
     cdef int time
-    for i in range(count):
+    for i in range(first, count):
         before = quick_dot(rows + i * features, rows + i * features, features)
-        for time in range(2):
+        for time in range(times):
             for j in range(i):
                 add_times(rows + i * features, rows + j * features,
                           -quick_dot(rows + i * features, rows + j * features, features), features)
@@ -157,15 +209,19 @@ cdef double square_bound(const real* rows, Py_ssize_t count, Py_ssize_t features
     """No singular value of theirs, squared, is above it; infinite where it is not a number."""
     # ‖B‖² is no more than the largest sum of magnitudes in a row of BᵀB; each of these is off by
     # less than `off` of the norms' product
-    cdef double most = 0, row, dot
+    cdef double sums[DIRECTIONS]
+    cdef double most = 0, dot
     cdef double off = (features // (4 * LANES) + 2 * LANES + 8) * (1e-15 if IS_DOUBLE else 6e-8)
     cdef Py_ssize_t i, j
+    memset(sums, 0, sizeof(sums))
     for i in range(count):
-        row = 0
-        for j in range(count):
+        for j in range(i + 1):
             dot = quick_dot(rows + i * features, rows + j * features, features)
-            row += dot if dot >= 0 else -dot
-        most = row if not row <= most else most
+            dot = dot if dot >= 0 else -dot
+            sums[i] += dot
+            sums[j] += dot if j < i else 0
+    for i in range(count):
+        most = sums[i] if not sums[i] <= most else most
     return most * (1 + count * off) if most <= <double> REAL_MAX else INFINITY
 
 
@@ -208,26 +264,73 @@ cdef inline float reach_of(float limit) noexcept nogil:
     return sqrtf(squared if squared > 0 else 0)
 
 
-cdef int lead(Job* job, Directions* d, Py_ssize_t lines, real* sample, real* room) noexcept nogil:
-    """Leading directions of Y's rows, evenly spaced ones; False where there are none."""
-    cdef Py_ssize_t count = sampled_rows(job, lines), features = d.features
-    cdef Py_ssize_t wanted = lines * HEAD, i
-    cdef int time, threads = threads_in(job.process, job.threads)
-    d.lines = lines
+cdef void take_sample(const Job* job, Py_ssize_t count, real* sample) noexcept nogil:
+    """Y's rows, evenly spaced ones."""
+    cdef Py_ssize_t i
+    for i in prange(count, num_threads=threads_in(job.process, job.threads), schedule="dynamic",
+                    chunksize=16):
+        unit_row(&job.Y, job.first_Y + i * rows_of_Y(job) // count, sample + i * job.X.features)
+
+
+cdef void turn_batches(Directions* d) noexcept nogil:
+    # and back, if they are
+    cdef Py_ssize_t i
+    for i in range(d.lines * HEAD // TURNED):
+        turn(d.rows + i * TURNED * d.features, d.features, TURNED, 1)
+
+
+cdef bint lead(Job* job, Directions* d, real* sample, real* room) noexcept nogil:
+    """One line more of leading directions, from few rows; False where there are none."""
+    cdef Py_ssize_t features = d.features, count, line = d.lines
+    cdef real* own = d.rows + line * HEAD * features
+    cdef int time
     if forced.rows != NULL and forced.features == features:
-        memcpy(d.rows, forced.rows, wanted * features * sizeof(real))
+        d.lines += 1
+        memcpy(d.rows, forced.rows, d.lines * HEAD * features * sizeof(real))
     else:
-        for i in prange(count, num_threads=threads, schedule="dynamic", chunksize=16):
-            unit_row(&job.Y, job.first_Y + i * rows_of_Y(job) // count, sample + i * features)
-        for time in range(1 + ROUNDS):
-            for i in prange(wanted // ITERATED, num_threads=threads, schedule="dynamic"):
-                iterate(sample, count, NULL if time == 0 else d.rows + i * ITERATED * features,
-                        <uint32_t> (i * ITERATED), features, room + i * ITERATED * features)
-            memcpy(d.rows, room, wanted * features * sizeof(real))
-            orthonormalize(d.rows, wanted, features)
-        for i in range(wanted // TURNED):
-            turn(d.rows + i * TURNED * features, features, TURNED, 1)
-    return contract(d.rows, wanted, features)
+        turn_batches(d)              # as they were found, and of norm 1, which `contract` took
+        orthonormalize(d.rows, 0, line * HEAD, features, 1)
+        d.lines += 1
+        count = whole_rows(at_most(d.lines * SAMPLED_ROWS, rows_of_Y(job)))
+        take_sample(job, count, sample)
+        sketch(sample, count, line, features, own)
+        for time in range(ROUNDS):
+            orthonormalize(d.rows, line * HEAD, d.lines * HEAD, features, 1)
+            iterate(job, sample, count, features, own, room)
+        orthonormalize(d.rows, line * HEAD, d.lines * HEAD, features, 2)
+        turn_batches(d)
+    return contract(d.rows, d.lines * HEAD, features)
+
+
+cdef bint improve(Job* job, Directions* d, int rounds, real* sample, real* room) noexcept nogil:
+    """The same lines from more rows, where the work is long; False where there are none."""
+    cdef Py_ssize_t features = d.features, count = sampled_rows(job, d.lines), line
+    cdef int time
+    if forced.rows != NULL and forced.features == features:
+        return True
+    take_sample(job, count, sample)
+    turn_batches(d)
+    for time in range(rounds):
+        for line in range(d.lines):
+            iterate(job, sample, count, features, d.rows + line * HEAD * features, room)
+        orthonormalize(d.rows, 0, d.lines * HEAD, features, 1 if time + 1 < rounds else 2)
+    turn_batches(d)
+    return contract(d.rows, d.lines * HEAD, features)
+
+
+cdef bint lead_all(Job* job, Directions* d, Py_ssize_t lines, real* sample,
+                   real* room) noexcept nogil:
+    """So many lines at once; False where there are none."""
+    d.lines = 0
+    while d.lines < lines:
+        if not lead(job, d, sample, room):
+            return False
+    return improve(job, d, ROUNDS, sample, room)
+
+
+cdef inline Py_ssize_t whole_rows(Py_ssize_t count) noexcept nogil:
+    # as `iterate` wants them; one row may be there twice
+    return at_least(1, count // MET_ROWS) * MET_ROWS
 
 
 cdef inline Py_ssize_t most_sampled(const Job* job) noexcept nogil:
@@ -247,7 +350,7 @@ cdef inline double projecting_cost(const Job* job, Py_ssize_t lines) noexcept no
 
 cdef Py_ssize_t sampled_rows(const Job* job, Py_ssize_t lines) noexcept nogil:
     cdef double count = min(FINDING / finding_cost(job, lines), most_sampled(job))
-    return at_most(at_least(lines * SAMPLED_ROWS, <Py_ssize_t> count), rows_of_Y(job))
+    return whole_rows(at_most(at_least(lines * SAMPLED_ROWS, <Py_ssize_t> count), rows_of_Y(job)))
 
 
 cdef inline double batch_cost(Py_ssize_t words) noexcept nogil:
@@ -279,62 +382,112 @@ cdef double cheapest(const double* share, Py_ssize_t lines, double quick,
     return least
 
 
+cdef struct Judged:              # what take_shares compares
+    const Job* job
+    const Directions* d
+    const Py_ssize_t* rows_X
+    const Py_ssize_t* rows_Y
+    const real* heads            # of Y [k, j], then of X [i, k]
+    const real* cosines          # [j, i]
+    int passed[JUDGED_X][CHECKS]
+    int through[JUDGED_X]
+
+
+cdef void judge_row(Judged* judged, Py_ssize_t i) noexcept nogil:
+    cdef const Job* job = judged.job
+    cdef const Directions* d = judged.d
+    cdef float distance[JUDGED_Y]
+    cdef float reaches[JUDGED_Y]
+    cdef float difference, error, own
+    cdef real h, limit = limit_of(job, judged.rows_X[i]), own_limit
+    cdef double squared = 0
+    cdef Py_ssize_t count = d.lines * HEAD, j, k
+    cdef int check = 0, passed
+    judged.through[i] = 0
+    for j in range(JUDGED_Y):
+        distance[j] = 0
+        own_limit = limit
+        if job.same and job.best != NULL:
+            own_limit = column_limit(job, judged.rows_Y[j])
+        own_limit = own_limit if own_limit < limit else limit
+        reaches[j] = reach_of(<float> own_limit)
+        if job.same and judged.rows_X[i] == judged.rows_Y[j]:
+            reaches[j] = -8          # nothing is as near
+        judged.through[i] += judged.cosines[j * HEAD + i] + <real> SCREEN_ERROR >= own_limit
+    for k in range(count):
+        h = judged.heads[JUDGED_Y * count + i * count + k]
+        for j in range(JUDGED_Y):
+            difference = <float> (judged.heads[k * JUDGED_Y + j] - h)
+            distance[j] += difference * difference
+        squared += d.unit[k // HEAD] * d.unit[k // HEAD] / 12     # of rounding, on average
+        if k + 1 == CHECKED[check]:
+            error = 2 * <float> sqrt(squared)
+            passed = 0
+            for j in range(JUDGED_Y):
+                own = reaches[j] + error
+                own = own if own > 0 else 0
+                passed += distance[j] <= own * own
+            judged.passed[i][check] = passed
+            check += 1
+
+
 cdef void take_shares(const Job* job, Directions* d, const real* X, const real* Y,
                       const Py_ssize_t* rows_X, const Py_ssize_t* rows_Y, real* heads,
                       double* share, double* present) noexcept nogil:
     """What part of the outputs of sampled rows is left after CHECKED coordinates; `present`: what
     the screen lets through, about."""
-    cdef float own, error
-    cdef float distance[JUDGED_Y]
-    cdef float reaches[JUDGED_Y]
-    cdef float difference
-    cdef real h, limit, own_limit
-    cdef double squared
-    cdef Py_ssize_t count = d.lines * HEAD, i, j, k
-    cdef int check, passed[CHECKS]
-    cdef int through = 0
+    cdef Judged judged
+    cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
+    cdef real* cosines = spare + DIRECTIONS * d.features
+    cdef Py_ssize_t i
+    cdef int check, threads = threads_in(job.process, job.threads)
     project_all(job, d, X, Y, heads)
     set_units(d, heads, 0)
-    memset(passed, 0, sizeof(passed))
+    across(X, d.features, spare)     # JUDGED_X rows, which are as many as HEAD
+    for i in prange(JUDGED_Y // MET_ROWS, schedule="dynamic", num_threads=threads):
+        meet_line(Y + i * MET_ROWS * d.features, d.features, spare, cosines + i * MET_ROWS * HEAD)
+    memset(&judged, 0, sizeof(judged))
+    judged.job, judged.d, judged.rows_X, judged.rows_Y = job, d, rows_X, rows_Y
+    judged.heads, judged.cosines = heads, cosines
+    for i in prange(JUDGED_X, schedule="dynamic", chunksize=4, num_threads=threads):
+        judge_row(&judged, i)
+    memset(share, 0, CHECKS * sizeof(double))
+    present[0] = 0
     for i in range(JUDGED_X):
-        limit = limit_of(job, rows_X[i])
-        for j in range(JUDGED_Y):
-            distance[j] = 0
-            own_limit = column_limit(job, rows_Y[j]) if job.same and job.best != NULL else limit
-            own_limit = own_limit if own_limit < limit else limit
-            reaches[j] = reach_of(<float> own_limit)
-            if job.same and rows_X[i] == rows_Y[j]:
-                reaches[j] = -1
-            h = quick_dot(X + i * d.features, Y + j * d.features, d.features)
-            through += h + <real> SCREEN_ERROR >= own_limit
-        check = 0
-        squared = 0
-        for k in range(count):
-            h = heads[JUDGED_Y * count + i * count + k]
-            for j in range(JUDGED_Y):
-                difference = <float> (heads[k * JUDGED_Y + j] - h)
-                distance[j] += difference * difference
-            squared += d.unit[k // HEAD] * d.unit[k // HEAD] / 12     # of rounding, on average
-            if k + 1 == CHECKED[check]:
-                error = 2 * <float> sqrt(squared)
-                for j in range(JUDGED_Y):
-                    own = reaches[j] + error
-                    passed[check] += reaches[j] >= 0 and distance[j] <= own * own
-                check += 1
-    for check in range(CHECKS):
-        share[check] = <double> passed[check] / (JUDGED_X * JUDGED_Y)
-    present[0] = <double> through / (JUDGED_X * JUDGED_Y)
+        for check in range(CHECKS):
+            share[check] += <double> judged.passed[i][check] / (JUDGED_X * JUDGED_Y)
+        present[0] += <double> judged.through[i] / (JUDGED_X * JUDGED_Y)
 
 
 cdef void project_all(const Job* job, const Directions* d, const real* X, const real* Y,
                       real* heads) noexcept nogil:
     """heads[k, j] of Y, then heads[i, k] of X."""
-    cdef Py_ssize_t count = d.lines * HEAD, j
-    for j in prange(JUDGED_Y + JUDGED_X, schedule="dynamic", chunksize=16,
-                    num_threads=threads_in(job.process, job.threads)):
-        project(d, X + (j - JUDGED_Y) * d.features if j >= JUDGED_Y else Y + j * d.features,
-                heads + (JUDGED_Y * count + (j - JUDGED_Y) * count if j >= JUDGED_Y else j),
-                1 if j >= JUDGED_Y else JUDGED_Y)
+    cdef Py_ssize_t count = d.lines * HEAD, features = d.features, line, j
+    cdef real* turned = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
+    cdef int threads = threads_in(job.process, job.threads)
+    for line in range(d.lines):
+        across(d.rows + line * HEAD * features, features, turned)
+        for j in prange((JUDGED_Y + JUDGED_X) // MET_ROWS, schedule="dynamic", chunksize=2,
+                        num_threads=threads):
+            project_rows(d, X, Y, j * MET_ROWS, line, turned, heads)
+
+
+cdef void project_rows(const Directions* d, const real* X, const real* Y, Py_ssize_t row,
+                       Py_ssize_t line, const real* turned, real* heads) noexcept nogil:
+    """One line of the heads of MET_ROWS rows, of Y, then of X."""
+    cdef real dots[MET_ROWS * HEAD]
+    cdef Py_ssize_t count = d.lines * HEAD, i, k
+    if row >= JUDGED_Y:
+        row -= JUDGED_Y
+        meet_line(X + row * d.features, d.features, turned, dots)
+        for i in range(MET_ROWS):
+            memcpy(heads + JUDGED_Y * count + (row + i) * count + line * HEAD, dots + i * HEAD,
+                   HEAD * sizeof(real))
+        return
+    meet_line(Y + row * d.features, d.features, turned, dots)
+    for k in range(HEAD):
+        for i in range(MET_ROWS):
+            heads[(line * HEAD + k) * JUDGED_Y + row + i] = dots[i * HEAD + k]
 
 
 cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
@@ -355,13 +508,6 @@ cdef void set_units(Directions* d, const real* heads, int words) noexcept nogil:
             d.unit[line] = d.unit[k] if d.unit[k] > d.unit[line] else d.unit[line]
 
 
-cdef inline void project(const Directions* d, const real* row, real* to,
-                         Py_ssize_t stride) noexcept nogil:
-    cdef Py_ssize_t k
-    for k in range(d.lines * HEAD):
-        to[k * stride] = quick_dot(row, d.rows + k * d.features, d.features)
-
-
 cdef inline real limit_of(const Job* job, Py_ssize_t row) noexcept nogil:
     if job.best == NULL:
         return load_acquire(&job.pairs.limit)      # which may rise, where only the best are kept
@@ -379,21 +525,24 @@ cdef double outputs_of(const Job* job) noexcept nogil:
 
 cdef size_t room_to_find(const Job* job) noexcept nogil:
     """Bytes that `find_directions` needs, its result first."""
-    return (2 * DIRECTIONS + most_sampled(job) + JUDGED_X + JUDGED_Y + 1) * (
-        job.X.features * sizeof(real)) + (JUDGED_X + JUDGED_Y) * DIRECTIONS * sizeof(real)
+    return ((2 * DIRECTIONS + most_sampled(job) + JUDGED_X + JUDGED_Y + 1) * job.X.features
+            + (JUDGED_X + JUDGED_Y) * DIRECTIONS + most_sampled(job) * HEAD) * sizeof(real)
 
 
 cdef void judged_rows(const Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y, real* X,
                       real* Y) noexcept nogil:
     """The rows that tell what pays, as unit rows."""
     cdef Py_ssize_t features = job.X.features, m = job.stop_Y - job.from_Y, i
+    cdef int threads = threads_in(job.process, job.threads)
     for i in range(JUDGED_X):
         rows_X[i] = job.PX.first + i * job.PX.count // JUDGED_X
-        unit_row(&job.X, rows_X[i], X + i * features)
     for i in range(JUDGED_Y):
         # others than those that the directions come from
         rows_Y[i] = at_most(job.from_Y + i * m // JUDGED_Y + m // JUDGED_Y // 3 + 1,
                             job.stop_Y - 1)
+    for i in prange(JUDGED_X, schedule="dynamic", chunksize=16, num_threads=threads):
+        unit_row(&job.X, rows_X[i], X + i * features)
+    for i in prange(JUDGED_Y, schedule="dynamic", chunksize=16, num_threads=threads):
         unit_row(&job.Y, rows_Y[i], Y + i * features)
 
 
@@ -422,23 +571,24 @@ cdef int words_of_known(const Job* job, const Directions* d, real* room) noexcep
 
 cdef bint may_pay(const Job* job, const double* share, Py_ssize_t lines,
                   double least) noexcept nogil:
-    """Whether heads of so many lines could cost less than `least`, if the last one left nothing."""
-    cdef double row = finding_cost(job, lines), tried = row * lines * SAMPLED_ROWS, found
+    """Whether heads of so many lines could cost much less than `least`, if the last one left
+    nothing."""
+    cdef double row = finding_cost(job, lines), sought = SOUGHT * row * lines * SAMPLED_ROWS, found
     cdef double own[CHECKS]
     cdef int words = 0
     # top-k without a threshold has no limits to begin with: nobody knows what heads will leave
     if (job.best != NULL and job.best.floors == NULL and job.best.least <= -2
-            and tried > TRIED * words_of(&job.X)):
+            and sought > TRIED * words_of(&job.X)):
         return False
     memcpy(own, share, sizeof(own))
     own[6 + lines - 1] = 0
-    found = row * sampled_rows(job, lines) + projecting_cost(job, lines)
-    return found + cheapest(own, lines, QUICK_COST * job.X.features, &words) < least
+    found = sought + row * sampled_rows(job, lines) + projecting_cost(job, lines)
+    return found + cheapest(own, lines, QUICK_COST * job.X.features, &words) < TO_GAIN * least
 
 
 cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     """Directions along which heads pay; returns how many words of them in batches; 0: none."""
-    cdef Py_ssize_t features = job.X.features, chosen = 0, lines, most
+    cdef Py_ssize_t features = job.X.features, chosen = 0, lines
     cdef Py_ssize_t rows_X[JUDGED_X]
     cdef Py_ssize_t rows_Y[JUDGED_Y]
     cdef real* sample = room + DIRECTIONS * features
@@ -448,35 +598,38 @@ cdef int find_directions(Job* job, Directions* d, real* room) noexcept nogil:
     cdef real* spare = heads + (JUDGED_X + JUDGED_Y) * DIRECTIONS
     cdef double quick = QUICK_COST * features, share[CHECKS], present, cost, least
     cdef int words = 0, w = 0
-    d.features, d.rows, d.levels = features, room, levels()
+    d.features, d.rows, d.levels, d.lines = features, room, levels(), 0
     memset(share, 0, sizeof(share))
-    most = at_least(1, forced.lines)
     if forced.lines == 0 and not may_pay(job, share, 1, PAYS * words_of(&job.X)):
         return 0
     judged_rows(job, rows_X, rows_Y, X, Y)
     while True:
-        if not lead(job, d, most, sample, spare):
+        if not lead(job, d, sample, spare):
             return 0
+        if d.lines < forced.lines:
+            continue
         take_shares(job, d, X, Y, rows_X, rows_Y, heads, share, &present)
         words, least = 0, PAYS * (words_of(&job.X) + present * quick)
         if forced.lines > 0:
-            words, chosen = forced.words, most
+            words, chosen = forced.words, d.lines
             break
-        for lines in range(1, most + 1):
+        for lines in range(1, d.lines + 1):
             cost = cheapest(share, lines, quick, &w) + projecting_cost(job, lines)
             if cost < least:
                 least, words, chosen = cost, w, lines
-        if (most == MOST_LINES or (most + 1) * HEAD > features
-                or share[6] > HOPELESS or not may_pay(job, share, most + 1, least)):
+        if (d.lines == MOST_LINES or (d.lines + 1) * HEAD > features
+                or share[6] > HOPELESS or not may_pay(job, share, d.lines + 1, least)):
             break
-        most += 1
     if words == 0:
         return 0
+    d.lines = chosen
+    if forced.lines == 0 and sampled_rows(job, chosen) > chosen * SAMPLED_ROWS:
+        if not improve(job, d, 1, sample, spare):
+            return 0
+        take_shares(job, d, X, Y, rows_X, rows_Y, heads, share, &present)
+        cheapest(share, chosen, quick, &words)
     if words > HEAD_WORDS:           # one unit for all lines of the batch
         turn(d.rows, features, words * QUAD, TURNED)
-    d.lines = chosen
-    if not to_grid(d.rows, chosen * HEAD, features):
-        return 0
-    project_all(job, d, X, Y, heads)
-    set_units(d, heads, words)
-    return words
+        project_all(job, d, X, Y, heads)
+        set_units(d, heads, words)
+    return words if to_grid(d.rows, chosen * HEAD, features) else 0

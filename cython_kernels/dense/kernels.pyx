@@ -197,6 +197,7 @@ cdef extern from "memory.h" nogil:
         FOR_PANELS                   # the use of a block
         FOR_LISTS
         FOR_HEADS
+        FOR_SAMPLES
         GAP
     void allow_only(char*, size_t, size_t)
     ctypedef struct Block:

@@ -175,15 +175,19 @@ cdef inline uint64_t bits_from(Py_ssize_t place) noexcept nogil:
 cdef inline Py_ssize_t list_bits(const uint64_t* masks, Py_ssize_t rows, uint16_t column,
                                  uint16_t* list, Py_ssize_t n) noexcept nogil:
     """(row, column + place) of every bit, as row * ROW_CODE + that, behind the first n."""
-    cdef Py_ssize_t r, more
-    cdef uint64_t bits, none = <uint64_t> 1 << 63
+    cdef Py_ssize_t r
+    cdef uint64_t bits, some = 0, none = <uint64_t> 1 << 63
     cdef uint16_t code
     for r in range(rows):
+        some |= <uint64_t> (masks[r] != 0) << r
+    while some:
+        r = first_bit(some)
+        some &= some - 1
         bits = masks[r]
         code = <uint16_t> (r * ROW_CODE + column)
         # most rows have no more than two: no branch for these
-        list[n] = code + <uint16_t> first_bit(bits | none)
-        n += bits != 0
+        list[n] = code + <uint16_t> first_bit(bits)
+        n += 1
         bits &= bits - 1
         list[n] = code + <uint16_t> first_bit(bits | none)
         n += bits != 0

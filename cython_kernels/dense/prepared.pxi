@@ -210,7 +210,7 @@ cdef int choose_directions(Job* job, Directions* d, real* room) noexcept nogil:
     for i in range(JUDGED_Y):
         unit_row(&job.X, at_most(i * job.X.rows // JUDGED_Y + job.X.rows // JUDGED_Y // 3 + 1,
                                  job.X.rows - 1), Y + i * features)
-    if not lead(job, d, at_most(MOST_LINES, features // HEAD), sample, spare):
+    if not lead_all(job, d, at_most(MOST_LINES, features // HEAD), sample, spare):
         return 0
     project_all(job, d, X, Y, heads)
     reach = reach_of(<float> cosine_of_neighbours(X, Y, features)) + 2 * <float> EXPECTED_ERROR

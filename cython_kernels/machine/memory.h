@@ -54,7 +54,7 @@ static inline void allow_only(char *p, size_t used, size_t size) { (void)p, (voi
 #define aligned_delete(p) free(p)
 #endif
 
-enum { FOR_PANELS, FOR_LISTS, FOR_HEADS, USES };
+enum { FOR_PANELS, FOR_LISTS, FOR_HEADS, FOR_SAMPLES, USES };
 
 typedef struct {
     char *memory;
