@@ -166,6 +166,8 @@ cdef extern from "panels.h" nogil:
     int32_t least_of(const int32_t*)
     uint64_t near_bits(const int32_t*, int32_t)
     int32_t raised_dot(const int8_t*, const int8_t*, bint)
+    void raised_dots(const int8_t*, const int8_t**, int, bint, int32_t*)
+    void line_distances(const int8_t*, int32_t, const int8_t**, int32_t*)
 
 
 cdef extern from "integers.h" nogil:

@@ -2,8 +2,8 @@
 # that are left the further lines of their heads, and of what is left then the row itself.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi,
-#        directions.pxi, heads.pxi, near.pxi, full.pxi, prepared.pxi, vectors.h, panels.h, bits.h,
-#        memory.h, openmp.h
+#        directions.pxi, heads.pxi, near.pxi, full.pxi, prepared.pxi, vectors.h, screen.h,
+#        panels.h, bits.h, memory.h, openmp.h
 # gives: search
 #
 # For top-k, the rows that are nearest by their panels, and of these by all lines, are settled
@@ -125,22 +125,46 @@ cdef int start_queries(const Search* s) noexcept nogil:
     return status
 
 
+cdef inline void bring_block(const Search* s, Py_ssize_t block) noexcept nogil:
+    """The heads of a block's rows, which lie here and there."""
+    cdef const Kept* kept = s.kept
+    cdef Py_ssize_t place = block * NEAR_ROWS
+    cdef Py_ssize_t stop = at_most(place + NEAR_ROWS, s.places)
+    while place < stop:
+        prefetch_second(kept.heads.line + s.numbers[place] * kept.directions.lines * HEAD)
+        if not (HAS_VNNI and vnni):
+            prefetch_second(<const char*> (kept.starts + s.numbers[place]))
+        place += 1
+
+
 cdef void gather_distances(const Search* s, Py_ssize_t q, Py_ssize_t block,
                            int32_t* to) noexcept nogil:
     cdef const Kept* kept = s.kept
-    cdef Py_ssize_t lines = kept.directions.lines, first = block * NEAR_ROWS, r, row
-    cdef Py_ssize_t rows = at_most(NEAR_ROWS, s.places - first)
+    cdef Py_ssize_t lines = kept.directions.lines, place = block * NEAR_ROWS
+    cdef Py_ssize_t stop = at_most(place + NEAR_ROWS, s.places)
+    cdef const int64_t* row
+    cdef const int8_t* line[PANEL_ROWS]
+    cdef int32_t dots[PANEL_ROWS]
+    cdef bint by_line = HAS_VNNI and vnni    # nothing else is read of a row, then
+    cdef int rows, r
     if lines == 0:                   # rows along the axes are met as they are
-        memset(to, 0, rows * sizeof(int32_t))
+        memset(to, 0, (stop - place) * sizeof(int32_t))
         return
-    for r in range(rows):
-        prefetch_second(kept.heads.line + s.numbers[first + r] * lines * HEAD)
-        prefetch_second(<const char*> (kept.starts + s.numbers[first + r]))
-    for r in range(rows):
-        row = s.numbers[first + r]
-        to[r] = (s.every.square[q] + kept.starts[row]
-                 - 2 * raised_dot(s.X.line + q * lines * HEAD,
-                                  kept.heads.line + row * lines * HEAD, vnni))
+    if block % TASK_BLOCKS == 0:
+        bring_block(s, block)
+    bring_block(s, block + 1)
+    while place < stop:
+        row, rows = s.numbers + place, <int> at_most(PANEL_ROWS, stop - place)
+        for r in range(rows):
+            line[r] = kept.heads.line + row[r] * lines * HEAD
+        if by_line and rows == PANEL_ROWS:
+            line_distances(s.X.line + q * lines * HEAD, s.every.square[q], line, to)
+        else:
+            raised_dots(s.X.line + q * lines * HEAD, line, rows, vnni, dots)
+            for r in range(rows):
+                to[r] = s.every.square[q] + kept.starts[row[r]] - 2 * dots[r]
+        to += rows
+        place += rows
 
 
 cdef inline uint64_t allowed_of(const Search* s, Py_ssize_t block) noexcept nogil:
@@ -378,25 +402,31 @@ cdef Py_ssize_t nearer_first(Likely* a, Py_ssize_t n, int32_t bar) noexcept nogi
     return kept
 
 
-cdef inline void bring_lines(const Search* s, Py_ssize_t row) noexcept nogil:
-    cdef Py_ssize_t lines = s.kept.directions.lines
-    prefetch_second(s.kept.heads.line + (row * lines + 1) * HEAD)
-    if lines > 2:
-        prefetch_second(s.kept.heads.line + (row * lines + 2) * HEAD)
+cdef inline void bring_lines(const Search* s, Py_ssize_t row, Py_ssize_t stop) noexcept nogil:
+    """The further lines of a head before `stop`."""
+    cdef Py_ssize_t lines = s.kept.directions.lines, line
+    for line in range(1, stop):
+        prefetch_second(s.kept.heads.line + (row * lines + line) * HEAD)
     prefetch_second(<const char*> (s.kept.heads.raised + row * lines))
     prefetch_second(<const char*> (s.kept.heads.error + row * (1 + lines)))
 
 
-cdef inline float of_line(const Search* s, Py_ssize_t q, Py_ssize_t row,
-                          Py_ssize_t line) noexcept nogil:
-    """How much further away the row is along a line of directions."""
+cdef inline void add_line(const Search* s, Py_ssize_t q, const int64_t* row, int rows,
+                          Py_ssize_t line, float* distance) noexcept nogil:
+    """distance[r]: how much further away row[r] is along a line of directions."""
     cdef const Directions* d = &s.kept.directions
     cdef const Heads* Y = &s.kept.heads
+    cdef const int8_t* own[PANEL_ROWS]
+    cdef int32_t dots[PANEL_ROWS]
     cdef Py_ssize_t lines = d.lines
-    return d.unit[line] * d.unit[line] * <float> (
-        s.X.square[q * lines + line] + Y.raised[row * lines + line]
-        - 2 * raised_dot(s.X.line + (q * lines + line) * HEAD,
-                         Y.line + (row * lines + line) * HEAD, vnni))
+    cdef int32_t square = s.X.square[q * lines + line]
+    cdef int r
+    for r in range(rows):
+        own[r] = Y.line + (row[r] * lines + line) * HEAD
+    raised_dots(s.X.line + (q * lines + line) * HEAD, own, rows, vnni, dots)
+    for r in range(rows):
+        distance[r] += (d.unit[line] * d.unit[line]
+                        * <float> (square + Y.raised[row[r] * lines + line] - 2 * dots[r]))
 
 
 cdef void settle_nearest(const Search* s, Py_ssize_t q, const Likely* some, Py_ssize_t n,
@@ -407,18 +437,24 @@ cdef void settle_nearest(const Search* s, Py_ssize_t q, const Likely* some, Py_s
     """
     cdef const Directions* d = &s.kept.directions
     cdef Py_ssize_t lines = d.lines, wanted = s.job.best.k + s.job.best.k // 2 + SETTLED_FIRST
-    cdef Py_ssize_t i, row, line
+    cdef Py_ssize_t i, part, line
+    cdef int64_t row[PANEL_ROWS]
+    cdef float further[PANEL_ROWS]
     cdef int32_t bar = NOWHERE
-    cdef float further
+    cdef int rows, r
     if lines > 1 and n > wanted:
         for i in range(n):
-            bring_lines(s, row_at(s, some[i].place))
-        for i in range(n):
-            row, further = row_at(s, some[i].place), 0
+            bring_lines(s, row_at(s, some[i].place), lines)
+        for part in range(ceil_div(n, PANEL_ROWS)):
+            i = part * PANEL_ROWS
+            rows = <int> at_most(PANEL_ROWS, n - i)
+            for r in range(rows):
+                row[r], further[r] = row_at(s, some[i + r].place), 0
             for line in range(1, lines):
-                further += of_line(s, q, row, line)
-            further /= d.unit[0] * d.unit[0]
-            scratch[i] = some[i].distance + <int32_t> min(further, <float> NOWHERE)
+                add_line(s, q, row, rows, line, further)
+            for r in range(rows):
+                further[r] = min(further[r] / (d.unit[0] * d.unit[0]), <float> NOWHERE)
+                scratch[i + r] = some[i + r].distance + <int32_t> further[r]
         memcpy(scratch + n, scratch, n * sizeof(int32_t))
         bar = nth_least(scratch + n, n, wanted - 1)
     for i in range(n):
@@ -429,27 +465,36 @@ cdef void settle_nearest(const Search* s, Py_ssize_t q, const Likely* some, Py_s
 cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* waiting,
                       int thread) noexcept nogil:
     """Those whose further lines are near enough are met."""
-    cdef const Kept* kept = s.kept
-    cdef const Directions* d = &kept.directions
-    cdef const Heads* Y = &kept.heads
-    cdef Py_ssize_t lines = d.lines, left = 0, i, row, line
-    cdef float reach = reach_of(<float> limit_of(s.job, s.job.PX.first + q)), distance, bar
+    cdef const Directions* d = &s.kept.directions
+    cdef const Heads* Y = &s.kept.heads
+    cdef Py_ssize_t lines = d.lines, left = 0, part, i, line
+    cdef float reach = reach_of(<float> limit_of(s.job, s.job.PX.first + q)), bar
+    cdef int64_t row[PANEL_ROWS]
+    cdef float distance[PANEL_ROWS]
     cdef bint near
-    for i in range(list.count):
-        row = row_at(s, list.place[i])
-        distance = d.unit[0] * d.unit[0] * <float> list.distance[i]
-        near = True
-        for line in range(1, lines):
-            distance += of_line(s, q, row, line)
-            bar = (reach + s.X.error[q * (1 + lines) + 1 + line]
-                   + Y.error[row * (1 + lines) + 1 + line])
-            if distance > bar * bar:
-                near = False
-                break
-        if near:                     # all of these are brought near before the first is met
-            bring_row(&s.job.Y, row)
-            list.place[left] = row
-            left += 1
+    cdef int rows, r
+    for part in range(ceil_div(list.count, PANEL_ROWS)):
+        i = part * PANEL_ROWS
+        rows = <int> at_most(PANEL_ROWS, list.count - i)
+        for r in range(rows):
+            row[r] = row_at(s, list.place[i + r])
+            distance[r] = d.unit[0] * d.unit[0] * <float> list.distance[i + r]
+        if lines > 1:
+            add_line(s, q, row, rows, 1, distance)
+        for r in range(rows):
+            near = True
+            for line in range(1, lines):
+                if line > 1:
+                    add_line(s, q, row + r, 1, line, distance + r)
+                bar = (reach + s.X.error[q * (1 + lines) + 1 + line]
+                       + Y.error[row[r] * (1 + lines) + 1 + line])
+                if distance[r] > bar * bar:
+                    near = False
+                    break
+            if near:                 # all of these are brought near before the first is met
+                bring_row(&s.job.Y, row[r])
+                list.place[left] = row[r]
+                left += 1
     for i in range(left):
         meet(s.job, q, list.place[i], False, waiting, thread)
     list.count = 0
@@ -458,7 +503,7 @@ cdef void meet_listed(const Search* s, Py_ssize_t q, Listed* list, Waiting* wait
 cdef inline void list_place(const Search* s, Py_ssize_t q, Py_ssize_t place, int32_t distance,
                             Listed* list, Waiting* waiting, int thread) noexcept nogil:
     if s.kept.directions.lines > 1:
-        bring_lines(s, row_at(s, place))
+        bring_lines(s, row_at(s, place), 2)
     list.place[list.count], list.distance[list.count] = place, distance
     list.count += 1
     if list.count == LISTED:

@@ -9,6 +9,8 @@
  *   near_rows     bits[q]: which of the NEAR_ROWS rows have D[q][r] <= bars[q], or more than that by
  *                 one; and H, of which distance_of(H, q, r, squares, starts) is D[q][r]
  *   raised_dot    the sum of (x[i] + 128) y[i] over 64 bytes
+ *   raised_dots   dots[r]: that of x and y[r], for `rows` of them, PANEL_ROWS at most
+ *   line_distances  to[r] = square + |y[r]|² - 2 x . y[r], of PANEL_ROWS lines y, where HAS_VNNI
  */
 #ifndef UNITDOT_PANELS_H
 #define UNITDOT_PANELS_H
@@ -319,5 +321,43 @@ static void near_rows(const int32_t **panel, Py_ssize_t words, const int32_t *x,
 }
 static inline int32_t raised_dot(const int8_t *x, const int8_t *y, int by_vnni) {
     return HAS_VNNI && by_vnni ? head_dot(x, y, 128, 1) : wide_dot(x, y);
+}
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
+static inline void line_distances(const int8_t *x, int32_t square, const int8_t **y, int32_t *to) {
+    const ivec a = _mm512_add_epi8(load_words(x), _mm512_set1_epi8((char)128));
+    const ivec ones = _mm512_set1_epi8(1), none = _mm512_setzero_si512();
+    ivec p[4], sums[4], b, c;
+    int i, r;
+    for (i = 0; i < 4; i++) {
+        for (r = 0; r < 4; r++) {
+            b = load_words(y[4 * i + r]), c = _mm512_abs_epi8(b);
+            p[r] = _mm512_slli_epi32(add_vnni_dot(none, ones, b), 7);
+            p[r] = _mm512_slli_epi32(_mm512_sub_epi32(p[r], add_vnni_dot(none, a, b)), 1);
+            p[r] = add_vnni_dot(p[r], c, c);
+        }
+        sums[i] = sums_of_four(p);
+    }
+    b = add_lanes(sums[0], sums[1]), c = add_lanes(sums[2], sums[3]);
+    store_words(to, add_words(splat_word(square), add_lanes(b, c)));
+}
+#else
+static inline void line_distances(const int8_t *x, int32_t square, const int8_t **y, int32_t *to) {
+    (void)x, (void)square, (void)y, (void)to;
+}
+#endif
+static inline void raised_dots(const int8_t *x, const int8_t **y, int rows, int by_vnni,
+                               int32_t *dots) {
+    int r;
+#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
+    if (by_vnni && rows == PANEL_ROWS) {
+        const int8_t *same[PANEL_ROWS];
+        for (r = 0; r < PANEL_ROWS; r++)
+            same[r] = x;
+        store_words(dots, heads_dots(same, y, 128, 1));
+        return;
+    }
+#endif
+    for (r = 0; r < rows; r++)
+        dots[r] = raised_dot(x, y[r], by_vnni);
 }
 #endif

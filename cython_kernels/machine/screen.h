@@ -59,23 +59,30 @@ static inline ivec head_products(const int8_t *x, const int8_t *y, int more, int
 }
 #define head_dot(x, y, more, by_vnni) _mm512_reduce_add_epi32(head_products(x, y, more, by_vnni))
 /* a vector's lane has the sums of four */
-static inline ivec four_heads(const int8_t **x, const int8_t **y, int more, int by_vnni) {
-    ivec p[4], a, b;
-    int i;
-    for (i = 0; i < 4; i++)
-        p[i] = head_products(x[i], y[i], more, by_vnni);
+static inline ivec sums_of_four(const ivec *p) {
+    ivec a, b;
     a = add_words(_mm512_unpacklo_epi32(p[0], p[1]), _mm512_unpackhi_epi32(p[0], p[1]));
     b = add_words(_mm512_unpacklo_epi32(p[2], p[3]), _mm512_unpackhi_epi32(p[2], p[3]));
     return add_words(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
 }
+static inline ivec four_heads(const int8_t **x, const int8_t **y, int more, int by_vnni) {
+    ivec p[4];
+    int i;
+    for (i = 0; i < 4; i++)
+        p[i] = head_products(x[i], y[i], more, by_vnni);
+    return sums_of_four(p);
+}
 #define add_lanes(a, b) \
     add_words(_mm512_shuffle_i32x4(a, b, 0x88), _mm512_shuffle_i32x4(a, b, 0xdd))
-static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more, int by_vnni,
-                                   const int32_t *least) {
+static inline ivec heads_dots(const int8_t **x, const int8_t **y, int more, int by_vnni) {
     ivec a = four_heads(x, y, more, by_vnni), b = four_heads(x + 4, y + 4, more, by_vnni);
     ivec c = four_heads(x + 8, y + 8, more, by_vnni), d = four_heads(x + 12, y + 12, more, by_vnni);
     a = add_lanes(a, b), c = add_lanes(c, d);
-    return at_least_words(add_lanes(a, c), load_words(least));
+    return add_lanes(a, c);
+}
+static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                                   const int32_t *least) {
+    return at_least_words(heads_dots(x, y, more, by_vnni), load_words(least));
 }
 #elif !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2)
 enum { SCREEN = 1, WORDS = 8, SCREEN_ROWS = 2, SCREEN_VECS = 3 };

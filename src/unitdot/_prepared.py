@@ -20,6 +20,8 @@ HEAD, MOST_LINES, PANEL_ROWS, MOST_AXES = 64, 3, 16, 8192
 CACHE_LINE = 64
 # rows, at least, of which more than norms is kept
 LEAST_ROWS = 1 << 10
+# rows are numbered in 32 bits
+MOST_ROWS = (1 << 31) - 1
 # a search wants no more neighbours than one row in so many
 LEAST_PART = 16
 
@@ -159,7 +161,7 @@ class Prepared:
             and found >= max(LEAST_ROWS, LEAST_PART * k)
             and not seen & kernels.NEEDS_CARE
             and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
-            and self.n_rows < np.iinfo(np.int32).max
+            and self.n_rows < MOST_ROWS
         )
 
     def has_heads(self, wide: bool, options: Options, n_rows: int) -> bool:

@@ -48,7 +48,10 @@ def threads_for(n_threads: int | None, work: int) -> int:
     if n_threads is None:
         threads = 1 if work < SMALL_WORK else available_threads()
     else:
-        threads = threads_now(min(n_threads, MOST_PER_CPU * (os.cpu_count() or 1)))
+        # how many processors there are, is a file that is read: longer than a small call
+        many = n_threads > MOST_PER_CPU
+        threads = min(n_threads, MOST_PER_CPU * (os.cpu_count() or 1)) if many else n_threads
+        threads = threads_now(threads)
     if threads > 1:
         _ran_parallel = True
     return threads
