@@ -1,7 +1,8 @@
 # Few rows against many sparse ones, which are read where they lie, once: no copy, no index of them.
 #
 # takes: sparse.pyx, csr.pxi, rows.pxi, index.pxi, top_k.pxi, openmp.h
-# gives: Few, count_reaching, take_reaching, offer_best, sort_offered
+# gives: Image, Many, Few, how_to_read, number_of, may_occur, compare_row, count_reaching,
+#        take_reaching, offer_best, sort_offered
 #
 # The few are held by feature, any number of features by those that occur. A row of the many that
 # shares none of these is looked at and left: its similarities are 0. Only where it shares one, it
@@ -123,11 +124,8 @@ cdef class Few:
         if status or first == stop or not self.image.table.rows:
             return status
         longest = longest_row(starts)
-        how.features, how.bits = features, 0
-        while <Py_ssize_t> 1 << how.bits <= longest:
-            how.bits += 1
-        how.scaled, how.nan_for_zero, how.exact_zeros = scaled, nan_for_zero, exact_zeros
-        how.wide, how.distance, how.same = wide, distance, same
+        how = how_to_read(features, longest, scaled, nan_for_zero, exact_zeros, wide)
+        how.distance, how.same = distance, same
         how.single = room.shape[2] == 4
         how.out = &room[0, 0, 0]
         how.step_few, how.step_many = room.strides[0], room.strides[1]
@@ -139,6 +137,18 @@ cdef class Few:
                                team.of + omp_get_thread_num())
         end(&team)
         return status
+
+
+cdef Many how_to_read(Py_ssize_t features, Py_ssize_t longest, bint scaled, bint nan_for_zero,
+                      bint exact_zeros, bint wide) noexcept:
+    cdef Many how
+    memset(&how, 0, sizeof(Many))
+    how.features = features
+    while <Py_ssize_t> 1 << how.bits <= longest:
+        how.bits += 1
+    how.scaled, how.nan_for_zero, how.exact_zeros = scaled, nan_for_zero, exact_zeros
+    how.wide = wide
+    return how
 
 
 cdef inline uint64_t hash_of(const Image* m, int64_t feature) noexcept nogil:
@@ -167,16 +177,21 @@ cdef inline int32_t number_of(const Image* m, int64_t feature) noexcept nogil:
 
 cdef inline bint shares(const Image* m, const index_t* indices, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t k
-    cdef uint64_t h, some = 0
+    cdef bint some = False
     if m.occurring == NULL:
         for k in range(count):
             if number_of(m, indices[k]) >= 0:
                 return True
         return False
-    for k in range(count):           # perhaps: what the filter says
-        h = hash_of(m, indices[k])
-        some |= m.filter[h >> 6] >> (h & 63)
-    return some & 1
+    for k in range(count):
+        some |= may_occur(m, indices[k])
+    return some
+
+
+cdef inline bint may_occur(const Image* m, int64_t feature) noexcept nogil:
+    """Perhaps: what the filter says."""
+    cdef uint64_t h = hash_of(m, feature)
+    return m.filter[h >> 6] >> (h & 63) & 1
 
 
 cdef inline bint may_overflow(const value_t* values, Py_ssize_t count) noexcept nogil:
@@ -209,17 +224,27 @@ cdef inline void put(const Many* how, Py_ssize_t at, double* s, Py_ssize_t count
 cdef int meet_row(const Image* m, const Many* how, const value_t* values, const index_t* indices,
                   Py_ssize_t count, Py_ssize_t j, Py_ssize_t at, Scratch* s) noexcept nogil:
     """Row j of the many, whose results are column `at`; returns what `Found` has for it."""
+    cdef int found = inspect_row(values, indices, 0, count, how.features)
+    if found & BAD_STRUCTURE:
+        return found
+    found = compare_row(m, how, values, indices, count, found, shares(m, indices, count), j, s)
+    put(how, at, <double*> s.extra, m.table.rows)
+    return found
+
+
+cdef int compare_row(const Image* m, const Many* how, const value_t* values,
+                     const index_t* indices, Py_ssize_t count, int found, bint sharing,
+                     Py_ssize_t j, Scratch* s) noexcept nogil:
+    """s.extra = similarities of the few and row j of the many, in which there is `found`, and more
+    perhaps, which is returned; `sharing`: whether it may share a feature."""
     cdef const Table* t = m.table
-    cdef int found = inspect_row(values, indices, 0, count, how.features), exponent
+    cdef int exponent
     cdef bint disordered = found & (UNSORTED | EXPLICIT_ZERO) != 0
     cdef bint apart
     cdef double none, norm2 = 1, inverse = 1
     cdef double* sums = <double*> s.extra
     cdef Py_ssize_t i
-    if found & BAD_STRUCTURE:
-        return found
-    apart = not (shares(m, indices, count) or (disordered and (
-        how.exact_zeros or may_overflow(values, count))))
+    apart = not (sharing or (disordered and (how.exact_zeros or may_overflow(values, count))))
     if found & NOT_FINITE:
         none = NAN
         apart = True
@@ -254,7 +279,6 @@ cdef int meet_row(const Image* m, const Many* how, const value_t* values, const 
     # a row is at no distance from itself, a zero row too
     if how.same and how.distance and j < t.rows and none == 0 and t.norm2[j] == t.norm2[j]:
         sums[j] = 1
-    put(how, at, sums, t.rows)
     return found
 
 

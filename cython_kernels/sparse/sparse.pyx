@@ -19,6 +19,7 @@ The files, in the order in which data flows through them:
     above.pxi    the same by every product or score, where bounds do not pay
     images.pxi   the same by dense kernels, of full rows
     few.pxi      few rows against many, which are read where they lie
+    few_top_k.pxi    top-k of few rows, to which these are offered as they are read
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -115,3 +116,4 @@ include "pairs.pxi"
 include "above.pxi"
 include "images.pxi"
 include "few.pxi"
+include "few_top_k.pxi"

@@ -119,6 +119,51 @@ def test_top_k_in_parts(threshold, k, monkeypatch):
     assert_same_results(ours, by_others(monkeypatch, lambda: top_k(csr(X), csr(Y), **keywords)))
 
 
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("shift", SHIFTS)
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_top_k_by_quick_sums_first(dtype, signed, shift, n_threads, monkeypatch):
+    """Rows that quick sums leave out are none of the best: of any order and scale, with duplicates
+    that cancel, zeros and NaN."""
+    rng = np.random.default_rng(9)
+    X, Y = (random_rows(n, 30, 0.2, seed=n, dtype=dtype, signed=signed) for n in (5, 2000))
+    X[3], X[4, 7] = 0, np.nan
+    Y[::7] = Y[0] * rng.integers(1, 3, (len(Y[::7]), 1))  # ties
+    Y[1::50] = X[rng.integers(0, 3, 40)] + random_rows(40, 30, 0.1, seed=3, dtype=dtype) / 8
+    Y[5], Y[6] = 0, np.inf
+    Y *= dtype(2) ** rng.integers(-60, 60, (len(Y), 1)).astype(dtype)
+    some, many = shifted(csr(X), SHIFTS[shift]), shifted(backwards(Y), SHIFTS[shift])
+    # each entry twice: of other signs where rows are signed, so that these nearly cancel
+    parts = rng.uniform(0.1, 0.9, len(many.data)) if not signed else rng.normal(0, 9, many.nnz)
+    twice = [(many.data * part).astype(dtype) for part in (parts, 1 - parts)]
+    doubled = sparse.csr_array((many.shape[0], many.shape[1]), dtype=dtype)
+    doubled.data, doubled.indices = np.stack(twice, 1).ravel(), np.repeat(many.indices, 2)
+    doubled.indptr = 2 * many.indptr
+    monkeypatch.setattr(few, "PART", 5000)
+    taken = []
+    best = few.kernels.best_of_many
+    monkeypatch.setattr(few.kernels, "best_of_many", lambda *a: taken.append(a) or best(*a))
+    for other in (shifted(csr(Y), SHIFTS[shift]), many, doubled):
+        # also without a zero row or NaN, beside which all rows may count
+        for k, threshold, zero, rows in (
+            (1, None, "nan", slice(5)),
+            (9, None, "zero", slice(3)),
+            (9, None, "zero", slice(4, 5)),
+            (30, 0.5, "zero", slice(3)),
+        ):
+            keywords = {"threshold": threshold, "zero": zero, "n_threads": n_threads}
+
+            def call(other=other, k=k, rows=rows, keywords=keywords):
+                return top_k(some[rows], other, k=k, check_finite=False, **keywords)
+
+            ours = call()
+            assert taken
+            with monkeypatch.context() as patch:
+                patch.setattr(few, "LISTED", 0)
+                assert_same_results(ours, call())
+
+
 def test_duplicates_that_overflow_are_found_in_rows_that_share_nothing():
     Y = sparse.csr_array((2, 9))
     Y.data, Y.indices = np.array([1e308, 1e308, 1.0]), np.array([5, 5, 0], np.int32)
@@ -127,6 +172,17 @@ def test_duplicates_that_overflow_are_found_in_rows_that_share_nothing():
     with pytest.raises(ValueError, match="Y holds duplicate entries whose sum is not finite"):
         unitdot.cosine_similarity(query, Y)
     assert np.isnan(unitdot.cosine_similarity(query, Y, check_finite=False)[0, 0])
+
+
+@pytest.mark.parametrize("feature", [0, 5])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_duplicates_that_overflow_are_found_by_top_k(dtype, feature):
+    Y = csr(np.eye(200, 9, dtype=dtype))
+    Y.data = np.append(Y.data, [np.finfo(dtype).max * dtype(0.6)] * 2)
+    Y.indices = np.append(Y.indices, np.array([feature] * 2, Y.indices.dtype))
+    Y.indptr[-1] += 2
+    with pytest.raises(ValueError, match="Y holds duplicate entries whose sum is not finite"):
+        unitdot.cosine_top_k(csr(np.eye(1, 9, dtype=dtype)), Y, 1)
 
 
 @pytest.mark.parametrize("scored", [0, 1 << 40])

@@ -129,6 +129,26 @@ def offer_best(
     counts: _Integers,
     threads: int,
 ) -> None: ...
+def best_of_many(
+    few: Few,
+    values: _Array,
+    indices: _Array,
+    starts: _Array,
+    features: int,
+    first: int,
+    stop: int,
+    scaled: bool,
+    nan_for_zero: bool,
+    exact_zeros: bool,
+    wide: bool,
+    without_itself: bool,
+    least: float,
+    narrow: bool,
+    similarities: _Floats,
+    indices_of: _Integers,
+    counts: _Integers,
+    threads: int,
+) -> int: ...
 def sort_offered(similarities: _Floats, indices: _Integers, counts: _Integers) -> None: ...
 def sort_pairs(rows: _Integers, columns: _Integers, similarities: _Array, n_rows: int) -> None: ...
 def inspect(

@@ -25,6 +25,8 @@ NUMBERED = 1 << 12
 WORK = 32
 # rows whose similarities are worth a look by several threads
 WORTH = 1 << 14
+# neighbours that each thread keeps a list of, at most; and rows to one of them
+LISTED, ROWS_TO_LIST = 1 << 10, 64
 # at a time: similarities that are not the result; entries and results, between looks for Ctrl-C
 PART, ENTRIES = 1 << 19, 1 << 25
 
@@ -113,14 +115,26 @@ class Few(NamedTuple):
     ) -> bool:  # fmt: skip
         """The best of every row of X, which are the few; False where an input is not valid."""
         counts = np.zeros(self.shape[0], np.int64)
+        best = similarities, indices, counts
+        if 0 < similarities.shape[1] <= min(LISTED, self.shape[1] // ROWS_TO_LIST):
+            for rows in self._parts(PART):
+                how = without_itself, least, self.narrow, *best
+                threads = threads_now(self.most_threads)
+                found = kernels.best_of_many(self.few, *self._read(rows), *how, threads)
+                if self._refuses(found):
+                    return False
+                if report is not None:
+                    report(self.shape[0] * rows.stop // self.shape[1], self.shape[0])
+            kernels.sort_offered(*best)
+            return True
         for rows, part in self._similarities(report):
             if part is None:
                 return False
             kernels.offer_best(
-                part, 0, rows.start, rows.stop, without_itself, least, self.narrow, similarities,
-                indices, counts, threads_now(self.most_threads if len(rows) >= WORTH else 1),
+                part, 0, rows.start, rows.stop, without_itself, least, self.narrow, *best,
+                threads_now(self.most_threads if len(rows) >= WORTH else 1),
             )  # fmt: skip
-        kernels.sort_offered(similarities, indices, counts)
+        kernels.sort_offered(*best)
         return True
 
     def reaching(self, threshold: float, same: bool, report: Report = None) -> Triplet | None:
@@ -148,14 +162,25 @@ class Few(NamedTuple):
                 report(n_X * rows.stop // n_many, n_X)
 
     def _meet(self, rows: range, distance: bool, out: Array) -> bool:
-        many, options = self.many, self.options
-        found = self.found | self.few.meet(
-            many.values, many.indices, many.starts, many.n_features, rows.start, rows.stop,
-            many.values.dtype == np.float64, options.zero == "nan", options.zero != "zero",
-            self.wide, distance, self.same, out, threads_now(self.most_threads),
+        found = self.few.meet(
+            *self._read(rows), distance, self.same, out, threads_now(self.most_threads)
         )  # fmt: skip
+        return not self._refuses(found)
+
+    def _read(self, rows: range) -> tuple[Any, ...]:
+        """What the kernels are told of some of the many, and of how they are read."""
+        many, zero = self.many, self.options.zero
+        return (
+            many.values, many.indices, many.starts, many.n_features, rows.start, rows.stop,
+            many.values.dtype == np.float64, zero == "nan", zero != "zero", self.wide,
+        )  # fmt: skip
+
+    def _refuses(self, found: int) -> bool:
+        """Whether an error is to be raised of what was found in the few or the many."""
+        options = self.options
         refused = Found.BAD_STRUCTURE | (Found.NOT_FINITE if options.check_finite else 0)
-        return not found & (refused | (Found.ZERO_ROW if options.zero == "raise" else 0))
+        refused |= Found.ZERO_ROW if options.zero == "raise" else 0
+        return bool((self.found | found) & refused)
 
     def _parts(self, results: int) -> Iterator[range]:
         """Rows of the many, those at a time that have so many results."""
