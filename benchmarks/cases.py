@@ -33,6 +33,7 @@ from .work import (
     PARTITION,
     PEAK,
     QUANTIZER_READY,
+    RATINGS,
     READ,
     ROW_BLOCKS,
     SCIPY,
@@ -482,7 +483,7 @@ def _few_texts() -> list[Case]:
 
 
 def _full_rows() -> list[Case]:
-    """Sparse rows a third and a tenth full."""
+    """Sparse rows a third and a tenth full; and items by users."""
     cases = []
     for shape, data, target in (((4000, 100), "30 % full", None), ((3000, 1500), "10 % full", 0.4)):
         product = Work(shape, None, "float64", data=data)
@@ -494,7 +495,9 @@ def _full_rows() -> list[Case]:
             title = f"{name} of {shape[0]:,} x {shape[1]:,} sparse rows, {data}"
             others = {SKLEARN: target, DENSE_ROWS: 1.5}
             cases.append(work.contest(f"full-{shape[1]}-{name}", title, others))
-    return cases
+    items = Work((3700, 6040), None, "float64", "cosine_top_k", {"k": 20}, data=RATINGS)
+    title = "top-20 of 3,700 x 6,040 sparse rows, ratings"
+    return [*cases, items.contest("sparse-items", title, {SKLEARN: 0.5, TOPN: 0.7})]
 
 
 def _memory_bound(name: str, title: str, work: Work, others: Targets, quick=False) -> Case:

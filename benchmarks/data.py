@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .work import FULL, SPARSE_TEXTS, TEXTS
+from .work import FULL, RATINGS, SPARSE_TEXTS, TEXTS
 
 SEED = 20_240_229
 # read where it is: a contender's process is not to import unitdot, nor another build's data
@@ -100,6 +100,8 @@ def inputs(X, Y, dtype, data):
     rng = np.random.default_rng(SEED)
     if data in FULL:
         return [None if shape is None else _full(shape, dtype, FULL[data], rng) for shape in (X, Y)]
+    if data == RATINGS:
+        return [None if shape is None else _ratings(shape, dtype, rng) for shape in (X, Y)]
     drawn = np.float64 if dtype == "float64" else np.float32
     make = DATA[data]
     arrays = [None if shape is None else make(tuple(shape), drawn, rng) for shape in (X, Y)]
@@ -122,6 +124,17 @@ def _full(shape, dtype, density, rng):
     from scipy import sparse
 
     return sparse.csr_matrix(rng.random(shape).astype(dtype) * (rng.random(shape) < density))
+
+
+def _ratings(shape, dtype, rng):
+    """Sparse rows, 4 % full: items by users, both of very unlike popularity, rated 1 to 5."""
+    from scipy import sparse
+
+    likely = np.outer(rng.lognormal(0, 1.2, shape[0]), rng.lognormal(0, 1.0, shape[1]))
+    for _ in range(5):  # nobody rates all, and so many on average are rated
+        likely = np.minimum(likely * (0.04 / likely.mean()), 0.9)
+    ratings = rng.choice(np.arange(1, 6), shape, p=(0.06, 0.11, 0.26, 0.35, 0.22))
+    return sparse.csr_matrix((ratings * (rng.random(shape) < likely)).astype(dtype))
 
 
 def _stored(A, dtype):

@@ -56,6 +56,7 @@ TEXTS = {"words": "word", "character 3-grams": "char"}  # as scikit-learn calls 
 # sparse on both sides: lines as vectorisers leave them, and sorted; a part of the elements
 SPARSE_TEXTS = "words of both sides", "sorted words of both sides", "hashed words of both sides"
 FULL = {"30 % full": 0.3, "10 % full": 0.1}
+RATINGS = "ratings"  # sparse items by users, most rated by few
 
 # functions that are not unitdot's own: what becomes of pairs made by hand, and the estimator
 KEEP_FIRST, TRANSFORMER = "keep_first", "CosineKNeighborsTransformer"
@@ -130,9 +131,9 @@ class Work:
 
     `options` are the function's own keywords, such as `k` or `threshold`; `groups` is how many
     there are, of random rows, and `pairs` how many `KEEP_FIRST` is given. `data` is a name of
-    ``benchmarks.data.DATA``, or of `FULL`, or one of `TEXTS` and `SPARSE_TEXTS`, whose rows are the
-    TF-IDF of lines of text: then X and Y hold the number of lines alone, and X of `TEXTS` is dense
-    beside Y.
+    ``benchmarks.data.DATA``, or of `FULL`, or `RATINGS`, or one of `TEXTS` and `SPARSE_TEXTS`,
+    whose rows are the TF-IDF of lines of text: then X and Y hold the number of lines alone, and X
+    of `TEXTS` is dense beside Y.
     """
 
     X: tuple[int, ...]

@@ -22,7 +22,7 @@ cdef size_t size_of_chosen(Py_ssize_t few, Py_ssize_t k) noexcept nogil:
 
 
 cdef inline void set_bound(Chosen* c, const Image* m, Py_ssize_t i, double slack) noexcept nogil:
-    """To begin with, and after something was offered; `slack` is for what rounding does to either similarity."""
+    """To begin with, and after something was offered; `slack`: what rounding does."""
     cdef const Best* best = c.best + i
     cdef double bar = best.similarity[0] if best.count == best.k else best.least
     bar -= bar * 2.0 ** -20 + slack  # of float32, where similarities are
