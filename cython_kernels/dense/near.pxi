@@ -1,7 +1,7 @@
-# Near: which rows' heads are near enough for their cosine to count (heads.pxi). A panel of X meets
-# a few groups of Y by the first words, in batches; who is near enough then is compared pair by
-# pair, line after line. What is left is met by quick sums over all features, and settled, as what
-# the screen lets through.
+# Near: which rows' heads are near enough for their cosine to count (heads.pxi). WORDS rows of X, in
+# one panel or (float64) two, meet a few groups of Y by the first words, in batches; who is near
+# enough then is compared pair by pair, line after line. What is left is met by quick sums over all
+# features, and settled, as what the screen lets through.
 #
 # takes: source.pxi, pack.pxi, pairs.pxi, plan.pxi, screen.pxi, directions.pxi, heads.pxi,
 #        vectors.h, screen.h, bits.h, openmp.h
@@ -57,37 +57,42 @@ cdef inline void heads_tile(const int32_t* x, const int32_t* y, Py_ssize_t count
 
 cdef inline void compare_heads(const int32_t* left, const int32_t* right, Py_ssize_t words,
                                const int32_t* start, const int32_t* bars, const int32_t* halves,
-                               const int32_t* column_bars, uint64_t* masks, int rows,
-                               bint by_vnni) noexcept nogil:
-    cdef Py_ssize_t sub
-    for sub in range(PANEL // rows):
+                               const int32_t* column_bars, Py_ssize_t count, uint64_t* masks,
+                               int rows, bint by_vnni) noexcept nogil:
+    cdef Py_ssize_t r = 0
+    cdef const int32_t* x
+    while r < count:
+        x = left + r // PANEL * PANEL * words + r % PANEL
         if column_bars == NULL:
-            heads_tile(left + sub * rows, right, words, start, bars + sub * rows,
-                       halves + sub * rows, NULL, masks + sub * rows, rows, by_vnni)
+            heads_tile(x, right, words, start, bars + r, halves + r, NULL, masks + r, rows,
+                       by_vnni)
         else:
-            heads_tile(left + sub * rows, right, words, start, bars + sub * rows,
-                       halves + sub * rows, column_bars, masks + sub * rows, rows, by_vnni)
+            heads_tile(x, right, words, start, bars + r, halves + r, column_bars, masks + r, rows,
+                       by_vnni)
+        r += rows
 
 
 cdef void heads_panel "heads_panel" (
         const int32_t* left, const int32_t* right, Py_ssize_t words, const int32_t* start,
         const int32_t* bars, const int32_t* halves, const int32_t* column_bars,
-        uint64_t* masks) noexcept nogil:
-    compare_heads(left, right, words, start, bars, halves, column_bars, masks, SCREEN_ROWS, False)
+        Py_ssize_t count, uint64_t* masks) noexcept nogil:
+    compare_heads(left, right, words, start, bars, halves, column_bars, count, masks, SCREEN_ROWS,
+                  False)
 
 
 cdef void vnni_heads_panel "vnni_heads_panel" (
         const int32_t* left, const int32_t* right, Py_ssize_t words, const int32_t* start,
         const int32_t* bars, const int32_t* halves, const int32_t* column_bars,
-        uint64_t* masks) noexcept nogil:
-    compare_heads(left, right, words, start, bars, halves, column_bars, masks, VNNI_ROWS, True)
+        Py_ssize_t count, uint64_t* masks) noexcept nogil:
+    compare_heads(left, right, words, start, bars, halves, column_bars, count, masks, VNNI_ROWS,
+                  True)
 
 
-cdef struct Bars:                # of a panel of X and NEAR_GROUPS groups of Y
-    int32_t row[PANEL]           # what start + dot product must reach
-    int32_t half[PANEL]
-    int32_t line[PANEL]          # what |q - t|² of the first line must not exceed
-    float reach[PANEL]           # how far apart rows may be
+cdef struct Bars:                # of WORDS rows of X and NEAR_GROUPS groups of Y
+    int32_t row[WORDS]           # what start + dot product must reach
+    int32_t half[WORDS]
+    int32_t line[WORDS]          # what |q - t|² of the first line must not exceed
+    float reach[WORDS]           # how far apart rows may be
     int32_t column[NEAR_GROUPS * SCREEN_COLUMNS]
     int32_t column_line[NEAR_GROUPS * SCREEN_COLUMNS]
     float column_reach[NEAR_GROUPS * SCREEN_COLUMNS]
@@ -116,24 +121,24 @@ cdef inline void set_bars(const float* reach, const float* errors, const Widest*
         line[r] = <int32_t> steps_of(reach[r] + line_error + widest.line, per_unit)
 
 
-cdef void set_row_bars(const Job* job, Py_ssize_t i, Py_ssize_t j, const Widest* widest,
-                       float line_error, Bars* bars) noexcept nogil:
+cdef void set_row_bars(const Job* job, Py_ssize_t i, Py_ssize_t count, Py_ssize_t j,
+                       const Widest* widest, float line_error, Bars* bars) noexcept nogil:
     cdef const int32_t* half = job.PX.half + i
-    cdef float limits[PANEL]
+    cdef float limits[WORDS]
     cdef float limit = 1, reach
-    cdef int r, rows = <int> at_most(PANEL, job.PX.count - i)
+    cdef int r, padded = <int> count, rows = <int> at_most(count, job.PX.count - i)
     if job.best == NULL:
         limit = <float> load_acquire(&job.pairs.limit)
     reach = reach_of(limit)
-    for r in range(PANEL):
+    for r in range(padded):
         limits[r], bars.reach[r] = limit, reach
     if job.best != NULL:
         for r in range(rows):
             limits[r] = <float> limit_of(job, job.PX.first + i + r)
             bars.reach[r] = reach_of(limits[r])
     set_bars(bars.reach, job.PX.error + i, widest, line_error,
-             1 / job.cascade.directions.unit[0], PANEL, bars.row, bars.line)
-    for r in range(PANEL):           # zero rows have a cosine of 0 with all
+             1 / job.cascade.directions.unit[0], padded, bars.row, bars.line)
+    for r in range(padded):          # zero rows have a cosine of 0 with all
         bars.half[r] = half[r] >> 1
         bars.row[r] = bars.row[r] + bars.half[r] if limits[r] > 0 else ANY
     for r in range(rows if job.best != NULL else 0):
@@ -271,17 +276,18 @@ cdef Py_ssize_t keep_nearer(const Job* job, Py_ssize_t i, Py_ssize_t j, const Ba
     return kept
 
 
-cdef Py_ssize_t list_near(const Job* job, Py_ssize_t p, Py_ssize_t group, Py_ssize_t some,
-                          Bars* bars, bint both, uint16_t* list) noexcept nogil:
-    """Who of a panel by so many groups is near by the first words; how many these are."""
+cdef Py_ssize_t list_near(const Job* job, Py_ssize_t p, Py_ssize_t count, Py_ssize_t group,
+                          Py_ssize_t some, Bars* bars, bint both, uint16_t* list) noexcept nogil:
+    """Who of `count` rows, from panel p on, by so many groups is near by the first words; how many
+    these are."""
     cdef const Pack* X = &job.PX
     cdef const Pack* Y = &job.PY
     cdef const int32_t* left = X.left + p * PANEL * job.cascade.words
     cdef const int32_t* right
     cdef const int32_t* column_bars
-    cdef uint64_t masks[PANEL]
+    cdef uint64_t masks[WORDS]
     cdef Py_ssize_t words = job.cascade.words, n = 0, g, q, r, columns
-    cdef Py_ssize_t rows = at_most(PANEL, X.count - p * PANEL)
+    cdef Py_ssize_t rows = at_most(count, X.count - p * PANEL)
     cdef bint twice
     for q in range(some):
         g = group + q
@@ -293,10 +299,10 @@ cdef Py_ssize_t list_near(const Job* job, Py_ssize_t p, Py_ssize_t group, Py_ssi
         column_bars = bars.column + q * SCREEN_COLUMNS if both and not twice else NULL
         if HAS_VNNI and vnni:
             vnni_heads_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, bars.row,
-                             bars.half, column_bars, masks)
+                             bars.half, column_bars, count, masks)
         else:
             heads_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, bars.row,
-                        bars.half, column_bars, masks)
+                        bars.half, column_bars, count, masks)
         if columns < SCREEN_COLUMNS:
             for r in range(rows):
                 masks[r] &= ~bits_from(columns)
@@ -314,11 +320,12 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
     cdef const Pack* Y = &job.PY
     cdef const Cascade* cascade = job.cascade
     cdef int* status = job.status + thread * LINE
-    cdef uint16_t list[PANEL * NEAR_GROUPS * SCREEN_COLUMNS + HEADS_AT_ONCE]
+    cdef uint16_t list[WORDS * NEAR_GROUPS * SCREEN_COLUMNS + HEADS_AT_ONCE]
     cdef Bars bars
     cdef Widest widest, own
     cdef Waiting near, waiting
-    cdef Py_ssize_t lines = cascade.directions.lines, g, p, some, i, j, n, line, q
+    cdef Py_ssize_t lines = cascade.directions.lines, g, p, some, i, j, n, line, q, count
+    cdef Py_ssize_t step = WORDS // PANEL
     cdef Py_ssize_t row, column
     cdef int64_t quick = <int64_t> (QUICK_COST * X.source.features)
     cdef int64_t all_words = words_of(X.source), words = cascade.words, spent = 0, met = 0
@@ -336,13 +343,15 @@ cdef void heads_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gro
         widest = widest_of(Y, g, g + some)
         if both:
             set_column_bars(job, j, some * SCREEN_COLUMNS, &own, widest.line, &bars)
-        for p in range(first, stop):
-            if job.diagonal and p >= (g + some) * (SCREEN_COLUMNS // PANEL):
-                break
+        p = first
+        while p < stop and not (job.diagonal and p >= (g + some) * (SCREEN_COLUMNS // PANEL)):
+            # no more than up to where a group ends: rows are on the diagonal together
+            count = (at_most(stop, (p // step + 1) * step) - p) * PANEL
             i = p * PANEL
-            set_row_bars(job, i, j, &widest, own.line, &bars)
-            n = list_near(job, p, g, some, &bars, both, list)
-            met += PANEL * some * SCREEN_COLUMNS
+            p += count // PANEL
+            set_row_bars(job, i, count, j, &widest, own.line, &bars)
+            n = list_near(job, i // PANEL, count, g, some, &bars, both, list)
+            met += count * some * SCREEN_COLUMNS
             if words < HEAD_WORDS:
                 spent += n * <int64_t> LINE_COST
                 row, column = (X.first + i) * lines, (Y.first + j) * lines

@@ -190,11 +190,11 @@ static void project_panel(const int32_t *, const int32_t *, Py_ssize_t, int32_t 
 static void vnni_project_panel(const int32_t *, const int32_t *, Py_ssize_t, int32_t *)
     __attribute__((noinline));
 static void heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
-                        const int32_t *, const int32_t *, const int32_t *, uint64_t *)
+                        const int32_t *, const int32_t *, const int32_t *, Py_ssize_t, uint64_t *)
     __attribute__((noinline));
 static void vnni_heads_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *,
-                             const int32_t *, const int32_t *, const int32_t *, uint64_t *)
-    __attribute__((noinline));
+                             const int32_t *, const int32_t *, const int32_t *, Py_ssize_t,
+                             uint64_t *) __attribute__((noinline));
 static Py_ssize_t keep_near(const int8_t *, const int32_t *, const int8_t *, const int32_t *,
                             Py_ssize_t, const int32_t *, const int32_t *, uint16_t *, Py_ssize_t)
     __attribute__((noinline));
