@@ -107,11 +107,11 @@ AVX2 void take_avx2(double* pairs, int64_t j, int64_t stop, const int* is_long, 
 #else
 #define bring(address) ((void)(address))
 #endif
-/* 48 entries of a list that comes next: a processor sees only later that one goes on */
+/* the first entries of a list that comes next: a processor sees only later that one goes on */
 static inline void bring_near(const int32_t* row, const double* wide, const float* single,
-                              int64_t q) {
+                              int64_t q, int entries) {
     int i;
-    for (i = 0; i < 48; i += 16) {
+    for (i = 0; i < entries; i += 16) {
         bring(row + q + i);
         if (wide) bring(wide + q + i), bring(wide + q + i + 8);
         else bring(single + q + i);
@@ -129,7 +129,8 @@ static inline void bring_near(const int32_t* row, const double* wide, const floa
             if (first > 0) q = place_near(row, q, stop, first, near + feature[k]);                  \
             if (k + 1 < count) {                                                                    \
                 int64_t next = start[feature[k + 1]];                                               \
-                bring_near(row, wide, single, first > 0 ? next + near[feature[k + 1]] : next);      \
+                if (first > 0) next += near[feature[k + 1]];                                        \
+                bring_near(row, wide, single, next, 48);                                            \
             }                                                                                       \
             if (wide) list_##isa(row, wide, NULL, q, stop, x[k], pairs, rows);                      \
             else list_##isa(row, NULL, single, q, stop, x[k], pairs, rows);                         \

@@ -57,6 +57,7 @@ cdef extern from "sparse.h":
 
 cdef extern from "lists.h" nogil:
     enum: LIST_STEP
+    void bring_near(const int32_t*, const double*, const float*, int64_t, int)
     int64_t place_near(const int32_t*, int64_t, int64_t, int64_t, int32_t*)
     void row_by_lists(const int64_t*, const int32_t*, const double*, const float*, const int32_t*,
                       const double*, int64_t, int64_t, int32_t*, double*, int64_t, const bint*,

@@ -192,6 +192,8 @@ cdef void score_lists(const Lists* lists, const Entries* x, const float* weight,
         q, stop = lists.start[x.feature[k]], lists.start[x.feature[k] + 1]
         if first > 0:
             q = place_of(row, q, stop, first)
+        elif k + 1 < x.count:
+            bring_near(row, NULL, value, lists.start[x.feature[k + 1]], 128)
         while q + 2 <= stop:         # two at a time, as in `add_list`
             a = score[row[q]] + v * value[q]
             b = score[row[q + 1]] + v * value[q + 1]
