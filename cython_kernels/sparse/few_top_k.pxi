@@ -144,6 +144,8 @@ def best_of_many(Few few, const value_t[::1] values, const index_t[::1] indices,
         return status
     longest = longest_row(starts)
     slack = (longest + m.table.longest + 64) * 2.0 ** -50
+    if sizeof(value_t) == 4:     # duplicates are added up in float
+        slack += longest * 2.0 ** -22
     how = how_to_read(features, longest, scaled, nan_for_zero, exact_zeros, wide)
     begin(&team, longest, 0, 2 * n * sizeof(double) + size_of_chosen(n, k), threads)
     for j in prange(first, stop, nogil=True, num_threads=threads, schedule="guided",

@@ -164,6 +164,35 @@ def test_top_k_by_quick_sums_first(dtype, signed, shift, n_threads, monkeypatch)
                 assert_same_results(ours, call())
 
 
+@pytest.mark.parametrize("result", FLOATS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_top_k_of_what_only_just_counts(dtype, result):
+    """Quick sums may be below a threshold that the similarity, rounded, reaches."""
+    X = csr(random_rows(1, 30, 0.9, seed=1, dtype=dtype, signed=True))
+    Y = csr(random_rows(2000, 30, 0.3, seed=2, dtype=dtype, signed=True))
+    S = unitdot.cosine_similarity(X, Y, dtype=result)[0]
+    values = np.sort(S)[::-1][:30]
+    assert values[-1] > 0.1
+    for place, value in enumerate(values):
+        found = unitdot.cosine_top_k(X, Y, 31, threshold=float(value), dtype=result)
+        expected = np.where(np.arange(31) <= place, np.sort(S)[::-1][:31], result(np.nan))
+        assert_same_bits(found.similarities[0], expected)
+
+
+def test_top_k_of_many_duplicates_that_are_added_up_in_float32():
+    """Each of which is lost beside the first: the row's own sum is further from theirs than other
+    rows are from it."""
+    Y = csr(np.tile(np.array([[3, 1 + 3e-5, 0]], np.float32), (300, 1)))
+    lost = np.full(2000, 2**-25, np.float32)
+    Y.data = np.concatenate([Y.data[:-2], np.array([3, 1], np.float32), lost])
+    Y.indices = np.concatenate([Y.indices, np.ones(2000, Y.indices.dtype)])
+    Y.indptr[-1] += 2000
+    query = csr(np.array([[1, -1, 0]], np.float32))
+    S = unitdot.cosine_similarity(query, Y)[0]
+    assert S[-1] > S[:-1].max()
+    assert unitdot.cosine_top_k(query, Y, 1).indices == 299
+
+
 def test_duplicates_that_overflow_are_found_in_rows_that_share_nothing():
     Y = sparse.csr_array((2, 9))
     Y.data, Y.indices = np.array([1e308, 1e308, 1.0]), np.array([5, 5, 0], np.int32)
