@@ -376,10 +376,11 @@ cdef void likely_task(const Search* s, Py_ssize_t task, int thread) noexcept nog
 cdef Py_ssize_t nearest_of(Likely* a, Py_ssize_t n, Py_ssize_t wanted,
                            int32_t* scratch) noexcept nogil:
     """Brings about so many of the nearest of a[:n] forward; how many these are."""
-    cdef Py_ssize_t i, kept, guess = wanted * SAMPLED_LIKELY // n + 3
+    cdef Py_ssize_t i, kept, guess
     cdef int32_t bar
-    if n <= wanted:
+    if n <= wanted:                  # none, too
         return n
+    guess = wanted * SAMPLED_LIKELY // n + 3
     if guess < SAMPLED_LIKELY // 4:
         for i in range(SAMPLED_LIKELY):
             scratch[i] = a[i * n // SAMPLED_LIKELY].distance
