@@ -167,7 +167,9 @@ class Few(NamedTuple):
         )  # fmt: skip
         return not self._refuses(found)
 
-    def _read(self, rows: range) -> tuple[Any, ...]:
+    def _read(
+        self, rows: range
+    ) -> tuple[Array, Array, Array, int, int, int, bool, bool, bool, bool]:
         """What the kernels are told of some of the many, and of how they are read."""
         many, zero = self.many, self.options.zero
         return (
