@@ -344,7 +344,8 @@ def cosine_pairs(
     Sparse pairs are found by way of bounds, from the rarest feature on (Bayardo, Ma and Srikant,
     *WWW* 2007; L2AP: Anastasiu and Karypis, *ICDE* 2014), and compared exactly. That takes up to
     16 bytes an entry of `Y` and 64 a row beside, and a copy of what is not sorted CSR of float32 or
-    float64; where one side has 32 rows or fewer, neither.
+    float64; where one side has 32 rows or fewer, neither. Those of rows a fifth full and more, of
+    64 to 1024 features, are found as dense rows', of which 8 MiB of either side are made at a time.
 
     Examples
     --------
