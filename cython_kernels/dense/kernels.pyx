@@ -190,6 +190,7 @@ cdef extern from "integers.h" nogil:
 
 cdef extern from "bits.h" nogil:
     int first_bit(uint64_t)              # the place of the lowest bit
+    int64_t count_bits(const uint64_t*, int64_t, bint)
 
 
 cdef extern from "memory.h" nogil:

@@ -12,7 +12,10 @@
 # those of likely rows are, nearer than most in a sample. Queries whose limit lets pass more than
 # these are left: they find distances once more.
 
+cdef double MOST_NEAR = 0.2      # of the rows: where more are left, many queries do without
+
 cdef enum:
+    MANY_QUERIES = 256           # of a call
     MOST_QUERIES = 256           # of a batch
     NEAREST = 64                 # rows that are looked at first, beyond half as many again as k
     SETTLED_FIRST = 16           # and those that are settled, where there are more lines of heads
@@ -660,6 +663,22 @@ cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil
     settle_waiting(s.job, &waiting, thread)
 
 
+cdef double share_near(const Search* s) noexcept nogil:
+    """What part of the rows panels leave to these queries, by a sample, where limits are known."""
+    cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
+    cdef int32_t bars[NEAR_QUERIES]
+    cdef uint64_t near[NEAR_QUERIES]
+    cdef Py_ssize_t last = s.job.PX.count - NEAR_QUERIES, left = 0, b, q
+    cdef int i
+    for b in range(SAMPLED_BLOCKS):
+        q = b * last // SAMPLED_BLOCKS
+        for i in range(NEAR_QUERIES):
+            bars[i] = bar_of(s, q + i)
+        find_near(s, s.every, q, NEAR_QUERIES, b * s.blocks // SAMPLED_BLOCKS, bars, own, near)
+        left += count_bits(near, NEAR_QUERIES, False)
+    return <double> left / (SAMPLED_BLOCKS * NEAR_QUERIES * NEAR_ROWS)
+
+
 cdef void run_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil:
     cdef Pairs* pairs = s.job.pairs
     if pairs != NULL:
@@ -732,7 +751,7 @@ cdef size_t carve_search(Search* s, Py_ssize_t batch, bint stored, char* memory)
 
 cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object watch) except -1:
     """The reduction of `job` by what is kept of Y's rows, or of those of these numbers. CARE: rows
-    of X need it, and nothing has come of it."""
+    of X need it, or it would take longer so, and nothing has come of it."""
     cdef Search s
     cdef Scanned every, left
     cdef char guard = 0
@@ -806,6 +825,9 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
                 status |= start_queries(&s)
             if status & CARE or (status & ZERO_ROW and job.zero_inverse != 0):
                 return status | CARE
+            if (job.pairs != NULL and n >= MANY_QUERIES and first == 0
+                    and share_near(&s) > MOST_NEAR):
+                return status | CARE     # the screen takes less time
             start_rows(job)
             every.count, left.count = job.PX.count, 0
             if s.likely > 0:

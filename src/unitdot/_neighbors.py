@@ -261,7 +261,7 @@ def _search(
     """Top-k by what is known of Y; False where that is of no use, and nothing is done."""
     similarities, indices = results
     wide, found = _inputs.compute_wide(X, Y), selection.outputs // len(X)
-    if not prepared.serves(wide, options, len(Y), found, indices.shape[1]):
+    if not prepared.serves(wide, options, len(Y), found, indices.shape[1], len(X)):
         return False
     kernels = dispatch.kernels(wide)
     threads = threads_for(options.n_threads, len(X) * found * prepared.read)

@@ -22,8 +22,10 @@ CACHE_LINE = 64
 LEAST_ROWS = 1 << 10
 # rows are numbered in 32 bits
 MOST_ROWS = (1 << 31) - 1
-# a search wants no more neighbours than one row in so many
-LEAST_PART = 16
+# a search wants no more neighbours than one row in so many: for one query, for each, for many
+PART, PART_EACH, MOST_PART = 100, 40, 4000
+# a search for fewer takes as long
+LEAST_K = 4
 
 # a shape and a dtype for each array
 Kinds = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
@@ -150,15 +152,19 @@ class Prepared:
         """Bytes of all that is known."""
         return sum(array.nbytes for array in self.arrays().values())
 
-    def serves(self, wide: bool, options: Options, n_rows: int, found: int, k: int = 1) -> bool:
-        """Whether the best k of so many rows that may be found are searched for by all this."""
+    def serves(
+        self, wide: bool, options: Options, n_rows: int, found: int, k: int = 0, queries: int = 1
+    ) -> bool:
+        """Whether so many queries find their best k (0: all that are near enough) by all this, of
+        `found` rows that may be; many queries meet all rows in less time than many of them so."""
         kernels = dispatch.kernels(wide)
         seen, _, words = self._facts
+        part = min(max(PART, PART_EACH * queries), MOST_PART) * (max(k, LEAST_K) if k else 0)
         return (
             wide == self.wide
             and n_rows == self.n_rows
             and words > 0
-            and found >= max(LEAST_ROWS, LEAST_PART * k)
+            and found >= max(LEAST_ROWS, part)
             and not seen & kernels.NEEDS_CARE
             and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
             and self.n_rows < MOST_ROWS

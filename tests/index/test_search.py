@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import _inputs, _neighbors
+from unitdot import _inputs, _neighbors, _prepared
 from unitdot._machine.dispatch import use_isa
 from unitdot._prepared import Prepared
 
@@ -44,9 +44,11 @@ def options(zero="zero", dtype=None, n_threads=2):
 
 
 def top_k(X, Y, k, prepared, threshold=None, where=None, **keywords):
-    return _neighbors.top_k_of(
-        X, Y, k, threshold, where, None, False, False, options(**keywords), prepared
-    )
+    with pytest.MonkeyPatch.context() as monkeypatch:  # however many they are, and want
+        monkeypatch.setattr(_prepared, "MOST_PART", 1)
+        return _neighbors.top_k_of(
+            X, Y, k, threshold, where, None, False, False, options(**keywords), prepared
+        )
 
 
 def assert_same_neighbours(actual, expected):
@@ -122,10 +124,19 @@ def test_many_queries_and_their_pairs(dtype, kind):
     X = np.concatenate([make_rows(kind, dtype, 500, seed=4), Y[::50]])
     prepared = Prepared.of(Y)
     assert_same_neighbours(top_k(X, Y, 10, prepared), unitdot.cosine_top_k(X, Y, 10))
-    pairs = _neighbors.pairs_of(X, Y, 0.6, None, None, False, options(), prepared)
-    expected = unitdot.cosine_pairs(X, Y, threshold=0.6)
-    assert pairs.n_pairs >= 60
-    assert_same_pairs(pairs, expected)
+    for threshold in (0.6, 0.02):  # the first line of heads leaves few, or most
+        pairs = _neighbors.pairs_of(X, Y, threshold, None, None, False, options(), prepared)
+        assert pairs.n_pairs >= 60
+        assert_same_pairs(pairs, unitdot.cosine_pairs(X, Y, threshold=threshold))
+
+
+def test_a_search_is_left_where_all_rows_take_less():
+    Y = make_rows("directions", np.float32, 20_000, 64)
+    prepared = Prepared.of(Y)
+    for queries, most in ((1, 200), (16, 31), (1000, 5)):
+        for k in (most, most + 1):
+            assert prepared.serves(False, options(), len(Y), len(Y), k, queries) == (k == most)
+        assert prepared.serves(False, options(), len(Y), len(Y), 0, queries)
 
 
 @pytest.mark.parametrize("kind", KINDS)
