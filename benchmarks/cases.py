@@ -298,8 +298,9 @@ def _kinds_of_rows() -> list[Case]:
         ("64", "0.9 of 20,000 x 64", replace(normal, X=(20_000, 64))),
         ("2000", "0.9 of 2,000 x 384", replace(normal, X=(2000, 384))),
         ("integers", "0.9 of 20,000 x 384 integers", normal),
+        ("worst", "0.9 of 100,000 x 384 unlike their sample", replace(normal, X=(100_000, 384))),
     ):
-        pairs = replace(pairs, data=name) if name in ("shipped", "integers") else pairs
+        pairs = replace(pairs, data=name) if name in ("shipped", "integers", "worst") else pairs
         title = f"pairs >= {what} with itself"
         cases.append(pairs.contest(f"pairs-{name}", title, {FAISS_RANGE: None}))
     for name, what, top_10 in (
@@ -309,6 +310,9 @@ def _kinds_of_rows() -> list[Case]:
     ):
         title = f"top-10 of 1,000 queries in {what}"
         cases.append(top_10.contest(f"top-10-{name}", title, {FAISS: None}))
+    worst = replace(TOP_10_SELF, data="worst")
+    title = "top-10 of 20,000 x 384 unlike their sample with itself"
+    cases.append(worst.contest("top-10-self-worst", title, {}))
     return cases
 
 

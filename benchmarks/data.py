@@ -71,6 +71,22 @@ def _shipped_wide(n_features):
     return np.hstack([E, *others])[:, :n_features]
 
 
+def _unlike_their_sample(shape, dtype, rng):
+    """Whoever looks at evenly spaced rows finds them in 16 dimensions; all others are in the rest.
+
+    The places are those at which unitdot's leading directions are found and judged: the worst case
+    for what they promise.
+    """
+    n = shape[0]
+    A = _normal(shape, dtype, rng)
+    A[:, :16] = 0
+    looked_at = np.arange(2048) * n // 2048, np.arange(256) * n // 256 + n // 256 // 3 + 1
+    few = np.unique(np.minimum(np.concatenate(looked_at), n - 1))
+    A[few] = 0
+    A[few, :16] = _normal((len(few), 16), dtype, rng)
+    return A
+
+
 DATA = {
     "normal": _normal,
     "duplicates": _duplicates,
@@ -78,6 +94,7 @@ DATA = {
     "integers": _integers,
     "real": _real,
     "shipped": _shipped,
+    "worst": _unlike_their_sample,
 }
 ANY_ROWS = "normal", "duplicates", "clusters", "real"  # of any number and shape: for ``--data``
 
