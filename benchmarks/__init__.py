@@ -27,8 +27,10 @@ How it is measured
   those of all callers together, the median of the rounds. unitdot on one thread takes part. A
   contender that needs more than 30 seconds for a round's share of the 100 makes fewer, and the
   table says so. ``--busy 0`` gives the same figures of a quiet machine.
-- Growth curves (time against rows, features, threads, k, threshold and lines of text) are made of
-  cases, one for each point.
+- Growth curves (time against rows, features, threads, k, threshold, near-duplicates and lines of
+  text) are made of cases, one for each point.
+- ``python -m benchmarks.together RESULTS.json ...`` makes one of several runs, at other hours:
+  medians of their medians, and from where to where, where these are more than 15 % apart.
 - ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;
   with ``--cases`` it measures the named ones, in 3 short rounds. A contender that needs more than
   20 seconds for a round sits out the others; with ``--quick`` alone, more than 2.

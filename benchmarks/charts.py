@@ -15,6 +15,7 @@ from typing import Any
 
 from . import report, work
 from .curves import CURVES
+from .together import together
 
 GREY = "#767676"
 # colour and marker of every contender; grey are the yardsticks, which do a part of the work
@@ -29,6 +30,14 @@ STYLES = {
     work.FAISS_INDEX: ("#000000", "1"),
     work.FAISS_PANORAMA: ("#000000", "2"),
     work.FAISS_RANGE: ("#000000", "3"),
+    work.FAISS_RANGE_PANORAMA: ("#000000", "2"),
+    work.INDEX: ("#D55E00", "p"),
+    work.FLOAT32: (GREY, "o"),
+    work.ONE_THREAD: (GREY, "o"),
+    work.FAISS_READY: ("#000000", "1"),
+    work.PANORAMA_READY: ("#000000", "2"),
+    work.QUANTIZER_READY: ("#000000", "4"),
+    work.FAISS_8_BIT: ("#000000", "4"),
     work.USEARCH: ("#882255", "X"),
     work.TOPN: ("#999933", "h"),
     work.MATMUL: (GREY, "x"),
@@ -62,13 +71,15 @@ def draw(records: Iterable[dict[str, Any]], folder: Path) -> str:
         import matplotlib
     except ModuleNotFoundError:
         return "charts: none, matplotlib is missing"
-    # a case that was measured again counts as it was last
-    results = list({case["name"]: case for record in records for case in record["cases"]}.values())
+    records = list(records)
+    quiet = [record for record in records if record["options"]["load"] is None]
+    results = together(quiet)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     with matplotlib.rc_context(CONFIG):
-        for name, chart in CHARTS.items():
-            figure = chart(results)
+        figures = {name: chart(results) for name, chart in CHARTS.items()}
+        figures["busy"] = _dots(busy(records), BUSY, "log")
+        for name, figure in figures.items():
             if figure is not None:
                 _legend(figure, report.faults(results))
                 path = folder / f"benchmark-{name}.svg"
@@ -104,16 +115,36 @@ def values(result: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def peers(results: list[dict[str, Any]]) -> list[Line]:
-    """Times, as multiples of unitdot's."""
+def peers(results: list[dict[str, Any]], measure: str = work.UNITDOT) -> list[Line]:
+    """Times, as multiples of `measure`'s: of unitdot's, where it comes first, or of another's."""
     lines = []
     for result in results:
         found = values(result)
-        own = found.pop(work.UNITDOT, None)
+        own = found.pop(measure, None)
         others = {label: value / own for label, value in found.items() if own and label in STYLES}
+        if measure == work.UNITDOT and {work.INDEX, work.FLOAT32} & found.keys():
+            continue  # which have charts of their own
         if others and result["unit"] == "s" and result["curve"] is None:
             title = f"{result['title']} ({report.quantity(own, 's')})"
-            lines.append((title, {work.UNITDOT: 1.0} | others))
+            lines.append((title, {measure: 1.0} | others))
+    return lines
+
+
+def busy(records: list[dict[str, Any]]) -> list[Line]:
+    """What a call takes on a busy machine, as multiples of what it takes on one thread there."""
+    lines = []
+    for processes, figure, what in (
+        (0, "value", "none, median"),
+        (1, "p90", "one, 90th percentile"),
+        (2, "value", "two, median"),
+    ):
+        loads = {"busy": processes, "callers": 1, "caller_threads": 1}
+        for result in together(r for r in records if r["options"]["load"] == loads):
+            found = {row["label"]: row.get(figure) for row in result["rows"]}
+            alone = found.pop(work.ONE_THREAD, None)
+            others = {label: value / alone for label, value in found.items() if alone and value}
+            if others:
+                lines.append((f"{result['title']}: beside {what}", {work.ONE_THREAD: 1.0} | others))
     return lines
 
 
@@ -208,9 +239,18 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
         axes.set_xticks(sorted(found))
 
 
+BUSY = "Time beside processes that compute, as a multiple of unitdot's on one thread there"
 CHARTS = {
     "peers": lambda results: _dots(
         peers(results), "Time as a multiple of unitdot's, which stands behind each title", "log"
+    ),
+    "index": lambda results: _dots(
+        peers(results, work.INDEX), "Time as a multiple of an index's, which is made before", "log"
+    ),
+    "stored": lambda results: _dots(
+        peers(results, work.FLOAT32),
+        "Time as a multiple of what the same rows in float32 take",
+        "log",
     ),
     "growth": _growth,
     "limits": lambda results: _dots(

@@ -374,6 +374,7 @@ CONTENDERS: dict[str, Contender] = {
     names.FAISS_INDEX: partial(_faiss, "IndexFlatIP"),
     names.FAISS_PANORAMA: partial(_faiss, "IndexFlatIPPanorama"),
     names.FAISS_RANGE: partial(_faiss, "IndexFlatIP"),
+    names.FAISS_RANGE_PANORAMA: partial(_faiss, "IndexFlatIPPanorama"),
     names.FAISS_8_BIT: _faiss_8_bit,
     names.USEARCH: _usearch,
     names.TOPN: _sparse_dot_topn,

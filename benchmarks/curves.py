@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from .machine import usable_cores
 from .work import (
     FAISS,
+    FAISS_RANGE,
+    FAISS_RANGE_PANORAMA,
     MATMUL,
     NUMKONG,
     ROW_BLOCKS,
@@ -42,6 +44,7 @@ class Curve:
     on_threads : whether x is the number of threads.
     powers : whether the time may be a power of x, to be drawn on logarithmic axes.
     quick : the points that ``--quick`` alone measures.
+    alone : the points at which unitdot meets nobody, once, and only where they are named.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Curve:
     on_threads: bool = False
     powers: bool = True
     quick: tuple[float, ...] = ()
+    alone: tuple[float, ...] = ()
 
     def cases(self) -> list[Case]:
         """One for each point."""
@@ -60,9 +64,11 @@ class Curve:
             self.work(x).contest(
                 f"{self.name}-{x}",
                 self.what.format(x=f"{x:,}"),
-                dict.fromkeys(self.others),
+                {} if x in self.alone else dict.fromkeys(self.others),
                 threads=int(x) if self.on_threads else None,
                 quick=x in self.quick,
+                on_demand=x in self.alone,
+                max_rounds=1 if x in self.alone else None,
                 curve=self.name,
                 x=x,
             )
@@ -135,6 +141,21 @@ def _curves() -> list[Curve]:
             (SKLEARN, ROW_BLOCKS),
             powers=False,
             quick=(0.9,),
+        ),
+        Curve(
+            "duplicates",
+            "pairs >= 0.9 of {x} x 384 with itself, real rows",
+            "rows",
+            (10_000, 30_000, 100_000, 300_000, 1_000_000),
+            lambda x: Work(
+                (int(x), 384),
+                None,
+                function="cosine_pairs",
+                options={"threshold": 0.9},
+                data="real",
+            ),
+            (FAISS_RANGE, FAISS_RANGE_PANORAMA),
+            alone=(300_000, 1_000_000),
         ),
         Curve(
             "lines-words",

@@ -22,6 +22,7 @@ FAISS = "faiss.knn"
 FAISS_INDEX = "faiss IndexFlatIP"
 FAISS_PANORAMA = "faiss IndexFlatIPPanorama"
 FAISS_RANGE = "faiss range_search"
+FAISS_RANGE_PANORAMA = "faiss range_search, Panorama"
 USEARCH = "usearch exact"
 TOPN = "sparse_dot_topn"
 # what is made once is made before the call

@@ -13,7 +13,7 @@ import pytest
 
 import unitdot
 from benchmarks import __main__ as command
-from benchmarks import charts, checks, report, variants, work
+from benchmarks import charts, checks, report, together, variants, work
 from benchmarks.cases import all_cases
 from benchmarks.contenders import CONTENDERS
 from benchmarks.data import ANY_ROWS, inputs
@@ -510,6 +510,46 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
     assert all(work.UNITDOT in path.read_text() for path in drawn)
     charts.draw([record], tmp_path / "again")
     assert all((tmp_path / "again" / path.name).read_bytes() == path.read_bytes() for path in drawn)
+
+
+def case_of(name, **values):
+    rows = [{"label": label, "value": value} for label, value in values.items()]
+    return {"name": name, "title": f"case {name}", "unit": "s", "curve": None, "rows": rows}
+
+
+def test_several_runs_are_one():
+    runs = [
+        [case_of("one", a=2.0, b=5.0), case_of("two", a=1.0)],
+        [case_of("one", a=2.1, b=4.2), case_of("two", a=1.0, b=2.0)],
+        [case_of("one", a=1.9, b=5.7)],
+    ]
+    runs[1][0]["rows"][1]["wrong"] = "is off"
+    one, two = together.together({"cases": cases} for cases in runs)
+    a, b = one["rows"]
+    assert (a["value"], a["low"], a["high"], b["value"]) == (2.0, 1.9, 2.1, 5.0)
+    assert b["multiples"] == pytest.approx([2.5, 2.0, 3.0])
+    assert b["wrong"] == "is off"
+    assert [row["label"] for row in two["rows"]] == ["a", "b"]
+    del b["wrong"]
+    assert together.tables([one, two]).splitlines() == [
+        "| work | a | b |",
+        "|---|---|---|",
+        "| case one | 2 s | 2.5 (2 to 3) |",
+        "| case two | 1 s | 2 |",
+    ]
+
+
+@pytest.mark.parametrize(("processes", "shown"), [(0, 2.0), (1, 3.0), (2, 2.0)])
+def test_the_chart_of_busy_machines(processes, shown):
+    rows = [
+        {"label": work.UNITDOT, "value": 4.0, "p90": 9.0},
+        {"label": work.ONE_THREAD, "value": 2.0, "p90": 3.0},
+    ]
+    case = {"name": "one", "title": "a call", "unit": "s", "curve": None, "rows": rows}
+    load = {"busy": processes, "callers": 1, "caller_threads": 1}
+    others = {"options": {"load": load | {"callers": 2}}, "cases": [case]}
+    (line,) = charts.busy([others, {"options": {"load": load}, "cases": [case]}])
+    assert line[1] == {work.ONE_THREAD: 1.0, work.UNITDOT: shown}
 
 
 @pytest.mark.thorough
