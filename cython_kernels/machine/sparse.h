@@ -1,5 +1,5 @@
-/* The vector operations of the sparse kernels: whether any of 16 scores, or of 16 bounds
- * x w + y v, reaches the bar; compilers leave these loops scalar, so they are written with vector
+/* The vector operations of the sparse kernels: whether any of 16 scores reaches the bar, or
+ * its own, or any of 16 bounds x w + y v; compilers leave these loops scalar, so they are written with vector
  * types where there are any. Bringing a line near that will be written. And one function for a
  * higher instruction set than the rest is compiled for, which the caller has to know is there:
  * compress_word. */
@@ -21,6 +21,10 @@ static inline int scores_reach(const float* s, float bar) {
     four b = {bar, bar, bar, bar};
     return any_bit((v[0] >= b) | (v[1] >= b) | (v[2] >= b) | (v[3] >= b));
 }
+static inline int each_reaches(const float* s, const float* bar) {
+    const four *v = (const four*) s, *b = (const four*) bar;
+    return any_bit((v[0] >= b[0]) | (v[1] >= b[1]) | (v[2] >= b[2]) | (v[3] >= b[3]));
+}
 static inline int bounds_reach(float x, const float* w, float y, const float* v, float bar) {
     const four *p = (const four*) w, *q = (const four*) v;
     four a = {x, x, x, x}, c = {y, y, y, y}, b = {bar, bar, bar, bar};
@@ -32,6 +36,11 @@ static inline int bounds_reach(float x, const float* w, float y, const float* v,
 static int scores_reach(const float* s, float bar) {
     int k, any = 0;
     for (k = 0; k < 16; k++) any |= s[k] >= bar;
+    return any;
+}
+static int each_reaches(const float* s, const float* bar) {
+    int k, any = 0;
+    for (k = 0; k < 16; k++) any |= s[k] >= bar[k];
     return any;
 }
 static int bounds_reach(float x, const float* w, float y, const float* v, float bar) {

@@ -266,13 +266,14 @@ cpdef bint is_full(Rows Y, int vectors, bint weights=True):
             and Y.entries * least >= elements)
 
 
-def blocks_of(Rows Y, int vectors=-1, bint weights=True):
-    """(first, rows) of the blocks that Y is indexed by; panels, where `vectors` is not negative."""
+def blocks_of(Rows Y, int vectors=-1, bint weights=True, bint every=False):
+    """(first, rows) of the blocks that Y is indexed by; panels, where `vectors` is not negative;
+    `every`: lists of weights are read for all rows of X."""
     cdef Py_ssize_t mean = Y.entries // max(1, Y.table.rows) + 1
     cdef Py_ssize_t rows = max(1, min(<Py_ssize_t> INDEX_ROWS, <Py_ssize_t> INDEX_ENTRIES // mean))
     if vectors >= 0 and is_full(Y, vectors, weights):
         rows = PANEL_ELEMENTS // (Y.table.features * PANEL_ROWS)
         rows = max(<Py_ssize_t> LEAST_PANELS, min(<Py_ssize_t> MOST_PANELS, rows)) * PANEL_ROWS
-    elif not weights and mean > CHAIN:
+    elif every or (not weights and mean > CHAIN):
         rows = min(rows, max(<Py_ssize_t> PAIR_ROWS, PAIR_LIST * Y.table.features // mean))
     return [(i, min(rows, Y.table.rows - i)) for i in range(0, Y.table.rows, rows)]

@@ -15,6 +15,7 @@ The files, in the order in which data flows through them:
     sums.pxi     dot products and scores of some rows with a block
     product.pxi  every row against every row, dense or CSR
     top_k.pxi    the k most similar rows of Y, with bounds
+    nearest.pxi  the same by all scores, where bounds do not pay
     pairs.pxi    pairs above a threshold, with bounds
     above.pxi    the same by every product or score, where bounds do not pay
     images.pxi   the same by dense kernels, of full rows
@@ -41,6 +42,7 @@ ctypedef double real                 # what source.pxi converts to
 
 cdef extern from "sparse.h":
     bint scores_reach(const float*, float) nogil
+    bint each_reaches(const float*, const float*) nogil
     bint bounds_reach(float, const float*, float, const float*, float) nogil
     void prefetch_write(const void*) nogil
     Py_ssize_t load_halves(real*, const uint16_t*, Py_ssize_t) nogil     # for source.pxi
@@ -113,6 +115,7 @@ include "index.pxi"
 include "sums.pxi"
 include "product.pxi"
 include "top_k.pxi"
+include "nearest.pxi"
 include "pairs.pxi"
 include "above.pxi"
 include "images.pxi"

@@ -1,7 +1,7 @@
 # The k rows of Y that are most similar to each row of X; the product is never stored.
 #
-# takes: csr.pxi, rows.pxi, index.pxi, sums.pxi, sparse.h, openmp.h
-# gives: FLOAT_SLACK, Best, offer, sort_best, given, search, complete
+# takes: csr.pxi, rows.pxi, index.pxi, sparse.h, openmp.h
+# gives: FLOAT_SLACK, Best, offer, bar_of, sort_best, given, search, complete
 #
 # A row's features are taken from the rarest to the most frequent, and scores in float grow for the
 # rows of the block that share them. What the features still to come can add to any score is at most
@@ -13,9 +13,6 @@
 # Where only frequent features are left, their heaviest entries are compared exactly first, as in
 # the threshold algorithm (Fagin, Lotem and Naor, J. Comput. Syst. Sci. 66, 2003): a row not yet
 # seen can have no greater weights, so most long lists need never be read.
-#
-# Where bounds stop little, or rows are full, every score is summed up at once, and rows that may be
-# among the k best are compared exactly.
 
 cdef double FLOAT_SLACK = 2.0 ** -23
 
@@ -30,9 +27,7 @@ cdef struct Search:                  # a thread's, for one row of X and one bloc
     const Table* X
     const Table* Y
     bint wide, narrow                # computed in double; given in float
-    bint every                       # all rows have a score, without bounds
     float* score                     # of the block's rows
-    Group* group                     # `every`: its rows' own
     int32_t* seen                    # of the block's rows: stamp, where compared exactly
     int32_t stamp
     int32_t* touched                 # rows with a score, while they are few
@@ -214,24 +209,6 @@ cdef void compare_top(Search* w, Scratch* s, Py_ssize_t i, Best* best) noexcept 
             compare(w, s, i, w.top_row[c], best)
 
 
-cdef void compare_best_of_every(Search* w, Scratch* s, Py_ssize_t i, float least,
-                                Best* best) noexcept nogil:
-    """The rows with the k best scores, `least` or more, exactly."""
-    cdef Py_ssize_t j = 0, c
-    cdef float bar = max(least, <float> 1e-30)
-    for c in range(best.k):
-        w.top[c], w.top_row[c] = 0, -1
-    while j < w.lists.rows:
-        # `score` is padded with zeros
-        if scores_reach(w.score + j, bar) | scores_reach(w.score + j + 16, bar):
-            for c in range(j, min(j + 32, w.lists.rows)):
-                if w.score[c] >= bar and w.seen[c] != w.stamp:
-                    raise_top(w.top, w.top_row, best.k, w.score[c], <int32_t> c)
-            bar = max(bar, w.top[0])
-        j += 32
-    compare_top(w, s, i, best)
-
-
 cdef bint meet_heaviest(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t used, Py_ssize_t limit,
                         Best* best, double slack) noexcept nogil:
     """Whether no row can enter that has no score yet, after `limit` comparisons at most, each of
@@ -284,13 +261,9 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
     spread(&s.x, s.dense)
     slack = (n + 16) * FLOAT_SLACK
     looked_at, w.bar, w.selected_from = 1, 0, INFINITY
-    if w.every:
-        used, w.rest[n], w.scan = n, 0, True
-        compare_best_of_every(w, s, i, <float> (bar_of(best) - slack), best)
-    else:
-        order_features(w, s, w.X.inverse[i])
-        for k in range(n):
-            left += length_of(lists, w.feature[k])
+    order_features(w, s, w.X.inverse[i])
+    for k in range(n):
+        left += length_of(lists, w.feature[k])
     while used < n:
         if not met and lists.heaviest_of[w.feature[used]] >= 0:
             met = True
@@ -330,25 +303,23 @@ cdef void search_row(Search* w, Scratch* s, Py_ssize_t i, Py_ssize_t itself, Py_
             for q in range(lists.start[s.x.feature[c]], lists.start[s.x.feature[c] + 1]):
                 compare(w, s, i, lists.row[q], best)
     if w.scan:
-        clear_scores(lists, w.score)
+        memset(w.score, 0, lists.rows * sizeof(float))
     else:
         for c in range(w.n_touched):
             w.score[w.touched[c]] = 0
     wipe(&s.x, s.dense)
 
 
-cdef size_t search_size(const Lists* lists, Py_ssize_t longest, Py_ssize_t k,
-                        bint every) noexcept nogil:
-    cdef size_t size = sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 4 * (longest + 1))
-    return (size + 63) // 64 * 64 + (size_of_group(lists, longest) if every else 0)
+cdef size_t search_size(const Lists* lists, Py_ssize_t longest, Py_ssize_t k) noexcept nogil:
+    return sizeof(Search) + 4 * (4 * (lists.rows + 64) + 2 * k + 4 * (longest + 1))
 
 
 cdef Search* search_in(char* memory, const Lists* lists, const Table* X, const Table* Y, bint wide,
-                       bint narrow, bint every, Py_ssize_t k) noexcept nogil:
+                       bint narrow, Py_ssize_t k) noexcept nogil:
     """The search in `search_size` bytes, zeros at first."""
     cdef Search* w = <Search*> memory
     if w.lists == NULL:
-        w.lists, w.X, w.Y, w.wide, w.narrow, w.every = lists, X, Y, wide, narrow, every
+        w.lists, w.X, w.Y, w.wide, w.narrow = lists, X, Y, wide, narrow
         w.score = <float*> (w + 1)
         w.seen = <int32_t*> (w.score + lists.rows + 64)
         w.touched = w.seen + lists.rows + 64
@@ -359,48 +330,39 @@ cdef Search* search_in(char* memory, const Lists* lists, const Table* X, const T
         w.rest = w.weight + X.longest + 1
         w.feature = <int32_t*> (w.rest + X.longest + 1)
         w.seen_of = w.feature + X.longest + 1
-        if every:
-            w.group = group_in(memory + search_size(lists, X.longest, k, False), lists, X.longest)
     return w
 
 
-cdef void search_group(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t first,
-                       Py_ssize_t count, bint same, bint wide, bint narrow, bint every,
-                       Py_ssize_t mean, Py_ssize_t k, double least, int64_t* counts,
-                       double* similarities, int64_t* indices, Scratch* s) noexcept nogil:
-    """Rows [first, first + count)."""
-    cdef Search* w = search_in(s.extra, lists, X, Y, wide, narrow, every, k)
-    cdef Py_ssize_t i
+cdef void search_one(const Lists* lists, const Table* X, const Table* Y, Py_ssize_t i, bint same,
+                     bint wide, bint narrow, Py_ssize_t mean, Py_ssize_t k, double least,
+                     int64_t* count, double* similarities, int64_t* indices,
+                     Scratch* s) noexcept nogil:
+    cdef Search* w = search_in(s.extra, lists, X, Y, wide, narrow, k)
     cdef Best best
-    if every:
-        read_group(X, first, count, lists, w.group)
-        score_group(lists, w.group)
-    for i in range(count):
-        if every:
-            w.score = w.group.score[i]
-        best.k, best.count, best.least = k, counts[i], least
-        best.similarity, best.index = similarities + i * k, indices + i * k
-        search_row(w, s, first + i, first + i - lists.first if same else -1, mean, &best)
-        counts[i] = best.count
+    if count[0] < 0:
+        return
+    best.k, best.count, best.least = k, count[0], least
+    best.similarity, best.index = similarities, indices
+    search_row(w, s, i, i - lists.first if same else -1, mean, &best)
+    count[0] = best.count
 
 
 def search(Rows X, Rows Y, Index index, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
            double least, double[:, ::1] similarities, int64_t[:, ::1] indices,
-           int64_t[::1] counts, bint wide, bint narrow, bint every, int threads):
+           int64_t[::1] counts, bint wide, bint narrow, int threads):
     """Heaps of rows [first, stop), counts[i] each, updated with what is above 0 in the block, and
-    at least `least`; `every`: without bounds, as it has to be with panels."""
+    at least `least`; where counts[i] is negative the row needs no search."""
     cdef const Lists* lists = &index.lists
     cdef Team team
-    cdef Py_ssize_t group, i, k = similarities.shape[1], size = rows_of_group(lists)
+    cdef Py_ssize_t i, k = similarities.shape[1]
     cdef Py_ssize_t mean = 2 * (Y.entries // max(1, Y.table.rows)) + 16
     begin(&team, max(X.table.longest, Y.table.longest), X.table.features,
-          search_size(lists, X.table.longest, k, every), threads)
-    for group in prange(groups_in(lists, stop - first), nogil=True, num_threads=threads,
-                        schedule="dynamic", chunksize=max(1, 16 // size)):
-        i = first + group * size
-        search_group(lists, &X.table, &Y.table, i, min(size, stop - i), without_itself, wide,
-                     narrow, every, mean, k, least, &counts[i], &similarities[i, 0],
-                     &indices[i, 0], team.of + omp_get_thread_num())
+          search_size(lists, X.table.longest, k), threads)
+    for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
+                    chunksize=16):
+        search_one(lists, &X.table, &Y.table, i, without_itself, wide, narrow, mean, k, least,
+                   &counts[i], &similarities[i, 0], &indices[i, 0],
+                   team.of + omp_get_thread_num())
     end(&team)
 
 
@@ -466,7 +428,8 @@ cdef void complete_row(const Table* X, const Table* Y, Py_ssize_t i, bint withou
 def complete(Rows X, Rows Y, Py_ssize_t first, Py_ssize_t stop, bint without_itself,
              double least, double[:, ::1] similarities, int64_t[:, ::1] indices,
              const int64_t[::1] counts, bint wide, bint narrow, int threads):
-    """From the heaps of rows [first, stop) to sorted results, all of them filled."""
+    """From the heaps of rows [first, stop) to sorted results, all of them filled; counts[i] may
+    be -1 less the number."""
     cdef Team team
     cdef Py_ssize_t i, k = similarities.shape[1]
     cdef bint signed = (X.found | Y.found) & NEGATIVE != 0
@@ -474,6 +437,6 @@ def complete(Rows X, Rows Y, Py_ssize_t first, Py_ssize_t stop, bint without_its
     for i in prange(first, stop, nogil=True, num_threads=threads, schedule="dynamic",
                     chunksize=16):
         complete_row(&X.table, &Y.table, i, without_itself, signed, wide, narrow, k, least,
-                     counts[i], &similarities[i, 0], &indices[i, 0],
-                     team.of + omp_get_thread_num())
+                     counts[i] if counts[i] >= 0 else -1 - counts[i], &similarities[i, 0],
+                     &indices[i, 0], team.of + omp_get_thread_num())
     end(&team)

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from unitdot._sparse import functions as sparse_functions
+from unitdot._sparse import blocks
 
 from ..helpers import ISAS, run_python
 
@@ -134,7 +134,7 @@ def test_input_that_another_thread_writes_to(what):
 def test_a_product_never_holds_more_than_was_counted(isa):
     """Between the two passes X comes to share its features with far more rows of Y."""
     pytest.importorskip("scipy.sparse")
-    vectors = sparse_functions.VECTORS.get(isa, 0)
+    vectors = blocks.VECTORS.get(isa, 0)
     code = f"""
         import numpy as np
         from scipy import sparse
@@ -206,7 +206,7 @@ def test_values_that_become_nan_before_the_heaviest_entries_are_met():
         index = kernels.Index(Y, 0, 2000, True, True)
         values[:] = np.nan
         found = np.empty((1, 5)), np.empty((1, 5), np.int64), np.zeros(1, np.int64)
-        kernels.search(X, Y, index, 0, 1, False, 0, *found, True, False, False, 1)
+        kernels.search(X, Y, index, 0, 1, False, 0, *found, True, False, 1)
         """
     run = run_python(code)
     assert run.returncode == 0, run.stderr

@@ -68,7 +68,7 @@ ALLOWED = {
     "_sparse/few.py: take": "row numbers from the number of pairs of each row",
     "_sparse/functions.py: _every_entry": "as _csr",
     "_sparse/functions.py: _top_k_of_some": "numbers of rows, from those in a group",
-    "_sparse/functions.py: _pairs_above": "as take of few.py",
+    "_sparse/joins.py: pairs_above": "as take of few.py",
     "_sparse/functions.py: full": "which of two axes to drop",
     "_sparse/functions.py: paired": "1 - similarity, a number a row",
     "_sparse/inputs.py: _of_coo": "row starts from coordinates",

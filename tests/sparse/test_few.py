@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._sparse import few, functions, problem
+from unitdot._sparse import few, joins, problem, search
 
 from ..helpers import FLOATS, assert_same_bits
 from ..neighbors import most_similar
@@ -223,7 +223,8 @@ def test_rows_that_share_much_have_the_same_bits(
     """Dense panels of them, or lists, of long and short rows, against the same a few at a time."""
     blocks = [(i, min(130, 500 - i)) for i in range(0, 500, 130)]
     monkeypatch.setattr(few.kernels, "blocks_of", lambda *_: blocks)
-    monkeypatch.setattr(functions, "MOST_AT_ONCE", 130 * 40)
+    monkeypatch.setattr(joins, "MOST_AT_ONCE", 130 * 40)
+    monkeypatch.setattr(search, "MOST_AT_ONCE", 130 * 40)
     monkeypatch.setattr(problem, "SCORES_TO_ENTRY", scored)
     Y = random_rows(500, n_features, density, seed=9, dtype=dtype, signed=True)
     Y[:200, 80:] = 0  # of fewer entries than have the errors of their sums added
@@ -249,7 +250,7 @@ def test_rows_that_share_much_have_the_same_bits(
     values = np.sort(S[S > 0.1])[[0, 40, -7]]
     for threshold in (-0.2, *values.tolist(), *np.nextafter(values, 1).tolist()):
         for to_one in (0, 1 << 20):  # by scores throughout; by products, once a score may count
-            monkeypatch.setattr(functions, "PRODUCTS_TO_ONE", to_one)
+            monkeypatch.setattr(joins, "PRODUCTS_TO_ONE", to_one)
             assert_same_results(pairs(X, Y, threshold), brute_pairs(S, threshold, False))
             expected = brute_pairs(own, threshold, True)
             assert_same_results(pairs(Y, None, threshold), expected)

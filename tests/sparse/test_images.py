@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._sparse import functions, images
+from unitdot._sparse import blocks, functions, images
 
 from ..helpers import FLOATS
 from ..neighbors import assert_same_result
 from .data import brute_pairs, csr, pairs, random_rows
 
-pytestmark = pytest.mark.skipif(not functions._vectors(), reason="lists are read without vectors")
+pytestmark = pytest.mark.skipif(
+    not blocks.vectors_of_isa(), reason="lists are read without vectors"
+)
 
 
 @pytest.fixture

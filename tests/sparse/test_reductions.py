@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import unitdot
-from unitdot._sparse import functions as sparse_functions
-from unitdot._sparse import problem
+from unitdot._sparse import blocks, joins, problem, search
 
 from ..helpers import FLOATS, assert_same_bits
 from ..neighbors import assert_same_result, most_similar, reaching
@@ -90,15 +89,15 @@ def test_top_k(data, dtype, include_self):
 @pytest.mark.parametrize("data", DATA)
 def test_top_k_without_bounds(data, rows_to_one, monkeypatch):
     """By scores of all rows, or by every product; in blocks whose limits those before them give."""
-    monkeypatch.setattr(sparse_functions, "_search_is_slower", lambda *_: (True, None))
-    monkeypatch.setattr(sparse_functions, "ROWS_TO_ONE", rows_to_one)
-    blocks_of = sparse_functions.kernels.blocks_of
+    monkeypatch.setattr(search, "_search_is_slower", lambda *_: (True, None))
+    monkeypatch.setattr(search, "ROWS_TO_ONE", rows_to_one)
+    blocks_of = search.kernels.blocks_of
 
-    def blocks(rows, *how):
+    def small_blocks(rows, *how):
         ((_, n),) = blocks_of(rows, *how)
         return [(i, min(50, n - i)) for i in range(0, n, 50)]
 
-    monkeypatch.setattr(sparse_functions.kernels, "blocks_of", blocks)
+    monkeypatch.setattr(search.kernels, "blocks_of", small_blocks)
     for dtype in FLOATS:
         X = csr(DATA[data](dtype))
         for right in (None, X[::-2]):
@@ -155,16 +154,16 @@ def test_join_gives_way_to_products(monkeypatch, right, by_scores):
     X = random_rows(400, 30, 0.6)
     Y = {None: None, "sparse": csr(X[::-1]), "dense": X[::-1]}[right]
     expected, asked = brute_pairs(unitdot.cosine_similarity(csr(X), Y), 0.3, right is None), []
-    timed = sparse_functions._faster_than_joins
+    timed = joins._faster_than_joins
 
     def from_the_third_time(*arguments):
         asked.append(timed(*arguments))
         return by_scores if len(asked) == 3 else None
 
     monkeypatch.setattr(problem, "SCORES_TO_ENTRY", 0)
-    monkeypatch.setattr(sparse_functions, "LONG", 0)
-    monkeypatch.setattr(sparse_functions, "_next_size", lambda size, seconds: size)
-    monkeypatch.setattr(sparse_functions, "_faster_than_joins", from_the_third_time)
+    monkeypatch.setattr(blocks, "LONG", 0)
+    monkeypatch.setattr(blocks, "next_size", lambda size, seconds: size)
+    monkeypatch.setattr(joins, "_faster_than_joins", from_the_third_time)
     calls = []
     found = pairs(csr(X), Y, 0.3, report=lambda *a: calls.append(a))
     assert len(asked) == 3
@@ -176,7 +175,7 @@ def test_join_gives_way_to_products(monkeypatch, right, by_scores):
 
 
 def test_long_join_with_no_rows(monkeypatch):
-    monkeypatch.setattr(sparse_functions, "LONG", -1)
+    monkeypatch.setattr(blocks, "LONG", -1)
     for Y in (csr(np.empty((0, 30))), np.empty((0, 30))):
         found = pairs(csr(random_rows(40, 30, 0.6)), Y, 0.3)
         assert [len(part) for part in found] == [0, 0, 0]

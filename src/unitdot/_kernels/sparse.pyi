@@ -51,6 +51,24 @@ class Index:
     def products(self, X: Rows) -> int: ...
 
 @disjoint_base
+class Nearest:
+    def __init__(
+        self,
+        X: Rows,
+        Y: Rows,
+        least: float,
+        similarities: _Floats,
+        indices: _Integers,
+        counts: _Integers,
+        wide: bool,
+        narrow: bool,
+    ) -> None: ...
+    def add(
+        self, index: Index, first: int, stop: int, same: bool, without_itself: bool, threads: int
+    ) -> None: ...
+    def settle(self, first: int, stop: int, threads: int) -> int: ...
+
+@disjoint_base
 class PairIndex:
     def __init__(
         self,
@@ -157,7 +175,9 @@ def inspect(
 def canonicalise(values: _Array, indices: _Array, starts: _Array, threads: int) -> int: ...
 def paired(X: Rows, Y: Rows, out: _Floats, wide: bool, threads: int) -> None: ...
 def is_full(Y: Rows, vectors: int, weights: bool = True) -> bool: ...
-def blocks_of(Y: Rows, vectors: int = -1, weights: bool = True) -> list[tuple[int, int]]: ...
+def blocks_of(
+    Y: Rows, vectors: int = -1, weights: bool = True, every: bool = False
+) -> list[tuple[int, int]]: ...
 def count_entries(
     X: Rows,
     index: Index,
@@ -205,7 +225,6 @@ def search(
     counts: _Integers,
     wide: bool,
     narrow: bool,
-    every: bool,
     threads: int,
 ) -> None: ...
 def complete(

@@ -1,8 +1,7 @@
 """The same functions where either side is sparse: prepare, allocate, call the sparse kernels."""
 
 import operator
-from collections.abc import Callable, Iterator, Sequence
-from time import perf_counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,14 @@ from unitdot._selection import (
     without_itself,
 )
 from unitdot._sparse import inputs as sparse_inputs
-from unitdot._sparse.few import Few, few_of, grow
+from unitdot._sparse.blocks import Report, blocks_and_chunks, vectors_of_isa
+from unitdot._sparse.few import Few, few_of
 from unitdot._sparse.images import Find, are_worth, pairs_by_images
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
+from unitdot._sparse.joins import Triplet, cut_off, no_pairs, pairs_above, pairs_by_bounds
 from unitdot._sparse.prepared import Prepared
 from unitdot._sparse.problem import Problem
-
-Report = Callable[[int, int], object] | None
-Triplet = tuple[Array, Array, Array]
+from unitdot._sparse.search import search
 
 # thresholds that a zero similarity reaches, or all but reaches, have every pair computed
 BRUTE_FORCE = 1e-5
@@ -36,19 +35,6 @@ BRUTE_FORCE = 1e-5
 MOST_FOR_INT32 = np.iinfo(np.int32).max
 # what a product of two entries costs, in multiply-adds
 PRODUCT = 8
-# bits of the vectors of instruction sets that the kernels have code for
-VECTORS = {"avx2": 256, "avx512": 512, "avx512vnni": 512}
-# between two reports, and looks for Ctrl-C, in seconds
-LONG, SHORT = 0.2, 0.05
-# where many pairs pass the bounds, a row of a join costs far more than its products: so it begins
-# with few, and now and then as many rows of products are timed
-FIRST_JOINED, TIMED_ROWS = 16, 64
-# rows to one that is wanted: few are compared exactly after scores of all
-ROWS_TO_ONE = 32
-# products by vectors in the time of one that is computed alone
-PRODUCTS_TO_ONE = 16
-# outputs whose pairs are found at a time, where not all are wanted
-MOST_AT_ONCE = 1 << 20
 
 
 def full(
@@ -77,7 +63,7 @@ def full(
     if isinstance(problem, Few):
         problem = _prepare(X, Y, options)  # raises
     own = problem.same and problem.shares_much and _is_direct(matrix)
-    for block, chunk in _blocks_and_chunks(problem, None, weights=False):
+    for block, chunk in blocks_and_chunks(problem, None, weights=False):
         rows, columns = slice(chunk.start, chunk.stop), slice(block.first, block.stop)
         mirror = None
         if own:
@@ -156,86 +142,11 @@ def top_k(
     if few is None or not few.search(*how, report):
         if isinstance(problem, Few):
             problem = _prepare(X, Y, options)  # raises
-        _search(problem, how, report)
+        search(problem, how, report)
     result = similarities.astype(problem.dtype, copy=False)
     if problem.vectors[0]:
         return result[0], indices[0], problem.shape
     return result, indices, problem.shape
-
-
-def _search(problem: Problem, how: tuple[bool, float, Array, Array], report: Report) -> None:
-    """Fill the similarities and indices of `how`."""
-    without_itself, least, similarities, indices = how
-    counts = np.zeros(len(indices), np.int64)
-    shared = problem.X, problem.Y
-    full = kernels.is_full(problem.Y, _vectors())
-    few = similarities.shape[1] * ROWS_TO_ONE <= problem.shape[1]
-    every, index = (True, None) if full else _search_is_slower(problem, how, few)
-    if every and not few:
-        for block, others, row, part in _products(problem, report):
-            here = slice(row, row + len(part))
-            kernels.fill_dense(*shared, block, row, False, False, part, None, problem.threads)
-            kernels.offer_best(
-                part, row, others.start, others.stop, without_itself, least, problem.narrow,
-                similarities[here], indices[here], counts[here], problem.threads,
-            )  # fmt: skip
-        kernels.sort_offered(similarities, indices, counts)
-        return
-    for block, rows in _blocks_and_chunks(problem, report, weights=True, reuse=index):
-        kernels.search(
-            *shared, block, rows.start, rows.stop, without_itself, least, similarities, indices,
-            counts, problem.wide, problem.narrow, every, problem.threads,
-        )  # fmt: skip
-    for rows in _chunks(len(indices), problem.first_rows):
-        kernels.complete(
-            *shared, rows.start, rows.stop, without_itself, least, similarities, indices, counts,
-            problem.wide, problem.narrow, problem.threads,
-        )  # fmt: skip
-
-
-def _search_is_slower(
-    problem: Problem, how: tuple[bool, float, Array, Array], few: bool
-) -> tuple[bool, Any]:
-    """Whether bounds stop so little that all products of some rows take less time.
-
-    These are scores in float, where `few` are wanted. With the index of the first block, or None.
-    """
-    rows = min(TIMED_ROWS, problem.shape[0] // 16)
-    if not rows or not problem.shares_much:
-        return False, None
-    without_itself, least = how[:2]
-    (first, length), *_ = kernels.blocks_of(problem.Y)
-    if problem.prepared is not None:
-        index = problem.prepared.blocks()[0]
-    else:
-        index = kernels.Index(problem.Y, first, length, True, problem.wide)
-    products: Any = None
-    seconds = []
-    for every in (False, True):
-        if every and not few:
-            try:
-                products = kernels.Index(
-                    problem.Y, first, length, False, problem.wide, _vectors()
-                )  # fmt: skip
-            except MemoryError:  # the search goes on with what it has
-                return False, index
-        found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
-        counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y)
-        start = perf_counter()
-        if products is None:
-            kernels.search(
-                *shared, index, 0, rows, without_itself, least, *found, counts, problem.wide,
-                problem.narrow, every, problem.threads,
-            )  # fmt: skip
-        else:
-            part = np.empty((rows, length))
-            kernels.fill_dense(*shared, products, 0, False, False, part, None, problem.threads)
-            kernels.offer_best(
-                part, 0, first, first + length, without_itself, least, problem.narrow, *found,
-                counts, problem.threads,
-            )  # fmt: skip
-        seconds.append(perf_counter() - start)
-    return seconds[1] < seconds[0], index
 
 
 def _top_k_of_some(
@@ -295,7 +206,7 @@ def pairs(
     if found is not None:
         if 0 < most < len(found[0]):
             keep_most(found, len(found[0]), most)
-            _cut_off(found, most)
+            cut_off(found, most)
         return found
     if not same and is_sparse(X) and not is_sparse(Y) and threshold > BRUTE_FORCE:
         # the kernels index the sparse side; rows and columns change places
@@ -306,23 +217,23 @@ def pairs(
             report = _scaled(report, X.shape[0])
         whole = _by_images(problem, threshold, report, most, find)
         if whole is None:
-            whole = _join(problem, threshold, report, most, swapped=True)
+            whole = pairs_by_bounds(problem, threshold, report, most, swapped=True)
         columns, rows, similarities = whole
         kernels.sort_pairs(rows, columns, similarities, X.shape[0])
         return rows, columns, similarities
     problem = _prepare(X, Y, options)
     # as NumPy compares an array with a number
     threshold = float(problem.dtype.type(threshold))
-    all_at_once = kernels.is_full(problem.Y, _vectors()) or problem.scores_are_few
+    all_at_once = kernels.is_full(problem.Y, vectors_of_isa()) or problem.scores_are_few
     if threshold > BRUTE_FORCE and not all_at_once:
-        return _join(problem, threshold, report, most)
+        return pairs_by_bounds(problem, threshold, report, most)
     if not most:
         _check_room_for_all(problem, threshold, options.zero == "nan")
     by_scores = threshold > BRUTE_FORCE
     whole = _by_images(problem, threshold, report, most, find)
     if whole is not None:
         return whole
-    return _pairs_above(problem, threshold, report, _no_pairs(problem), 0, most, by_scores)
+    return pairs_above(problem, threshold, report, no_pairs(problem), 0, most, by_scores)
 
 
 def _by_images(
@@ -330,7 +241,7 @@ def _by_images(
 ) -> Triplet | None:
     """The pairs of rows that are full enough for dense kernels; None: they are not."""
     threshold = float(problem.dtype.type(threshold))
-    if find is None or most or threshold <= BRUTE_FORCE or not _vectors():
+    if find is None or most or threshold <= BRUTE_FORCE or not vectors_of_isa():
         return None
     return pairs_by_images(problem, threshold, find, report) if are_worth(problem) else None
 
@@ -346,7 +257,7 @@ def _pairs_in_groups(
     if apart is not None:
         return pairs(*apart, threshold, most, None, options)
     take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
-    parts, length = [_no_pairs(problem)], 0
+    parts, length = [no_pairs(problem)], 0
     for rows, columns in selection.blocks():
         own = None if alone else take_y(columns)
         found = pairs(take_x(rows), own, threshold, most, None, options)
@@ -409,95 +320,9 @@ def _taking(side: Any, name: str) -> Callable[[Array], Any]:
     return lambda rows: own[rows]
 
 
-def _products(problem: Problem, report: Report) -> Iterator[tuple[Any, range, int, Array]]:
-    """Every block of Y, its rows, the first row of X, and room for products of some."""
-    for block, chunk in _blocks_and_chunks(problem, report, weights=False):
-        others = range(block.first, block.stop)
-        for row in range(chunk.start, chunk.stop, MOST_AT_ONCE // len(others)):
-            stop = min(row + MOST_AT_ONCE // len(others), chunk.stop)
-            yield block, others, row, np.empty((stop - row, len(others)))
-
-
 def _scaled(report: Callable[[int, int], object], n: int) -> Callable[[int, int], object]:
     """Progress in `n` rows of X, where those of Y are counted."""
     return lambda done, total: report(done * n // total, n)
-
-
-def _join(
-    problem: Problem, threshold: float, report: Report, most: int, swapped: bool = False
-) -> Triplet:
-    threshold = float(problem.dtype.type(threshold))
-    n_X = problem.shape[0]
-    if 0 in problem.shape:
-        return _no_pairs(problem)
-    index = kernels.PairIndex(
-        problem.X, problem.Y, threshold, problem.same, problem.wide, problem.narrow, problem.threads
-    )
-    found = _no_pairs(problem)
-    length, row, size = 0, 0, min(FIRST_JOINED, problem.first_rows)
-    began, asked = perf_counter(), 0
-    while row < n_X:
-        start = perf_counter()
-        done, new = index.run(row, min(size, n_X - row), problem.threads)
-        if length + new > len(found[0]):
-            room = max(length + new, min(2 * length, 2 * length * n_X // (row + done)))
-            grow(found, room)
-        index.fetch(done, *(array[length : length + new] for array in found))
-        length, row = length + new, row + done
-        if most and length >= most + most // 2 + LEAST_CUT:
-            threshold = keep_most(found, length, most, swapped)
-            index.raise_threshold(threshold)
-            length = most
-        seconds = perf_counter() - start
-        size = _next_size(size, seconds)
-        if report is not None:
-            report(row, n_X)
-        early = problem.shares_much and not asked
-        if 2 * asked <= row < n_X and (early or perf_counter() - began > LONG):
-            asked = row
-            by_scores = _faster_than_joins(problem, threshold, row, seconds / done)
-            if by_scores is not None:
-                del index
-                whole = problem, threshold, report, found, length
-                return _pairs_above(*whole, most, by_scores, swapped, row)
-    if most and length > most:
-        keep_most(found, length, most, swapped)
-        length = most
-    _cut_off(found, length)
-    return found
-
-
-def _faster_than_joins(problem: Problem, threshold: float, row: int, joined: float) -> bool | None:
-    """What takes less time than to join the rows from `row` on: scores, True, or products, False.
-
-    Joining a row takes `joined` seconds; half as long on average where later rows meet fewer.
-    """
-    try:
-        scores, products = (_seconds_above(problem, threshold, row, w) for w in (True, False))
-    except MemoryError:  # joins go on with what they have
-        return None
-    if min(scores, products) < (joined / 2 if problem.same else joined):
-        return scores < products
-    return None
-
-
-def _seconds_above(problem: Problem, threshold: float, row: int, weights: bool) -> float:
-    """What a row takes by scores, or by every product, of some rows from `row` on."""
-    vectors = _vectors()
-    (first, rows), *_ = kernels.blocks_of(problem.Y, vectors, weights)
-    index = kernels.Index(problem.Y, first, rows, weights, problem.wide, vectors)
-    stop = min(row + TIMED_ROWS, problem.shape[0])
-    counts = np.zeros(stop - row, np.int64)
-    room = np.empty((stop - row, rows), np.int32), np.empty((stop - row, rows), problem.dtype)
-    how = problem.narrow, problem.same, threshold
-    start = perf_counter()
-    kernels.find_above(problem.X, problem.Y, index, row, *how, counts, *room, problem.threads)
-    return (perf_counter() - start) / (stop - row) * problem.shape[1] / rows
-
-
-def _cut_off(found: Triplet, length: int) -> None:
-    for array in found:
-        array.resize(length, refcheck=False)
 
 
 def _check_room_for_all(problem: Problem, threshold: float, nan_for_zero: bool) -> None:
@@ -512,72 +337,6 @@ def _check_room_for_all(problem: Problem, threshold: float, nan_for_zero: bool) 
         length = n_X * (n_X - 1) // 2 if problem.same else n_X * n_Y
         size = length * (16 + problem.dtype.itemsize)
         memory.check(size, f"the result of {length} pairs")
-
-
-def _no_pairs(problem: Problem) -> Triplet:
-    return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, problem.dtype)
-
-
-def _pairs_above(
-    problem: Problem,
-    threshold: float,
-    report: Report,
-    found: Triplet,
-    length: int,
-    most: int,
-    by_scores: bool = False,
-    swapped: bool = False,
-    first: int = 0,
-) -> Triplet:
-    """`length` pairs that are `found`, and those of rows from `first` on.
-
-    Where `most` is not 0, the most similar so many. `by_scores` is how it begins, if that was not
-    timed: where many pairs are compared exactly, products take less time.
-    """
-    X, Y, n_X, vectors = problem.X, problem.Y, problem.shape[0], _vectors()
-    blocks, may_change = kernels.blocks_of(Y, vectors, by_scores), by_scores and not first
-    size = TIMED_ROWS if may_change else problem.first_rows
-    for number, (column, n_columns) in enumerate(blocks):
-        index = None
-        end = min(n_X, max(first + 1, column + n_columns - 1)) if problem.same else n_X
-        for chunk in _chunks(end, size, first):
-            step = max(1, MOST_AT_ONCE // n_columns)
-            for row in range(chunk.start, chunk.stop, step):
-                rows = range(row, min(row + step, chunk.stop))
-                if index is None:
-                    index = kernels.Index(Y, column, n_columns, by_scores, problem.wide, vectors)
-                    shape = min(step, n_X), n_columns
-                    columns = np.empty(shape, np.int32)
-                    similarities = np.empty(shape, problem.dtype)
-                counts = np.zeros(len(rows), np.int64)
-                compared = kernels.find_above(
-                    X, Y, index, row, problem.narrow, problem.same, threshold, counts, columns,
-                    similarities, problem.threads,
-                )  # fmt: skip
-                if may_change and compared * PRODUCTS_TO_ONE > len(rows) * n_columns:
-                    by_scores = may_change = False
-                    index = None
-                ends = length + np.cumsum(counts)
-                if ends[-1] == length:
-                    continue
-                if ends[-1] > len(found[0]):  # new places are zeros: no more than are filled
-                    grow(found, int(ends[-1]))
-                kernels.take_above(
-                    row, column, counts, columns, similarities, ends, *found, problem.threads
-                )
-                length = int(ends[-1])
-                if most and length >= most + most // 2 + LEAST_CUT:
-                    threshold, length = keep_most(found, length, most, swapped), most
-            if report is not None:
-                done = (n_X if chunk.stop == end else chunk.stop) - first
-                report(first + (number * (n_X - first) + done) // len(blocks), n_X)
-    if most and length > most:
-        keep_most(found, length, most, swapped)
-        length = most
-    _cut_off(found, length)
-    if most or len(blocks) > 1:
-        kernels.sort_pairs(*found, n_X)
-    return found
 
 
 def _csr(X: Any, Y: Any, options: Options) -> Any:
@@ -602,11 +361,6 @@ def _csr(X: Any, Y: Any, options: Options) -> Any:
     return result
 
 
-def _vectors() -> int:
-    """Bits of the vectors that the kernels may use."""
-    return VECTORS.get(dispatch.active_isa(), 0)
-
-
 def _integer(total: int, shape: tuple[int, int]) -> np.dtype[Any]:
     """The dtype of the indices of so many entries."""
     return np.dtype(np.int32 if max(total, *shape) <= MOST_FOR_INT32 else np.int64)
@@ -614,10 +368,10 @@ def _integer(total: int, shape: tuple[int, int]) -> np.dtype[Any]:
 
 def _every_entry(problem: Problem) -> Triplet:
     """(values, indices, starts) of the full matrix: counted, then filled."""
-    vectors = _vectors()
+    vectors = vectors_of_isa()
     counts = np.zeros(problem.shape[0], np.int64)
     last = None
-    for block, rows in _blocks_and_chunks(problem, None, weights=False):
+    for block, rows in blocks_and_chunks(problem, None, weights=False):
         kernels.count_entries(
             problem.X, block, rows.start, rows.stop, counts, problem.threads, vectors
         )
@@ -632,7 +386,7 @@ def _every_entry(problem: Problem) -> Triplet:
     starts = np.zeros(len(counts) + 1, integer)
     np.cumsum(counts, out=starts[1:])
     position = starts[:-1].astype(np.int64)
-    for block, rows in _blocks_and_chunks(problem, None, weights=False, reuse=last):
+    for block, rows in blocks_and_chunks(problem, None, weights=False, reuse=last):
         kernels.fill_entries(
             problem.X, problem.Y, block, rows.start, rows.stop, position, starts, values, indices,
             problem.threads, vectors,
@@ -740,43 +494,3 @@ def _raise_not_finite(side: Csr | Array, name: str, axes: Axes) -> None:
         f"{name} holds duplicate entries whose sum is not finite; expected finite numbers "
         f"(or check_finite=False)"
     )
-
-
-def _blocks_and_chunks(
-    problem: Problem,
-    report: Report,
-    weights: bool,
-    reuse: Any = None,
-) -> Iterator[tuple[Any, range]]:
-    """Every block of Y, indexed, with every chunk of rows of X."""
-    vectors = _vectors()
-    blocks, n_X = kernels.blocks_of(problem.Y, vectors, weights), problem.shape[0]
-    known = None
-    if problem.prepared is not None and weights and not kernels.is_full(problem.Y, vectors):
-        known = problem.prepared.blocks()
-    for number, (row, rows) in enumerate(blocks):
-        if known is not None:
-            reuse = known[number]
-        elif reuse is None or (reuse.first, reuse.stop) != (row, row + rows):
-            reuse = kernels.Index(problem.Y, row, rows, weights, problem.wide, vectors)
-        for chunk in _chunks(n_X, problem.first_rows):
-            yield reuse, chunk
-            if report is not None:
-                report((number * n_X + chunk.stop) // len(blocks), n_X)
-
-
-def _chunks(n_rows: int, size: int, row: int = 0) -> Iterator[range]:
-    """Rows from `row` on, as many at a time as are done in a fraction of a second."""
-    while row < n_rows:
-        start = perf_counter()
-        yield range(row, min(row + size, n_rows))
-        row += size
-        size = _next_size(size, perf_counter() - start)
-
-
-def _next_size(size: int, seconds: float) -> int:
-    if seconds > LONG:
-        return max(1, size // 4)
-    if seconds < SHORT / 16:
-        return size * 8
-    return size * 2 if seconds < SHORT else size

@@ -1,0 +1,134 @@
+"""Top-k of sparse rows by the scores of all: the bits of the full matrix."""
+
+import numpy as np
+import pytest
+
+import unitdot
+from unitdot._sparse import functions, search
+
+from ..helpers import FLOATS, ISAS, assert_same_bits
+from .data import brute_top_k, csr, random_rows, top_k
+
+BLOCK = 48
+
+
+def unlike_lengths(n, d, signed=False, seed=0):
+    """Rows and features of very unlike popularity: most have a few entries, some nearly all."""
+    rng = np.random.default_rng(seed)
+    likely = np.outer(rng.lognormal(0, 1.5, n), rng.lognormal(0, 1.0, d))
+    X = random_rows(n, d, np.minimum(0.2 * likely / likely.mean(), 0.9), seed, signed=signed)
+    X[5], X[6, 1:] = np.arange(1, d + 1), 0  # all features, and one
+    return X
+
+
+def crowd(n, d):
+    """Rows most of which are equal, more than a list has room for, or nearly so."""
+    X = random_rows(n, d, 0.3)
+    X[::2] = X[1]
+    X[::6, 0] += 1e-9
+    X[4::10] = X[3]
+    return X
+
+
+def tiny(n, d):
+    """Similarities whose scores vanish in float."""
+    X = np.zeros((n, d))
+    X[np.arange(n), np.arange(n) % (d - 2) + 2] = 1
+    X[::3, 0] = 2.0**-80
+    X[1::5, 0] = 3 * 2.0**-90
+    return X
+
+
+def opposite(n, d):
+    """Few rows with anything in common but signs."""
+    X = np.abs(random_rows(n, d, 0.4))
+    X[1::2] *= -1
+    X[2::3] *= -1
+    X[: n // 2, ::2] = 0
+    X[n // 2 :, 1::2] = 0
+    X[n - 4 :] = -1
+    return X
+
+
+DATA = {
+    "popularity": unlike_lengths(200, 150),
+    "signed": unlike_lengths(200, 150, signed=True),
+    "long": unlike_lengths(100, 400, seed=1),
+    "full": random_rows(700, 100, 0.3, signed=True),
+    "full and equal": np.ones((400, 170)),
+    "crowd": crowd(200, 20),
+    "equal": np.ones((200, 5)),
+    "ones": np.eye(200, 20) + np.eye(200, 20, -40) + np.eye(200, 20, -170),
+    "few": random_rows(3, 40),
+    "one": random_rows(1, 40, 0.5),
+    "tiny": tiny(100, 60),
+    "opposite": opposite(101, 16),
+}
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """All scores whatever they cost, in small blocks; what was left for bounds is listed."""
+    missing = []
+    by_scores = search._search_by_scores
+
+    def counting(*given):
+        missing.append(by_scores(*given))
+        return missing[-1]
+
+    monkeypatch.setattr(search, "_search_by_scores", counting)
+    monkeypatch.setattr(search, "_search_is_slower", lambda *_: (True, None))
+    monkeypatch.setattr(search, "ROWS_TO_ONE", 0)
+    monkeypatch.setattr(functions, "few_of", lambda *_: None)
+    monkeypatch.setattr(
+        search.kernels,
+        "blocks_of",
+        lambda rows, *_: [
+            (i, min(BLOCK, rows.shape[0] - i)) for i in range(0, rows.shape[0], BLOCK)
+        ],
+    )
+    return missing
+
+
+@pytest.mark.parametrize("isa", ISAS, indirect=True)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", DATA)
+def test_bits_are_those_of_the_full_matrix(name, dtype, isa, threads, scored, monkeypatch):
+    monkeypatch.setattr(functions, "threads_for", lambda *_: threads)
+    rows = DATA[name].astype(dtype)
+    X, n = csr(rows), len(rows)
+    for left, right in ((X, None), (X, csr(rows[::-2])), (rows[: n // 2 + 1], X)):
+        S = unitdot.cosine_similarity(left, right)
+        for include_self in (False, True) if right is None else (False,):
+            own = right is None and not include_self
+            for k in {min(k, S.shape[1] - own) for k in (1, 20, 150)} - {0}:
+                expected = brute_top_k(S, k, own)
+                for a, b in zip(top_k(left, right, k, include_self), expected, strict=True):
+                    assert_same_bits(a, b)
+                for threshold in (0, 1e-7, float(expected[0][n // 5, k // 2])):
+                    reached = expected[0] >= np.asarray(threshold, dtype)
+                    some = top_k(left, right, k, include_self, threshold=threshold)
+                    assert_same_bits(some[0], np.where(reached, expected[0], dtype(np.nan)))
+                    assert_same_bits(some[1], np.where(reached, expected[1], -1))
+
+
+@pytest.mark.parametrize("name", ["popularity", "full", "crowd", "one"])
+def test_zero_rows_that_give_nan_and_no_rows(name, scored):
+    X = csr(DATA[name])
+    S = unitdot.cosine_similarity(X, zero="nan")
+    for k in {min(k, len(S) - 1) for k in (3, 199)} - {0}:
+        found = top_k(X, None, k, zero="nan")
+        for a, b in zip(found, brute_top_k(S, k, True), strict=True):
+            assert_same_bits(a, b)
+    assert top_k(X[:0], X, 1).indices.shape == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("full", 0), ("crowd", 0), ("equal", 0), ("tiny", 1), ("opposite", 1)],
+)
+def test_rows_without_enough_scores_are_left_to_bounds(name, missing, scored):
+    top_k(csr(DATA[name]), None, 20)
+    (left,) = scored
+    assert (left > 0) == missing
