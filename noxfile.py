@@ -85,6 +85,7 @@ def arm(session):
     """A 64-bit Arm build, by Debian's cross compiler, in an Arm Python under qemu-user."""
     root, library = ARM / "root", ARM / "lib"
     if not root.exists():
+        root.parent.mkdir(parents=True, exist_ok=True)
         packages = "python3.11-minimal,libpython3.11-stdlib,libgomp1,libstdc++6"
         debian = ("--variant=extract", "--arch=arm64", f"--include={packages}", "bookworm")
         session.run("mmdebstrap", *debian, str(root), external=True)
