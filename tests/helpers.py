@@ -18,6 +18,7 @@ from . import oracle
 
 ISAS = available_isas()
 FUSED_ISAS = [isa for isa in ISAS if isa != "baseline"]
+SCREENED_ISAS = FUSED_ISAS  # whose kernels have the screen and the cascade, too
 
 # each function with the oracle's answer to the same question
 MATRIX = {

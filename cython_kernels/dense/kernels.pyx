@@ -123,7 +123,9 @@ cdef extern from "screen.h" nogil:
         SCREEN_ROWS
         SCREEN_VECS
         SHORT_ROWS
+        HAS_DOTS
         HAS_VNNI
+        VNNI_LEVELS
         VNNI_ROWS
         HEADS_AT_ONCE
     ivec splat_word(int32_t)
@@ -547,9 +549,10 @@ def first_zero_row(const unsigned char[:, :, :] X, int kind):
 
 
 def use_vnni(bint on):
-    """Whether the screen uses VNNI, if this build can: not while another thread computes."""
+    """Whether the screen uses VNNI, or Arm's dot product, if this build can: not while another
+    thread computes."""
     global vnni
-    vnni = on and HAS_VNNI
+    vnni = on and HAS_DOTS
 
 
 def force_heads(int lines, int words, const double[:, ::1] directions=None):

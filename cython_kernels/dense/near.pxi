@@ -207,7 +207,7 @@ cdef inline Py_ssize_t list_bits(const uint64_t* masks, Py_ssize_t rows, uint16_
 cdef inline uint64_t first_lines_reach(const int8_t** x, const int8_t** y,
                                        const int32_t* least) noexcept nogil:
     # branches once, not for each product
-    if HAS_VNNI and vnni:
+    if HAS_DOTS and vnni:
         return heads_reach(x, y, VNNI_LEVELS + 1, True, least)
     return heads_reach(x, y, LEVELS + 1, False, least)
 
@@ -297,7 +297,7 @@ cdef Py_ssize_t list_near(const Job* job, Py_ssize_t p, Py_ssize_t count, Py_ssi
         right = Y.right + g * SCREEN_COLUMNS * words
         twice = on_diagonal(job, p * PANEL, g * SCREEN_COLUMNS)
         column_bars = bars.column + q * SCREEN_COLUMNS if both and not twice else NULL
-        if HAS_VNNI and vnni:
+        if HAS_DOTS and vnni:
             vnni_heads_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, bars.row,
                              bars.half, column_bars, count, masks)
         else:

@@ -45,18 +45,20 @@ cdef void pack_short_rows(const real* room, Py_ssize_t features, const real* fac
                           int32_t* right) noexcept nogil:
     """The panels of a group of rows, times their factors and rounded, as words."""
     cdef Py_ssize_t panels = SCREEN_COLUMNS // PANEL, words = short_words(features), q, w, k
+    cdef Py_ssize_t at, lane
     cdef vec a, b, factor
     cdef int32_t* to
-    for q in range(panels):
-        factor = load(factors + q * PANEL)
-        to = right + q * PANEL // WORDS * WORDS * words + q * PANEL % WORDS
+    for q in range(panels * VECS):
+        at, lane = q // VECS, q % VECS * LANES
+        factor = load(factors + q * LANES)
+        to = right + q * LANES // WORDS * WORDS * words + q * LANES % WORDS
         for w in range(words):
             k = 2 * w
             a = b = splat(0)
             if k < features:
-                a = load(at_feature(room, panels, q, k)) * factor
+                a = load(at_feature(room, panels, at, k) + lane) * factor
             if k + 1 < features:
-                b = load(at_feature(room, panels, q, k + 1)) * factor
+                b = load(at_feature(room, panels, at, k + 1) + lane) * factor
             pack_shorts(to + w * WORDS, a, b)
 
 
@@ -171,7 +173,7 @@ cdef int head_group(const Job* job, Heads* h, const Source* s, Py_ssize_t group,
         unit = d.unit[line]
         memset(&rounded, 0, sizeof(rounded))
         for p in range(HEAD // PANEL):
-            if HAS_VNNI and vnni:
+            if HAS_DOTS and vnni:
                 vnni_project_panel(c.left + (line * HEAD + p * PANEL) * words, right, words, sums)
             else:
                 project_panel(c.left + (line * HEAD + p * PANEL) * words, right, words, sums)

@@ -5,7 +5,7 @@
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, reduce.pxi, top_k.pxi, pairs.pxi, most.pxi,
 #        plan.pxi, paired.pxi, cascade.pxi, sample.pxi, integers.pxi, vectors.h, screen.h, bits.h,
 #        openmp.h
-# gives: LEVELS, VNNI_LEVELS, QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE,
+# gives: LEVELS, QUAD, SCREEN_STEP, SCREEN_COLUMNS, AT_A_TIME, LATER, TOO_CLOSE,
 #        TO_SETTLE, SCREENED, LET, SETTLED, Waiting, ROUNDING, vnni, levels, raised, screen_start,
 #        columns_each, screened_rows, turn_screen, undo_screened, words_of, at_feature,
 #        pack_columns, screen_group, too_many, screen_task, is_near, quick_dot, nearly_cosine,
@@ -16,8 +16,8 @@
 # and f are known: where s t q.r with those added is less than the limit, so is the cosine.
 
 cdef enum:
-    LEVELS = 63                      # 4 * 127 * 63, as the left side is raised, has room in 16 bits
-    VNNI_LEVELS = 127                # which adds in 32
+    LEVELS = 63                      # 4 * 127 * 63, as the left side is raised, has room in 16 bits;
+                                     # VNNI_LEVELS where sums have 32
     QUAD = 4                         # integers in a word
     SCREEN_STEP = 2 * QUAD           # features at a time
     SCREEN_COLUMNS = SCREEN_VECS * WORDS
@@ -179,26 +179,27 @@ cdef inline Py_ssize_t words_of(const Source* s) noexcept nogil:
 
 
 cdef void quantize(const Pack* p, Py_ssize_t row, const real* room, Py_ssize_t panels,
-                   Py_ssize_t panel) noexcept nogil:
-    """The integers of the PANEL rows from `row` on: room's panel-th of `panels` side by side."""
+                   Py_ssize_t panel, int lane) noexcept nogil:
+    """The integers of LANES rows from `row` on, which are those from a lane on of room's panel-th
+    panel, of `panels` side by side."""
     cdef vec t[QUAD]
     cdef vec r[QUAD]
     cdef vec largest = splat(0), sums = splat(0), squares = splat(0), factor
-    cdef real lanes[3][PANEL]
+    cdef real lanes[3][LANES]
     cdef Py_ssize_t features = p.source.features, words = words_of(p.source), k, w
     cdef int32_t* left = NULL
     cdef int32_t* right = NULL
     cdef double unit, error
     cdef int i
     for k in range(features):
-        t[0] = load(at_feature(room, panels, panel, k))
+        t[0] = load(at_feature(room, panels, panel, k) + lane)
         largest = vmax(largest, vmax(t[0], -t[0]))
     store(lanes[0], largest)
-    for i in range(PANEL):
+    for i in range(LANES):
         lanes[1][i] = levels() / lanes[0][i] if lanes[0][i] > 0 else 0
     factor = load(lanes[1])
     if p.left != NULL:
-        left = p.left + row * words
+        left = p.left + (row - lane) * words + lane
     if p.right != NULL:
         # a vector of words holds the rows of one panel, or of several
         right = p.right + row // WORDS * WORDS * words + row % WORDS
@@ -207,7 +208,7 @@ cdef void quantize(const Pack* p, Py_ssize_t row, const real* room, Py_ssize_t p
             k = w * QUAD + i
             t[i] = splat(0)
             if k < features:
-                t[i] = load(at_feature(room, panels, panel, k)) * factor
+                t[i] = load(at_feature(room, panels, panel, k) + lane) * factor
             r[i] = nearest(t[i])
             sums = sums + r[i]
             squares = madd(t[i] - r[i], t[i] - r[i], squares)
@@ -219,7 +220,7 @@ cdef void quantize(const Pack* p, Py_ssize_t row, const real* room, Py_ssize_t p
             pack_words(left + w * PANEL, r[0], r[1], r[2], r[3])
     store(lanes[1], sums)
     store(lanes[2], squares)
-    for i in range(PANEL):
+    for i in range(LANES):
         unit = <double> lanes[0][i] * p.inverse[row + i] / levels() if row + i < p.count else 0
         error = unit * sqrt(<double> lanes[2][i]) * 1.001
         p.unit[row + i] = <float> unit
@@ -250,12 +251,14 @@ cdef int screen_group(const Job* job, const Pack* p, Py_ssize_t group, int threa
     """Norms and integers of one group of SCREEN_COLUMNS rows."""
     cdef real* room = <real*> (job.scratch + thread * job.scratch_bytes)
     cdef Py_ssize_t panels = SCREEN_COLUMNS // PANEL, first = group * SCREEN_COLUMNS, q
+    cdef int v
     cdef int status = pack_columns(p.source, p.first + first, p.count - first, room,
                                    p.norm2 + first)
     status |= invert_norms(p, first, SCREEN_COLUMNS, job.zero_inverse)
     if not status & CARE:
         for q in range(panels):
-            quantize(p, first + q * PANEL, room, panels, q)
+            for v in range(VECS):
+                quantize(p, first + q * PANEL + v * LANES, room, panels, q, v * LANES)
     return status
 
 
@@ -369,7 +372,7 @@ cdef void screen_task(Job* job, Py_ssize_t first, Py_ssize_t stop, Py_ssize_t gr
         right = Y.right + g * SCREEN_COLUMNS * words
         for p in range(first, panels):
             left = X.left + p * PANEL * words
-            if HAS_VNNI and vnni:
+            if HAS_DOTS and vnni:
                 vnni_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, sums)
             else:
                 screen_panel(left, right, words, Y.raised + g * SCREEN_COLUMNS, sums)

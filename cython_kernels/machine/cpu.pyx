@@ -35,6 +35,20 @@ cdef extern from *:
     #else
     enum { HAS_NEON = 0 };
     #endif
+    /* the dot product of bytes */
+    #if defined(__aarch64__) && defined(__linux__)
+    #include <sys/auxv.h>
+    static int has_neondot(void) { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
+    #elif defined(__aarch64__) && defined(__APPLE__)
+    #include <sys/sysctl.h>
+    static int has_neondot(void) {
+        int has = 0;
+        size_t size = sizeof has;
+        return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, NULL, 0) == 0 && has;
+    }
+    #else
+    static int has_neondot(void) { return 0; }
+    #endif
     #ifdef UNITDOT_POOL
     #include "pool.h"
     #else
@@ -58,6 +72,7 @@ cdef extern from *:
     bint has_avx2()
     bint has_avx512()
     bint has_avx512vnni()
+    bint has_neondot()
     enum:
         HAS_NEON
 
@@ -78,6 +93,7 @@ def machine_isas():
         "avx512vnni": has_avx512vnni(),
         "avx512": has_avx512(),
         "avx2": has_avx2(),
+        "neondot": has_neondot(),
         "neon": HAS_NEON,
         "baseline": True,
     }

@@ -7,9 +7,10 @@
  *                             pairs of the products are added in 16 bits
  *   SHORT_ROWS                rows of such a tile of words of two integers of 16 bits,
  *   add_short_dots(sum, a, b) each word of sum + a . b; kept_words(v): v in a register
- *   HAS_VNNI                  whether there are, for processors that have VNNI, too,
- *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits
- *   add_vnni_shorts           add_short_dots in one instruction
+ *   HAS_DOTS                  whether there are, for processors that have VNNI, or Arm's dot product, too,
+ *   VNNI_ROWS, add_vnni_dots  the same, with all sums in 32 bits, of integers of VNNI_LEVELS
+ *   add_vnni_shorts           add_short_dots, in one instruction
+ *   HAS_VNNI                  where that is so, and bytes without a sign may be as large as they can
  *   reach_bits(a, b)          bit i: a[i] >= b[i]; at_least_words: of words
  *   head_dot(x, y, more, vnni)  the sum of (x[i] + more) y[i] over 64 bytes
  *   heads_reach(x, y, more, vnni, least)  bit i: that is at least least[i], of HEADS_AT_ONCE pairs
@@ -22,7 +23,8 @@
 
 enum { HEADS_AT_ONCE = 16 };
 #if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-enum { SCREEN = 1, WORDS = 16, SCREEN_ROWS = 4, SCREEN_VECS = 3, HAS_VNNI = 1, VNNI_ROWS = 8 };
+enum { SCREEN = 1, WORDS = 16, SCREEN_ROWS = 4, SCREEN_VECS = 3, VNNI_ROWS = 8 };
+enum { HAS_DOTS = 1, HAS_VNNI = 1, VNNI_LEVELS = 127 };
 typedef __m512i ivec;
 #define splat_word(x) _mm512_set1_epi32(x)
 #define load_words(p) _mm512_loadu_si512(p)
@@ -144,6 +146,79 @@ static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more,
     }
     return bits;
 }
+#elif !defined(UNITDOT_NO_VECTORS) && defined(__aarch64__)
+/* 4 by 4 sums, the words that they are made of and one of a row's: 25 of 32 registers */
+enum { SCREEN = 1, WORDS = 4, SCREEN_ROWS = 4, SCREEN_VECS = 4, VNNI_ROWS = 4 };
+typedef int32x4_t ivec;
+#define splat_word(x) vdupq_n_s32(x)
+#define load_words(p) vld1q_s32(p)
+#define store_words(p, v) vst1q_s32(p, v)
+#define bytes_of(v) vreinterpretq_s8_s32(v)
+#define low_bytes(v) vget_low_s8(bytes_of(v))
+/* a and c, which are no larger than 127, have a sign like b and d */
+static inline ivec add_dots(ivec sum, ivec a, ivec b, ivec c, ivec d) {
+    int16x8_t low = vmlal_s8(vmull_s8(low_bytes(a), low_bytes(b)), low_bytes(c), low_bytes(d));
+    int16x8_t high = vmlal_high_s8(vmull_high_s8(bytes_of(a), bytes_of(b)), bytes_of(c), bytes_of(d));
+    return vpadalq_s16(sum, vpaddq_s16(low, high));
+}
+#ifdef __ARM_FEATURE_DOTPROD
+#define add_signed_dot(sum, a, b) vdotq_s32(sum, bytes_of(a), bytes_of(b))
+#else
+/* neither the compiler nor the assembler has been told of the dot product */
+static inline ivec add_signed_dot(ivec sum, ivec a, ivec b) {
+    __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
+            : "+w"(sum) : "w"(a), "w"(b));
+    return sum;
+}
+#endif
+enum { HAS_DOTS = 1, HAS_VNNI = 0, VNNI_LEVELS = 63 };
+#define add_vnni_dots(sum, a, b, c, d) add_signed_dot(add_signed_dot(sum, a, b), c, d)
+enum { SHORT_ROWS = 4 };
+#define kept_words(v) (v)
+static inline ivec add_short_dots(ivec sum, ivec a, ivec b) {
+    int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vaddq_s32(sum, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)),
+                                     vmull_high_s16(x, y)));
+}
+typedef float32x4_t fvec;
+#define splat_single(x) vdupq_n_f32(x)
+#define load_singles(p) vld1q_f32(p)
+#define singles_of(v) vcvtq_f32_s32(v)
+static inline unsigned bits_of_mask(uint32x4_t mask) {
+    const uint32x4_t place = {1, 2, 4, 8};
+    return vaddvq_u32(vandq_u32(mask, place));
+}
+#define reach_bits(a, b) bits_of_mask(vcgeq_f32(a, b))
+#define add_words(a, b) vaddq_s32(a, b)
+#define min_words(a, b) vminq_s32(a, b)
+#define at_least_words(a, b) bits_of_mask(vcgeq_s32(a, b))
+static inline ivec raised_bytes_at(const int8_t *x, int more) {
+    return vreinterpretq_s32_s8(vaddq_s8(vld1q_s8(x), vdupq_n_s8((int8_t)more)));
+}
+static inline ivec head_products(const int8_t *x, const int8_t *y, int more, int by_vnni) {
+    ivec sum = splat_word(0), a, b, c, d;
+    int i;
+    for (i = 0; i < 64; i += 32) {
+        a = raised_bytes_at(x + i, more), b = raised_bytes_at(y + i, 0);
+        c = raised_bytes_at(x + i + 16, more), d = raised_bytes_at(y + i + 16, 0);
+        sum = by_vnni ? add_vnni_dots(sum, a, b, c, d) : add_dots(sum, a, b, c, d);
+    }
+    return sum;
+}
+#define head_dot(x, y, more, by_vnni) vaddvq_s32(head_products(x, y, more, by_vnni))
+static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more, int by_vnni,
+                                   const int32_t *least) {
+    ivec p[4], sums;
+    unsigned bits = 0;
+    int i, q;
+    for (q = 0; q < HEADS_AT_ONCE; q += 4) {
+        for (i = 0; i < 4; i++)
+            p[i] = head_products(x[q + i], y[q + i], more, by_vnni);
+        sums = vpaddq_s32(vpaddq_s32(p[0], p[1]), vpaddq_s32(p[2], p[3]));
+        bits |= at_least_words(sums, load_words(least + q)) << q;
+    }
+    return bits;
+}
 #else
 enum { SCREEN = 0, WORDS = PANEL, SCREEN_ROWS = 1, SCREEN_VECS = 1 };
 typedef int32_t ivec;
@@ -174,8 +249,10 @@ static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more,
 #endif
 
 #ifndef add_vnni_dots
-enum { HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS };
+enum { HAS_DOTS = 0, HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS, VNNI_LEVELS = 63 };
 #define add_vnni_dots add_dots
+#endif
+#ifndef __AVX512BW__
 #define add_vnni_shorts add_short_dots
 #endif
 

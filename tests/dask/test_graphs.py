@@ -13,7 +13,7 @@ from unitdot._machine.dispatch import active_isa, kernels
 from unitdot._neighbors import pairs_of
 from unitdot._prepared import Prepared, constants_for_joins
 
-from ..helpers import ALL, MATRIX, REDUCTIONS, normal
+from ..helpers import ALL, MATRIX, REDUCTIONS, SCREENED_ISAS, normal
 from ..neighbors import assert_same_result
 
 dask = pytest.importorskip("dask")
@@ -214,7 +214,7 @@ def test_heads_are_made_once_a_block(name, side, monkeypatch):
         heads = [key for key in tasks(found) if "heads" in str(key)]
         assert len(heads) == blocks
         found, expected = dask.compute(found, scheduler="sync")[0], getattr(unitdot, name)(*plain)
-        if active_isa() not in ("baseline", "neon"):
+        if active_isa() in SCREENED_ISAS:
             assert made == [600] * blocks
             assert module.headed() >= 10
     finally:
@@ -224,7 +224,7 @@ def test_heads_are_made_once_a_block(name, side, monkeypatch):
     assert_same_result(found, expected)
 
 
-@pytest.mark.skipif(active_isa() in ("baseline", "neon"), reason="no integers")
+@pytest.mark.skipif(active_isa() not in SCREENED_ISAS, reason="no integers")
 def test_heads_of_another_kind_of_processor_are_left_alone():
     X = normal((3000, 80), np.float32) @ normal((80, 80), np.float32)
     X[1500:] = X[:1500] + 0.1 * normal((1500, 80), np.float32, seed=1)

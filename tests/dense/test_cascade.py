@@ -14,7 +14,7 @@ import unitdot
 from unitdot import TopK
 from unitdot._machine.dispatch import active_isa, kernels
 
-from ..helpers import normal
+from ..helpers import SCREENED_ISAS, normal
 from ..neighbors import assert_same_result, check_pairs, check_top_k, reaching, sorted_matrix
 
 both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -28,7 +28,7 @@ steps = pytest.mark.parametrize(
 @contextmanager
 def heads(dtype, lines=1, words=8, directions=None, used=True):
     """Heads wherever there is a screen; `used`: and they are."""
-    if used and not active_isa().startswith("avx"):
+    if used and active_isa() not in SCREENED_ISAS:
         pytest.skip("this instruction set has no screen")
     module = kernels(dtype == np.float64)
     module.force_heads(lines, words, directions)

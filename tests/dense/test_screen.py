@@ -13,7 +13,7 @@ import unitdot
 from unitdot import _neighbors
 from unitdot._machine.dispatch import use_isa
 
-from ..helpers import ISAS, LAYOUTS, function, normal, superblocks
+from ..helpers import ISAS, LAYOUTS, SCREENED_ISAS, function, normal, superblocks
 from ..neighbors import (
     assert_same_result,
     check_pairs,
@@ -27,7 +27,7 @@ both = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 def with_screen(isa):
     # others have here what they have of fewer rows, and are slow at it
-    return pytest.param(isa, marks=() if isa.startswith("avx") else pytest.mark.thorough)
+    return pytest.param(isa, marks=() if isa in SCREENED_ISAS else pytest.mark.thorough)
 
 
 @pytest.fixture(params=map(with_screen, ISAS))
@@ -292,7 +292,7 @@ def test_few_limits_are_too_high(monkeypatch, isa):
     unitdot.cosine_top_k(normal((500, FEATURES)), normal((COLUMNS, FEATURES)), k=200)
     assert not redone
     unitdot.cosine_top_k(*too_high(), k=200)
-    assert redone or not isa.startswith("avx")
+    assert redone or isa not in SCREENED_ISAS
 
 
 def check_some_rows(X, Y, k, rows, found):

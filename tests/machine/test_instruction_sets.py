@@ -13,7 +13,7 @@ from unitdot._machine.dispatch import active_isa, available_isas, kernels, use_i
 
 from ..helpers import ISAS, assert_same_bits, normal, run_python
 
-KNOWN = ("avx512vnni", "avx512", "avx2", "neon", "baseline")
+KNOWN = ("avx512vnni", "avx512", "avx2", "neondot", "neon", "baseline")
 REPORT = 'import unitdot; print(unitdot.show_config(mode="dicts")["instruction_set"])'
 
 
@@ -36,7 +36,8 @@ def test_forced(isa):
 
 @pytest.mark.parametrize("isa", ISAS)
 def test_vnni_is_used_only_where_it_is_named(isa, monkeypatch):
-    # the same modules serve avx512 and avx512vnni, whose instruction some processors lack
+    # the same modules serve avx512 and avx512vnni, whose instruction some processors lack; and so
+    # on Arm
     turned = []
     for name in (isa, active_isa()):
         with use_isa(name):
@@ -44,8 +45,8 @@ def test_vnni_is_used_only_where_it_is_named(isa, monkeypatch):
                 monkeypatch.setattr(kernels(wide), "use_vnni", turned.append)
     turned.clear()
     with use_isa(isa):
-        assert turned == 2 * [isa == "avx512vnni"]
-    assert turned[2:] == 2 * [active_isa() == "avx512vnni"]
+        assert turned == 2 * [isa in ("avx512vnni", "neondot")]
+    assert turned[2:] == 2 * [active_isa() in ("avx512vnni", "neondot")]
 
 
 @pytest.mark.parametrize("name", ["sse9", "AVX1024", *(isa for isa in KNOWN if isa not in ISAS)])

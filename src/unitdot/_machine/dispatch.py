@@ -1,7 +1,7 @@
 """The choice of instruction set: once, at import.
 
 Each instruction set has its own compiled modules, one per precision, built from the same sources;
-``avx512vnni`` is a switch in those of ``avx512``.
+``avx512vnni`` and ``neondot`` are a switch in those of ``avx512`` and ``neon``.
 The best that this build and this machine share is taken; ``UNITDOT_ISA`` forces another.
 """
 
@@ -59,13 +59,13 @@ def available_isas() -> list[str]:
 
 
 def _module_of(isa: str) -> str:
-    return f"unitdot._kernels.{isa.removesuffix('vnni')}"
+    return f"unitdot._kernels.{isa.removesuffix('vnni').removesuffix('dot')}"
 
 
 def _load(isa: str) -> list[Kernels]:
     modules = [cast(Kernels, import_module(f"{_module_of(isa)}_{p}")) for p in PRECISIONS]
     for module in modules:
-        module.use_vnni(isa.endswith("vnni"))
+        module.use_vnni(isa.endswith(("vnni", "dot")))
     small.use(*(module.FUNCTIONS for module in modules))
     return modules
 
