@@ -14,11 +14,13 @@ import numpy as np
 import unitdot
 from unitdot._index_file import PREAMBLE
 
+from ..sparse.data import sparse
 from . import dense, held
 from .selection import outcome
 
 NUMBERS = (0, 1, -1, 2, 63, 64, 255, 1 << 31, 1 << 32, 1 << 47, (1 << 63) - 1, -(1 << 63), 1 << 64)
 OTHERS = (None, True, 1.5, "", "dense", "sparse", "int", "str", "float32", "int8", [], {}, [1], "x")
+MANY = 1 << 20  # features, that are too many for dense rows
 SPECIAL = (0, 1, 127, 128, 255)
 
 
@@ -47,7 +49,12 @@ def check(c):
 def answers(path, verify, X):
     """All that can be asked of a file."""
     index = unitdot.CosineIndex.open(path, verify=verify)
-    X = X[:, :1].repeat(index.shape[1], axis=1) if X.shape[1] != index.shape[1] else X
+    features = index.shape[1]
+    if features > MANY:  # as a file of sparse rows may say
+        ones = X[:, 0].astype(float)
+        X = sparse.csr_array((ones, ([0, 1], [0, features - 1])), shape=(2, features))
+    elif X.shape[1] != features:
+        X = X[:, :1].repeat(features, axis=1)
     options = {"check_finite": False, "n_threads": 1}
     found = [
         *index.top_k(X, 3, threshold=-1, **options),
@@ -56,7 +63,7 @@ def answers(path, verify, X):
         index.similarity(X, **options),
     ]
     part = index[: min(3, len(index))]
-    found.append(part.toarray() if hasattr(part, "toarray") else part)
+    found += [part.data, part.indices, part.indptr] if sparse.issparse(part) else [part]
     ids = index.ids
     index.remove(slice(1))
     if len(index):
