@@ -35,8 +35,10 @@ cdef extern from *:
     #else
     enum { HAS_NEON = 0 };
     #endif
-    /* the dot product of bytes */
-    #if defined(__aarch64__) && defined(__linux__)
+    /* the dot product of bytes; a Clang that has not been told of it makes no code for it (screen.h) */
+    #if defined(__clang__) && !defined(__ARM_FEATURE_DOTPROD)
+    static int has_neondot(void) { return 0; }
+    #elif defined(__aarch64__) && defined(__linux__)
     #include <sys/auxv.h>
     static int has_neondot(void) { return (getauxval(AT_HWCAP) >> 20 & 1) != 0; }
     #elif defined(__aarch64__) && defined(__APPLE__)

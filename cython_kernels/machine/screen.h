@@ -148,7 +148,7 @@ static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more,
 }
 #elif !defined(UNITDOT_NO_VECTORS) && defined(__aarch64__)
 /* 4 by 4 sums, the words that they are made of and one of a row's: 25 of 32 registers */
-enum { SCREEN = 1, WORDS = 4, SCREEN_ROWS = 4, SCREEN_VECS = 4, VNNI_ROWS = 4 };
+enum { SCREEN = 1, WORDS = 4, SCREEN_ROWS = 4, SCREEN_VECS = 4 };
 typedef int32x4_t ivec;
 #define splat_word(x) vdupq_n_s32(x)
 #define load_words(p) vld1q_s32(p)
@@ -163,16 +163,22 @@ static inline ivec add_dots(ivec sum, ivec a, ivec b, ivec c, ivec d) {
 }
 #ifdef __ARM_FEATURE_DOTPROD
 #define add_signed_dot(sum, a, b) vdotq_s32(sum, bytes_of(a), bytes_of(b))
-#else
-/* neither the compiler nor the assembler has been told of the dot product */
+#elif !defined(__clang__)
+/* neither the compiler nor the assembler has been told of the dot product; Clang would not have it */
 static inline ivec add_signed_dot(ivec sum, ivec a, ivec b) {
     __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b"
             : "+w"(sum) : "w"(a), "w"(b));
     return sum;
 }
 #endif
-enum { HAS_DOTS = 1, HAS_VNNI = 0, VNNI_LEVELS = 63 };
+enum { HAS_VNNI = 0, VNNI_ROWS = 4, VNNI_LEVELS = 63 };
+#if defined(__ARM_FEATURE_DOTPROD) || !defined(__clang__)
+enum { HAS_DOTS = 1 };
 #define add_vnni_dots(sum, a, b, c, d) add_signed_dot(add_signed_dot(sum, a, b), c, d)
+#else
+enum { HAS_DOTS = 0 };
+#define add_vnni_dots add_dots
+#endif
 enum { SHORT_ROWS = 4 };
 #define kept_words(v) (v)
 static inline ivec add_short_dots(ivec sum, ivec a, ivec b) {
