@@ -161,7 +161,8 @@ def remove(c, held):
         options = {"rows": given}
     if c.byte() % 16 == 1:
         other = {"ids": [1]} if "rows" in options else {"rows": 0}
-        options, errors = c.pick(({}, options | other)), [ValueError]
+        # rows that are None are none: ids of another kind are what is wrong then
+        options, errors = c.pick(({}, options | other)), [ValueError, TypeError]
     if held.ids is None and "ids" in options:
         errors = [ValueError]
     if changed(errors, held.index.remove, **options) is None:
