@@ -12,7 +12,8 @@ from uuid import uuid4
 
 import numpy as np
 
-MOST_ROWS = 12_500  # of a chunk
+# of a chunk, so that tasks take some tenths of a second, as the library advises
+MOST_ROWS = {"cosine_pairs": 25_000, "cosine_top_k": 12_500}
 LEAST_CHUNKS = 4
 DASK_ML_ROWS = 500  # of a block of dask-ml's, which has a column for each row of the other side
 
@@ -43,7 +44,7 @@ def on_dask(
     client = distributed.Client(
         n_workers=workers, threads_per_worker=threads, dashboard_address=":0", silence_logs=50
     )
-    size = min(MOST_ROWS, -(-len(X) // LEAST_CHUNKS))
+    size = min(MOST_ROWS[function], -(-len(X) // LEAST_CHUNKS))
     starts = [*range(0, len(X), size), len(X)]
     held = Held(client.scatter([X[i:j] for i, j in pairwise(starts)]), starts, X)
 

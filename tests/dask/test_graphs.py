@@ -85,6 +85,28 @@ def test_a_block_is_in_the_graph_once_and_tasks_are_few():
         assert len(tasks(found)) <= 30 * (blocks + 5) + 3 * blocks
 
 
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("side", ["X alone", "Y"])
+def test_what_is_dealt_out_late(name, side):
+    """The last quarter of what meets, and of pairs each block with itself: nothing waits for it."""
+    X, Y = (da.from_array(normal((80, 8), seed=seed), chunks=(10, 8)) for seed in (0, 1))
+    graph = tasks(call(name, X, None if side == "X alone" else Y))
+    parts = {key[1:]: task for key, task in graph.items() if str(key[0]).endswith("-part")}
+    assert len(parts) == (36 if side == "X alone" else 64)
+    late = {place for place, task in parts.items() if task.data_producer}
+    itself = {(i, i) for i in range(8)} if (name, side) == ("cosine_pairs", "X alone") else set()
+    assert itself <= late
+    assert len(late - itself) == (16 if side == "Y" else 6 if itself else 9)
+    if name == "cosine_top_k":  # what the floors of others come from is not
+        assert all(i // 2 != j // 2 if side == "X alone" else j > 1 for i, j in late)
+
+
+def test_pairs_cost_few_tasks_beside_those_of_blocks_that_meet():
+    """Four for each block of rows: one is its own, one puts together, two are Dask's."""
+    X = da.from_array(normal((80, 8)), chunks=(10, 8))
+    assert len(tasks(on_dask.cosine_pairs(X))) <= 36 + 4 * 8 + 2
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_the_same_call_has_the_same_keys(name):
     X = da.from_array(normal((40, 8)), chunks=(10, 8))

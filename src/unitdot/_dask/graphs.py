@@ -1,5 +1,6 @@
 """Graphs: which blocks meet in which task, and whose results are put together."""
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from dask.highlevelgraph import HighLevelGraph
 from unitdot._dask import tasks
 from unitdot._dask.inputs import Side
 from unitdot._dask.tasks import How, Meeting
+from unitdot._machine.dispatch import active_isa
 from unitdot._results import TopK
 
 # results that are put together at a time
@@ -23,11 +25,15 @@ FAN = 16
 BLOCKS = 4
 # blocks that a block meets one after the other, for limits
 TURNS = 2
+# one in so many meetings is dealt out late, to a worker that has next to nothing left to do: else
+# one would be idle at the end while others have a queue (of which workers steal once a second)
+LATE = 4
+QUEUED = {"_data_producer": True} if "_data_producer" in inspect.signature(Task).parameters else {}
 # multiply-adds of two blocks, at least, for heads of these; blocks and rows that tell of what kind
 HEADED, SAMPLED, ROWS = 3e10, 4, 2048
-# multiply-adds in a second of one thread, about (AVX-512, 384 features: benchmarks of the blocks)
-RATES = {"cosine_pairs": 5e11}
-RATE = 5e10
+# multiply-adds in a second of one thread, about (AVX-512, 384 features: benchmarks of the blocks),
+# of pairs, and of pairs by heads with VNNI
+RATE, RATE_PAIRS, RATE_HEADS = 5e10, 5e11, 1.5e12
 # seconds that a task should take, and how many shorter ones are worth a word
 LEAST, MANY = 0.05, 100
 
@@ -60,10 +66,19 @@ class Work:
                 yield i, j, Meeting(first_x, first_y, self.alone, same)
 
     def task(
-        self, key: Any, function: Callable[..., Any], i: int, j: int, place: Meeting, *more: Any
-    ) -> Task:
+        self, key: Any, function: Callable[..., Any], i: int, j: int, place: Meeting, *more: Any,
+        late: bool = False,
+    ) -> Task:  # fmt: skip
         """What is done with block i of X and block j of Y."""
-        return Task(key, function, self.X.block(i), self.Y.block(j), place, self.how, *more)
+        blocks, queued = (self.X.block(i), self.Y.block(j)), QUEUED if late else {}
+        return Task(key, function, *blocks, place, self.how, *more, **queued)
+
+    def late(self, ordered: int) -> bool:
+        """Whether the meeting of this number is one of those that are dealt out late."""
+        count = len(self.X.sizes) * len(self.Y.sizes)
+        if self.alone:
+            count = (count + len(self.X.sizes)) // 2
+        return ordered >= count - count // LATE
 
     def heads(self, name: str, layer: Layer) -> tuple[list[Any], list[Any]]:
         """What stands for the heads of each block of X and of Y, which are made once.
@@ -100,7 +115,11 @@ class Work:
         """Warn of chunks that are so small that tasks cost more than what they do."""
         sides = {"X": self.X} if self.alone else {"X": self.X, "Y": self.Y}
         count = len(self.X.sizes) * len(self.Y.sizes)
-        rate = RATES.get(self.how.name, RATE) / self.X.shape[1]
+        rate = RATE
+        if self.how.name == "cosine_pairs":
+            headed = math.prod(self.shape) / count * self.X.shape[1] >= HEADED
+            rate = RATE_HEADS if headed and active_isa() == "avx512vnni" else RATE_PAIRS
+        rate /= self.X.shape[1]
         seconds = math.prod(self.shape) / count / rate
         if count < MANY or seconds >= LEAST or self.X.sparse or self.Y.sparse:
             return
@@ -152,13 +171,15 @@ def top_k(work: Work, dtype: np.dtype[Any]) -> TopK:
     # neighbours in one block tell which of the next do not count, those in two which of all others;
     # not where tasks would wait for it
     waits = work.alone or min(len(side.sizes) for side in (work.X, work.Y)) >= BLOCKS
-    for i, j, place in sorted(work.meetings(), key=lambda meeting: _turn(work, *meeting[:2])):
+    meetings = sorted(work.meetings(), key=lambda meeting: _turn(work, *meeting[:2]))
+    for number, (i, j, place) in enumerate(meetings):
         key = name + "-part", i, j
         both, turn = work.alone and i != j, waits * _turn(work, i, j)
         more = [of_X[i], of_Y[j]]
         for block in (i, j)[: 1 + both] if turn else ():
             more.append(TaskRef((f"{name}-floors", block, min(turn, len(parts[block])))))
-        layer[key] = work.task(key, tasks.top_k_both if both else tasks.top_k, i, j, place, *more)
+        function = tasks.top_k_both if both else tasks.top_k
+        layer[key] = work.task(key, function, i, j, place, *more, late=work.late(number))
         for block, side in ((i, 0), (j, 1)) if both else ((i, None),):
             parts[block].append((key, side))
             if waits and len(parts[block]) <= TURNS:
@@ -203,24 +224,23 @@ def pairs(work: Work, dtype: np.dtype[Any]) -> Any:
     layer: Layer = {}
     of_X, of_Y = work.heads(name, layer)
     parts: list[list[Any]] = [[] for _ in work.X.sizes]
-    for i, j, place in work.meetings():
-        key = f"{name}-part", i, j
-        layer[key] = work.task(key, tasks.pairs, i, j, place, of_X[i], of_Y[j])
+    for number, (i, j, place) in enumerate(work.meetings()):
+        key, late = (f"{name}-part", i, j), place.same or work.late(number)
+        layer[key] = work.task(key, tasks.pairs, i, j, place, of_X[i], of_Y[j], late=late)
         parts[i].append(TaskRef(key))
-    last = []
-    for i, (first, n_rows) in enumerate(zip(work.X.starts, work.X.sizes, strict=True)):
-        key = f"{name}-rows", i, 0
-        arguments = (first, n_rows) if most is None else (most,)
-        function = tasks.gather if most is None else tasks.gather_most
-        layer[key] = Task(key, function, *arguments, *parts[i])
-        last.append(TaskRef(key))
-    if most is not None:
-        key = f"{name}-most", 0, 0
-        layer[key] = Task(key, tasks.gather_most, most, *last)
-        last = [TaskRef(key)]
-    for i, found in enumerate(last):
-        layer[name, i] = Task((name, i), tasks.frame, found)
+    if most is None:
+        of_rows = list(zip(work.X.starts, work.X.sizes, parts, strict=True))
+        for i, (first, n_rows, found) in enumerate(of_rows):
+            layer[name, i] = Task((name, i), tasks.frame_of_rows, first, n_rows, *found)
+    else:
+        last = []
+        for i, found in enumerate(parts):
+            key = f"{name}-rows", i, 0
+            layer[key] = Task(key, tasks.gather_most, most, *found)
+            last.append(TaskRef(key))
+        layer[name, 0] = Task((name, 0), tasks.frame_of_most, most, *last)
     graph = work.graph(name, layer)
     nothing = tasks.frame((np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, dtype)))
-    partitions = [Delayed((name, i), graph, layer=name) for i in range(len(last))]
+    count = len(parts) if most is None else 1
+    partitions = [Delayed((name, i), graph, layer=name) for i in range(count)]
     return dd.from_delayed(partitions, meta=nothing, prefix="cosine_pairs", verify_meta=False)

@@ -258,13 +258,18 @@ def pairs(
     return rows, columns, similarities
 
 
-def gather(first: int, n_rows: int, *parts: Triplet) -> Triplet:
-    """All pairs of so many rows from the first on, sorted by (row, column)."""
+def frame_of_rows(first: int, n_rows: int, *parts: Triplet) -> Any:
+    """All pairs of so many rows from the first on, sorted by (row, column), as a data frame."""
     rows, columns, similarities = _joined(parts)
     rows -= first
     put_in_order(rows, columns, similarities, n_rows, 0)
     rows += first
-    return rows, columns, similarities
+    return frame((rows, columns, similarities))
+
+
+def frame_of_most(most: int, *parts: Triplet) -> Any:
+    """What :func:`gather_most` gives, as a data frame."""
+    return frame(gather_most(most, *parts))
 
 
 def gather_most(most: int, *parts: Triplet) -> Triplet:
