@@ -1,15 +1,15 @@
 """Several runs as one: medians, and from where to where where runs differ.
 
-``python -m benchmarks.together RESULTS.json ...`` prints them as Markdown's tables, the others'
-times as multiples of the first row's of the same run.
+``python -m benchmarks.together RESULTS.json ... --cases NAME ... --contenders NAME ...`` prints
+these as a table in Markdown: the others' times as multiples of the first row's in the same run.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
-from collections.abc import Iterable
-from itertools import groupby
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatch
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,27 +50,35 @@ def _one(cases: list[dict[str, Any]]) -> dict[str, Any]:
     return cases[-1] | {"rows": list(rows.values())}
 
 
-def tables(results: list[dict[str, Any]]) -> str:
-    """A table for each set of contenders that cases in a row have."""
-    parts = []
-    for labels, cases in groupby(results, lambda case: [row["label"] for row in case["rows"]]):
-        lines = [f"| work | {' | '.join(labels)} |", "|---" * (1 + len(labels)) + "|"]
-        lines += [f"| {case['title']} | {' | '.join(_cells(case))} |" for case in cases]
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+def table(results: list[dict[str, Any]]) -> str:
+    """A line for each case, a column for each contender that took part in any."""
+    rows = [{row["label"]: row for row in case["rows"]} for case in results]
+    labels = {label for own in rows for label in own if "missing" not in own[label]}
+    firsts = [case["rows"][0]["label"] for case in results]
+    named = dict.fromkeys([*firsts, *(label for own in rows for label in own)])
+    columns = [label for label in named if label in labels]
+    lines = [f"| work | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for case, own, first in zip(results, rows, firsts, strict=True):
+        cells = [_cell(own.get(label, {}), label == first, case["unit"]) for label in columns]
+        lines.append(f"| {case['title']} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def _cells(case: dict[str, Any]) -> Iterable[str]:
-    for number, row in enumerate(case["rows"]):
-        if "wrong" in row or "failed" in row or "value" not in row:
-            yield next((fault for fault in ("wrong", "failed", "missing") if fault in row), "")
-        elif number:
-            yield _with_range(row["multiples"], lambda multiple: f"{multiple:.3g}")
-        else:
-            yield _with_range(row["values"], lambda value: quantity(value, case["unit"]))
+def _only(case: dict[str, Any], patterns: list[str]) -> dict[str, Any]:
+    first, *others = case["rows"]
+    named = [row for row in others if any(fnmatch(row["label"], p) for p in patterns)]
+    return case | {"rows": [first, *named]}
 
 
-def _with_range(values: list[float], shown: Any) -> str:
+def _cell(row: dict[str, Any], first: bool, unit: str) -> str:
+    if fault := next((name for name in ("failed", "wrong", "differs") if name in row), ""):
+        return fault
+    if first:
+        return _with_range(row.get("values", []), lambda value: quantity(value, unit))
+    return _with_range(row.get("multiples", []), lambda multiple: f"{multiple:.3g}")
+
+
+def _with_range(values: list[float], shown: Callable[[float], str]) -> str:
     if not values:
         return ""
     low, middle, high = min(values), median(values), max(values)
@@ -78,7 +86,19 @@ def _with_range(values: list[float], shown: Any) -> str:
     return shown(middle) + apart
 
 
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table of the cases that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.together")
+    parser.add_argument("results", nargs="+", type=Path, help="what --json wrote")
+    parser.add_argument(
+        "--cases", nargs="+", default=["*"], help="names or patterns (default: all)"
+    )
+    parser.add_argument("--contenders", nargs="+", default=["*"], help="and of the others (all)")
+    args = parser.parse_args(arguments)
+    results = together(json.loads(file.read_text()) for file in args.results)
+    wanted = [case for case in results if any(fnmatch(case["name"], p) for p in args.cases)]
+    print(table([_only(case, args.contenders) for case in wanted]))
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: python -m benchmarks.together RESULTS.json ...")
-    print(tables(together(json.loads(Path(file).read_text()) for file in sys.argv[1:])))
+    main()

@@ -517,7 +517,7 @@ def case_of(name, **values):
     return {"name": name, "title": f"case {name}", "unit": "s", "curve": None, "rows": rows}
 
 
-def test_several_runs_are_one():
+def test_several_runs_are_one(tmp_path, capsys):
     runs = [
         [case_of("one", a=2.0, b=5.0), case_of("two", a=1.0)],
         [case_of("one", a=2.1, b=4.2), case_of("two", a=1.0, b=2.0)],
@@ -530,13 +530,20 @@ def test_several_runs_are_one():
     assert b["multiples"] == pytest.approx([2.5, 2.0, 3.0])
     assert b["wrong"] == "is off"
     assert [row["label"] for row in two["rows"]] == ["a", "b"]
-    del b["wrong"]
-    assert together.tables([one, two]).splitlines() == [
+    files = [tmp_path / str(number) for number in range(len(runs))]
+    for file, cases in zip(files, runs, strict=True):
+        file.write_text(json.dumps({"cases": cases}))
+    together.main([*map(str, files), "--cases", "t*", "one"])
+    assert capsys.readouterr().out.splitlines() == [
         "| work | a | b |",
         "|---|---|---|",
-        "| case one | 2 s | 2.5 (2 to 3) |",
+        "| case one | 2 s | wrong |",
         "| case two | 1 s | 2 |",
     ]
+    together.main([*map(str, files), "--contenders", "c"])
+    assert capsys.readouterr().out.startswith("| work | a |\n")
+    del b["wrong"]
+    assert "| case one | 2 s | 2.5 (2 to 3) |" in together.table([one, two])
 
 
 @pytest.mark.parametrize(("processes", "shown"), [(0, 2.0), (1, 3.0), (2, 2.0)])
