@@ -9,7 +9,7 @@ from unitdot._sparse import functions, search
 from ..helpers import FLOATS, ISAS, assert_same_bits
 from .data import brute_top_k, csr, random_rows, top_k
 
-BLOCK = 48
+BLOCK = 75  # no whole number of vectors, nor of strips
 
 
 def unlike_lengths(n, d, signed=False, seed=0):

@@ -57,6 +57,22 @@ def test_a_corpus_that_grows_keeps_its_full_blocks(monkeypatch):
         blocks = prepared.blocks()
 
 
+@pytest.mark.parametrize("every", [False, True])
+def test_no_block_is_made_twice(every, monkeypatch):
+    """Whether a search goes by bounds or by all scores."""
+    monkeypatch.setattr(
+        "unitdot._sparse.search._search_is_slower", lambda *_: (every, prepared.blocks()[0])
+    )
+    Y = csr(random_rows(400, 30))
+    prepared = Prepared.of(Y)
+    expected = unitdot.cosine_top_k(Y[:100], Y, 3)
+    prepared.blocks()
+    monkeypatch.setattr("unitdot._kernels.sparse.Index", None)
+    found = search(prepared, Y[:100], Y, 3)
+    for a, b in zip(found, expected, strict=False):
+        assert_same_bits(a, b)
+
+
 def test_threads_follow_the_entries_that_a_search_meets(monkeypatch):
     monkeypatch.setattr("unitdot._machine.threads.available_threads", lambda: 2)
     # all share the first feature, so hardly any is as frequent as the mean

@@ -65,9 +65,14 @@ def _search_by_scores(problem: Problem, how: How, counts: Array, report: Report)
     without_itself, least, *_ = how
     X, Y, n_X, vectors = problem.X, problem.Y, problem.shape[0], vectors_of_isa()
     nearest = kernels.Nearest(X, Y, least, *how[2:], counts, problem.wide, problem.narrow)
-    blocks = kernels.blocks_of(Y, vectors, True, True)
+    known = {}
+    if problem.prepared is not None and not kernels.is_full(Y, vectors):
+        known = {(b.first, b.stop - b.first): b for b in problem.prepared.blocks()}
+    blocks = list(known) or kernels.blocks_of(Y, vectors, True, True)
     for number, (first, rows) in enumerate(blocks):
-        block = kernels.Index(Y, first, rows, True, problem.wide, vectors)
+        block = known.get((first, rows))
+        if block is None:
+            block = kernels.Index(Y, first, rows, True, problem.wide, vectors)
         for chunk in chunks_of(n_X, problem.first_rows, first if problem.same else 0):
             how_far = chunk.start, chunk.stop, problem.same, without_itself
             nearest.add(block, *how_far, problem.threads)
