@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._sparse import functions, search
+from unitdot._sparse import functions, problem, search
 
 from ..helpers import FLOATS, ISAS, assert_same_bits
 from .data import brute_top_k, csr, random_rows, top_k
@@ -79,6 +79,7 @@ def scored(monkeypatch):
     monkeypatch.setattr(search, "_search_by_scores", counting)
     monkeypatch.setattr(search, "_search_is_slower", lambda *_: (True, None))
     monkeypatch.setattr(search, "ROWS_TO_ONE", 0)
+    monkeypatch.setattr(problem, "FIRST_ROWS", 60)
     monkeypatch.setattr(functions, "few_of", lambda *_: None)
     monkeypatch.setattr(
         search.kernels,
