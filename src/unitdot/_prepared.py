@@ -155,8 +155,10 @@ class Prepared:
     def serves(
         self, wide: bool, options: Options, n_rows: int, found: int, k: int = 0, queries: int = 1
     ) -> bool:
-        """Whether so many queries find their best k (0: all that are near enough) by all this, of
-        `found` rows that may be; many queries meet all rows in less time than many of them so."""
+        """Whether queries that want k of `found` rows, or all that are near enough (0), use this.
+
+        Many queries meet all rows in less time than they meet many of them one by one.
+        """
         kernels = dispatch.kernels(wide)
         seen, _, words = self._facts
         part = min(max(PART, PART_EACH * queries), MOST_PART) * (max(k, LEAST_K) if k else 0)
