@@ -28,6 +28,14 @@ KERNEL_TESTS = [
     for name in ("bits", "exact_values", "batch_invariance", "dtypes", "scale", "zero_rows")
 ]
 KERNEL_REQUIRES = ["numpy", "scipy", "pytest", "hypothesis", "mpmath", "ml_dtypes"]
+# of the screen and the cascade, all of whose tests take hours under emulation
+ARM_TESTS = [
+    "tests/machine/test_instruction_sets.py::test_vnni_is_used_only_where_it_is_named",
+    "tests/dense/test_screen.py::test_bound_that_is_reached",
+    "tests/dense/test_screen.py::test_largest_integers",
+    "tests/dense/test_cascade.py::test_every_element_rounded_the_wrong_way",
+    "tests/dense/test_cascade.py::test_heads_a_step_apart",
+]
 # what Clang's build takes for these should be no more than a tenth above GCC's
 CLANG_CASES = {
     (): ["square", "query"],
@@ -108,8 +116,8 @@ def arm(session):
     python.write_text(f'#!/bin/sh\nexec qemu-aarch64 -L {root} -0 "$0" {python}3.11 "$@"\n')
     python.chmod(0o755)
     paths = {"PYTHONPATH": f"{library}:{ARM / 'site'}", "PYTHONDONTWRITEBYTECODE": "1"}
-    arguments = session.posargs or KERNEL_TESTS
-    session.run(str(python), "-m", "pytest", *arguments, env=paths, external=True)
+    for arguments in [session.posargs] if session.posargs else [KERNEL_TESTS, ARM_TESTS]:
+        session.run(str(python), "-m", "pytest", *arguments, env=paths, external=True)
 
 
 @nox.session
