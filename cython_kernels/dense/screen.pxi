@@ -16,8 +16,7 @@
 # and f are known: where s t q.r with those added is less than the limit, so is the cosine.
 
 cdef enum:
-    LEVELS = 63                      # 4 * 127 * 63, as the left side is raised, has room in 16 bits;
-                                     # VNNI_LEVELS where sums have 32
+    LEVELS = 63                      # 4 * 127 * 63, as the left side is raised, has room in 16 bits
     QUAD = 4                         # integers in a word
     SCREEN_STEP = 2 * QUAD           # features at a time
     SCREEN_COLUMNS = SCREEN_VECS * WORDS
