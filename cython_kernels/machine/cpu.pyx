@@ -35,7 +35,7 @@ cdef extern from *:
     #else
     enum { HAS_NEON = 0 };
     #endif
-    /* the dot product of bytes; a Clang that has not been told of it makes no code for it (screen.h) */
+    /* the dot product of bytes; for it Clang makes code only where it is told to (screen.h) */
     #if defined(__clang__) && !defined(__ARM_FEATURE_DOTPROD)
     static int has_neondot(void) { return 0; }
     #elif defined(__aarch64__) && defined(__linux__)
