@@ -132,6 +132,8 @@ cdef int keep_panel(const Cascade* cascade, const Kept* kept, const Source* s, P
     if kept.directions.lines > 0:
         return keep_projected(cascade, kept, s, row, first, widest)
     status = measure_panel(s, row, &own)
+    if status & CARE:
+        return status                # not a number has no nearest integer
     for i in range(row, at_most(row + PANEL, s.rows) if kept.words > 0 else row):
         round_axes(s, i, own.inverse[i], kept.directions.unit[0], kept.words, <int8_t*> words,
                    &square, kept.starts + first + i, &error, 1)
