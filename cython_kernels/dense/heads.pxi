@@ -4,7 +4,7 @@
 # takes: kernels.pyx, source.pxi, pack.pxi, tile.pxi, plan.pxi, screen.pxi, directions.pxi,
 #        vectors.h, screen.h, memory.h
 # gives: Heads, Cascade, PREFIX, FAR, HEAD_ROUNDING, carve_all_heads, heads_from,
-#        padded_rows, nearest_multiple, round_head, head_panel
+#        padded_rows, nearest_multiple, raised_square, round_head, head_panel
 #
 # Let no singular value of B be above 1, u and v unit rows, p = Bᵀu, r = Bᵀv. Then
 # |p - r|² <= |u - v|² = 2 - 2 u.v. With integers q and t times `unit`, p = unit q + e and
@@ -77,6 +77,11 @@ cdef inline vec nearest_multiple(vec t, int levels, int step) noexcept nogil:
     return vmax(-top, vmin(top, nearest(t * splat(<real> 1 / step)) * splat(step)))
 
 
+cdef inline int32_t raised_square(int32_t square, int levels, int32_t total) noexcept nogil:
+    # without a sign, which may overflow: directions of an altered file may be no numbers
+    return <int32_t> (<uint32_t> square + 2 * <uint32_t> (levels + 1) * <uint32_t> total)
+
+
 cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t row, bint zero,
                      int step) noexcept nogil:
     """The integers of one row's head, multiples of `step`, from its dot products with the
@@ -105,8 +110,8 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
         for k in range(HEAD):
             to[k] = <int8_t> rounded[k]
         h.square[row * lines + line] = <int32_t> sum_of_lanes(squares)
-        h.raised[row * lines + line] = (h.square[row * lines + line]
-                                        + 2 * (d.levels + 1) * <int32_t> sum_of_lanes(sums))
+        h.raised[row * lines + line] = raised_square(h.square[row * lines + line], d.levels,
+                                                     <int32_t> sum_of_lanes(sums))
         error += d.unit[line] * d.unit[line] * <double> sum_of_lanes(errors)
         own[1 + line] = <float> (sqrt(error) + HEAD_ROUNDING)
 

@@ -73,7 +73,7 @@ cdef void round_axes(const Source* s, Py_ssize_t row, real inverse, float unit, 
         for k in range(count):
             to[b * BLOCK + k] = <int8_t> rounded[k]
         square[0] += <int32_t> sum_of_lanes(squares)
-        start[0] += 2 * (ANY_LEVELS + 1) * <int32_t> sum_of_lanes(sums)
+        start[0] = raised_square(start[0], ANY_LEVELS, <int32_t> sum_of_lanes(sums))
     start[0] += square[0]
     # squares of errors are 1 at most, and their sum is off by far less than a thousandth
     error[0] = <float> (unit * sqrt(1.001 * <double> sum_of_lanes(errors)) + HEAD_ROUNDING)
