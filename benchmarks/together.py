@@ -23,7 +23,8 @@ def together(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The cases of ``python -m benchmarks``, each with the rows of all its runs.
 
     `value` is the median of the runs' medians, `low` and `high` are the least and the greatest of
-    these, `multiples` what they are of the first row's. Who was wrong once, or failed, is so.
+    these, `multiples` what they are of the first row's, `p90` is the median of the runs' 90th
+    percentiles. Who was wrong once, or failed, is so.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for record in records:
@@ -37,16 +38,19 @@ def _one(cases: list[dict[str, Any]]) -> dict[str, Any]:
     for case in cases:
         first = case["rows"][0].get("value")
         for row in case["rows"]:
-            own = rows.setdefault(row["label"], row | {"values": [], "multiples": []})
+            own = rows.setdefault(row["label"], row | {"values": [], "multiples": [], "p90s": []})
             own |= {
                 key: row[key] for key in ("missing", "failed", "wrong", "differs") if key in row
             }
             if "value" in row:
                 own["values"].append(row["value"])
                 own["multiples"] += [row["value"] / first] if first else []
+                own["p90s"] += [row["p90"]] if "p90" in row else []
     for row in rows.values():
         if values := row["values"]:
             row |= {"value": median(values), "low": min(values), "high": max(values)}
+        if row["p90s"]:
+            row["p90"] = median(row["p90s"])
     return cases[-1] | {"rows": list(rows.values())}
 
 

@@ -258,7 +258,7 @@ static inline unsigned heads_reach(const int8_t **x, const int8_t **y, int more,
 enum { HAS_DOTS = 0, HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS, VNNI_LEVELS = 63 };
 #define add_vnni_dots add_dots
 #endif
-#ifndef __AVX512BW__
+#if defined(UNITDOT_NO_VECTORS) || !defined(__AVX512BW__)
 #define add_vnni_shorts add_short_dots
 #endif
 

@@ -546,16 +546,20 @@ def test_several_runs_are_one(tmp_path, capsys):
     assert "| case one | 2 s | 2.5 (2 to 3) |" in together.table([one, two])
 
 
-@pytest.mark.parametrize(("processes", "shown"), [(0, 2.0), (1, 3.0), (2, 2.0)])
+@pytest.mark.parametrize(("processes", "shown"), [(0, 2.0), (1, 3.75), (2, 2.0)])
 def test_the_chart_of_busy_machines(processes, shown):
-    rows = [
-        {"label": work.UNITDOT, "value": 4.0, "p90": 9.0},
-        {"label": work.ONE_THREAD, "value": 2.0, "p90": 3.0},
+    def case(*rows):
+        own = [{"label": label, "value": value, "p90": p90} for label, value, p90 in rows]
+        return {"name": "one", "title": "a call", "unit": "s", "curve": None, "rows": own}
+
+    runs = [
+        [case((work.UNITDOT, 4.0, 9.0), (work.ONE_THREAD, 2.0, 3.0))],
+        [case((work.UNITDOT, 8.0, 21.0), (work.ONE_THREAD, 4.0, 5.0))],
     ]
-    case = {"name": "one", "title": "a call", "unit": "s", "curve": None, "rows": rows}
     load = {"busy": processes, "callers": 1, "caller_threads": 1}
-    others = {"options": {"load": load | {"callers": 2}}, "cases": [case]}
-    (line,) = charts.busy([others, {"options": {"load": load}, "cases": [case]}])
+    records = [{"options": {"load": load}, "cases": cases} for cases in runs]
+    others = {"options": {"load": load | {"callers": 2}}, "cases": runs[0]}
+    (line,) = charts.busy([others, *records])
     assert line[1] == {work.ONE_THREAD: 1.0, work.UNITDOT: shown}
 
 
