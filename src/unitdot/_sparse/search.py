@@ -23,6 +23,8 @@ How = tuple[bool, float, Array, Array]
 
 # rows to one that is wanted: few are compared exactly after scores of all
 ROWS_TO_ONE = 32
+# queries, up to which a corpus's own blocks take less time than smaller ones made for them
+KEPT_QUERIES = 256
 
 
 def search(problem: Problem, how: How, report: Report) -> None:
@@ -66,8 +68,9 @@ def _search_by_scores(problem: Problem, how: How, counts: Array, report: Report)
     X, Y, n_X, vectors = problem.X, problem.Y, problem.shape[0], vectors_of_isa()
     nearest = kernels.Nearest(X, Y, least, *how[2:], counts, problem.wide, problem.narrow)
     known = {}
-    if problem.prepared is not None and not kernels.is_full(Y, vectors):
-        known = {(b.first, b.stop - b.first): b for b in problem.prepared.blocks()}
+    kept = problem.prepared if n_X <= KEPT_QUERIES else None
+    if kept is not None and not kernels.is_full(Y, vectors):
+        known = {(b.first, b.stop - b.first): b for b in kept.blocks()}
     blocks = list(known) or kernels.blocks_of(Y, vectors, True, True)
     for number, (first, rows) in enumerate(blocks):
         block = known.get((first, rows))
