@@ -100,7 +100,7 @@ def _legend(figure, note: str) -> None:
         [handles[label] for label in shown],
         shown,
         loc="outside lower center",
-        ncols=5,
+        ncols=4,
         title=note,
         title_fontsize=7,
     )
