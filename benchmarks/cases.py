@@ -249,9 +249,6 @@ def _many_rows() -> list[Case]:
         cases.append(
             replace(pairs, X=(100_000, n_features)).contest(f"pairs-{n_features}", title, {})
         )
-    million = replace(pairs, X=(1_000_000, 384), data="real")
-    title = "pairs >= 0.9 of 1,000,000 x 384 with itself, real rows"
-    cases.append(million.contest("pairs-million", title, {}, max_rounds=1, on_demand=True))
     for name, rows in (("6k", 6000), ("100k", 100_000)):
         title = f"top-10 of {rows:,} x 384 with itself"
         cases.append(replace(TOP_10_SELF, X=(rows, 384)).contest(f"top-10-self-{name}", title, {}))

@@ -664,7 +664,8 @@ cdef void near_task(const Search* s, Py_ssize_t task, int thread) noexcept nogil
 
 
 cdef double share_near(const Search* s) noexcept nogil:
-    """What part of the rows panels leave to these queries, by a sample, where limits are known."""
+    """What part of the rows panels leave to these queries, of which there are NEAR_QUERIES and
+    more, by a sample, where limits are known."""
     cdef int32_t own[NEAR_QUERIES * NEAR_ROWS]
     cdef int32_t bars[NEAR_QUERIES]
     cdef uint64_t near[NEAR_QUERIES]

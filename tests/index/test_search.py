@@ -5,6 +5,7 @@ import pytest
 
 import unitdot
 from unitdot import _inputs, _neighbors, _prepared
+from unitdot._machine import dispatch
 from unitdot._machine.dispatch import use_isa
 from unitdot._prepared import Prepared
 
@@ -128,6 +129,26 @@ def test_many_queries_and_their_pairs(dtype, kind):
         pairs = _neighbors.pairs_of(X, Y, threshold, None, None, False, options(), prepared)
         assert pairs.n_pairs >= 60
         assert_same_pairs(pairs, unitdot.cosine_pairs(X, Y, threshold=threshold))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("threshold", "queries", "left"), [(0.9, 300, 0), (0.02, 300, 1), (0.02, 100, 0)]
+)
+def test_pairs_are_left_where_most_rows_are_near(isa, threshold, queries, left, monkeypatch):
+    Y = make_rows("embeddings", np.float32, 2000)
+    X = make_rows("embeddings", np.float32, queries, seed=4)
+    with use_isa(isa):
+        kernels, kept = dispatch.kernels(False), []
+        find = kernels.pairs
+        monkeypatch.setattr(
+            kernels,
+            "pairs",
+            lambda *given, **named: kept.append(named["kept"]) or find(*given, **named),
+        )
+        prepared = Prepared.of(Y)
+        _neighbors.pairs_of(X, Y, threshold, None, None, False, options(), prepared)
+    assert [one is None for one in kept] == [False, True][: 1 + left]
 
 
 def test_a_search_is_left_where_all_rows_take_less():

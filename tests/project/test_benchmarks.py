@@ -302,9 +302,9 @@ def test_command_names_cases(capsys):
         assert command.main(["--list", *arguments]) == 0
         return [line.split()[0] for line in capsys.readouterr().out.splitlines()]
 
-    assert "pairs-million" not in named()
-    assert "pairs-million" not in named("--cases", "pairs-*")
-    assert named("--cases", "pairs-million", "--data", "real") == ["pairs-million"]
+    assert "duplicates-1000000" not in named()
+    assert "duplicates-1000000" not in named("--cases", "duplicates-*")
+    assert named("--cases", "duplicates-1000000", "--data", "real") == ["duplicates-1000000"]
     assert named("--cases", "pairs-1??k-0.9", "top-10", "square", "--data", "normal", "real") == [
         "top-10",
         "top-10-real",
