@@ -48,6 +48,7 @@ def _one(cases: list[dict[str, Any]]) -> dict[str, Any]:
                 own["p90s"] += [row["p90"]] if "p90" in row else []
     for row in rows.values():
         if values := row["values"]:
+            row.pop("missing", None)  # who was installed later
             row |= {"value": median(values), "low": min(values), "high": max(values)}
         if row["p90s"]:
             row["p90"] = median(row["p90s"])

@@ -189,7 +189,7 @@ def test_errors_name_the_row_of_the_whole(name, side, bad):
 def test_tasks_that_are_too_small_are_told_of(name):
     X, Y = da.ones((1000, 8), chunks=(50, 8)), da.ones((900, 8), chunks=(90, 4))
     for sides, words in (
-        ({"X": X}, "chunks of X of 50 rows make 400 tasks"),
+        ({"X": X}, "chunks of X of 50 rows make 210 tasks"),
         ({"X": X, "Y": Y}, "chunks of X of 50 rows and Y of 90 rows make 200 tasks"),
     ):
         with pytest.warns(UserWarning, match=words) as told:

@@ -520,27 +520,29 @@ def case_of(name, **values):
 def test_several_runs_are_one(tmp_path, capsys):
     runs = [
         [case_of("one", a=2.0, b=5.0), case_of("two", a=1.0)],
-        [case_of("one", a=2.1, b=4.2), case_of("two", a=1.0, b=2.0)],
+        [case_of("one", a=2.1, b=4.2), case_of("two", a=1.0, c=2.0)],
         [case_of("one", a=1.9, b=5.7)],
     ]
     runs[1][0]["rows"][1]["wrong"] = "is off"
+    runs[2].append(case_of("two", a=1.0))
+    runs[2][1]["rows"].append({"label": "c", "missing": "is not installed"})
     one, two = together.together({"cases": cases} for cases in runs)
     a, b = one["rows"]
     assert (a["value"], a["low"], a["high"], b["value"]) == (2.0, 1.9, 2.1, 5.0)
     assert b["multiples"] == pytest.approx([2.5, 2.0, 3.0])
     assert b["wrong"] == "is off"
-    assert [row["label"] for row in two["rows"]] == ["a", "b"]
+    assert [row["label"] for row in two["rows"]] == ["a", "c"]
     files = [tmp_path / str(number) for number in range(len(runs))]
     for file, cases in zip(files, runs, strict=True):
         file.write_text(json.dumps({"cases": cases}))
     together.main([*map(str, files), "--cases", "t*", "one"])
     assert capsys.readouterr().out.splitlines() == [
-        "| work | a | b |",
-        "|---|---|---|",
-        "| case one | 2 s | wrong |",
-        "| case two | 1 s | 2 |",
+        "| work | a | b | c |",
+        "|---|---|---|---|",
+        "| case one | 2 s | wrong |  |",
+        "| case two | 1 s |  | 2 |",
     ]
-    together.main([*map(str, files), "--contenders", "c"])
+    together.main([*map(str, files), "--contenders", "d"])
     assert capsys.readouterr().out.startswith("| work | a |\n")
     del b["wrong"]
     assert "| case one | 2 s | 2.5 (2 to 3) |" in together.table([one, two])

@@ -58,6 +58,12 @@ class Work:
         """(rows of X, rows of Y)."""
         return self.X.shape[0], self.Y.shape[0]
 
+    @property
+    def count(self) -> int:
+        """How many meetings there are."""
+        count = len(self.X.sizes) * len(self.Y.sizes)
+        return (count + len(self.X.sizes)) // 2 if self.alone else count
+
     def meetings(self) -> Iterator[tuple[int, int, Meeting]]:
         """The blocks that meet, of X and of Y; of X alone none that met the other way round."""
         for i, first_x in enumerate(self.X.starts):
@@ -75,10 +81,7 @@ class Work:
 
     def late(self, ordered: int) -> bool:
         """Whether the meeting of this number is one of those that are dealt out late."""
-        count = len(self.X.sizes) * len(self.Y.sizes)
-        if self.alone:
-            count = (count + len(self.X.sizes)) // 2
-        return ordered >= count - count // LATE
+        return ordered >= self.count - self.count // LATE
 
     def heads(self, name: str, layer: Layer) -> tuple[list[Any], list[Any]]:
         """What stands for the heads of each block of X and of Y, which are made once.
@@ -114,14 +117,14 @@ class Work:
     def advise(self, stacklevel: int) -> None:
         """Warn of chunks that are so small that tasks cost more than what they do."""
         sides = {"X": self.X} if self.alone else {"X": self.X, "Y": self.Y}
-        count = len(self.X.sizes) * len(self.Y.sizes)
+        each = math.prod(self.shape) / (len(self.X.sizes) * len(self.Y.sizes))  # pairs of rows
         rate = RATE
         if self.how.name == "cosine_pairs":
-            headed = math.prod(self.shape) / count * self.X.shape[1] >= HEADED
+            headed = each * self.X.shape[1] >= HEADED
             rate = RATE_HEADS if headed and active_isa() == "avx512vnni" else RATE_PAIRS
         rate /= self.X.shape[1]
-        seconds = math.prod(self.shape) / count / rate
-        if count < MANY or seconds >= LEAST or self.X.sparse or self.Y.sparse:
+        seconds = each / rate
+        if self.count < MANY or seconds >= LEAST or self.X.sparse or self.Y.sparse:
             return
         rows = math.ceil(math.sqrt(4 * LEAST * rate) / 1000) * 1000
         small = [
@@ -131,8 +134,8 @@ class Work:
         chunks = " and ".join(f"{name} of {max(sides[name].sizes)} rows" for name in small)
         longest = math.ceil(1000 * seconds)
         warnings.warn(
-            f"chunks of {chunks} make {count} tasks of some {longest} ms or less, and a task costs "
-            f"Dask a few; larger chunks make less work: {remedy}",
+            f"chunks of {chunks} make {self.count} tasks of some {longest} ms or less, and a task "
+            f"costs Dask a few; larger chunks make less work: {remedy}",
             stacklevel=stacklevel,
         )
 
