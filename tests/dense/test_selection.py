@@ -236,7 +236,7 @@ def test_no_rows_are_in_no_groups(sparse):
     assert unitdot.cosine_top_k(X, k=2, threshold=0.5, groups=[]).indices.shape == (0, 2)
 
 
-NAN, NAT = float("nan"), np.datetime64("NaT")
+NAN, NAT = float("nan"), np.datetime64("NaT", "s")
 SOME = np.ma.masked_equal([1, 0, 2], 0)
 BAD = {
     "length": ({"groups": [0, 1]}, ValueError, r"groups has shape \(2,\); expected \(3,\)"),

@@ -46,7 +46,7 @@ def labels(c, n, family, count):
     if bad == 1 and n:  # missing
         spoiled = list(values)
         spoiled[c.below(min(n, 256))] = c.pick(
-            (None, float("nan"), np.datetime64("NaT"), pandas.NA)
+            (None, float("nan"), np.datetime64("NaT", "s"), pandas.NA)
         )
         return spoiled, None, ValueError
     if bad == 2 and n:
