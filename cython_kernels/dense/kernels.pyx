@@ -23,7 +23,9 @@ which data flows through them:
     cascade.pxi whether a superblock goes by heads before the screen
     near.pxi    which heads are near enough
     prepared.pxi  what is kept of a corpus's rows, for many calls
-    search.pxi  the two reductions by what is kept
+    distances.pxi  how far rows are from queries by what is kept
+    likely.pxi  who may be among the nearest, listed in one pass
+    search.pxi  the two reductions by these
     sample.pxi  limits for the screen to begin with, where there are many neighbours
     blocks.pxi  self-joins of top-k whose lists do not all fit
     queries.pxi the same for a row or two of X: rows of Y are read in place
@@ -263,6 +265,8 @@ include "sample.pxi"
 include "blocks.pxi"
 include "full.pxi"
 include "prepared.pxi"
+include "distances.pxi"
+include "likely.pxi"
 include "search.pxi"
 include "queries.pxi"
 include "integers.pxi"

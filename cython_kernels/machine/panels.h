@@ -1,4 +1,4 @@
-/* What a search by prepared rows (dense/search.pxi) needs beside screen.h: distances from integers of
+/* What a search by prepared rows (dense/distances.pxi) needs beside screen.h: distances from integers of
  * 8 bits, exact with any instruction set, since what one machine has prepared another may search.
  *
  *   query_word    a word of a query, of four multiples of QUERY_STEP with a sign, as it meets panels:
