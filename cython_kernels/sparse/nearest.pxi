@@ -2,7 +2,7 @@
 # all scores are summed up, and who may be among a row's best by these is compared exactly.
 #
 # takes: sparse.pyx, rows.pxi, index.pxi, sums.pxi, top_k.pxi, sparse.h, openmp.h
-# gives: Nearest
+# gives: list_bytes, Nearest
 #
 # A row has a list with room for half as many again as k. A full one is cut down to what may be
 # among the k best: no score is further than the slack from its similarity, so nobody is who has
@@ -227,6 +227,15 @@ cdef bint settle_row(const Near_job* job, Py_ssize_t i, const double* dot,
     return False
 
 
+cdef inline Py_ssize_t room_for(Py_ssize_t k) noexcept nogil:
+    return k + k // 2 + 16
+
+
+def list_bytes(Py_ssize_t k):
+    """What each row's list takes."""
+    return room_for(k) * (sizeof(float) + sizeof(int32_t)) + sizeof(int32_t) + sizeof(float)
+
+
 cdef inline size_t size_of_top(Py_ssize_t k) noexcept nogil:
     return (k * (sizeof(float) + sizeof(int32_t)) + 63) // 64 * 64
 
@@ -254,7 +263,7 @@ cdef class Nearest:
         if n:
             job.similarities, job.indices = &similarities[0, 0], &indices[0, 0]
             job.counts = &counts[0]
-        near.k, near.room, near.least = k, k + k // 2 + 16, least
+        near.k, near.room, near.least = k, room_for(k), least
         near.score = <float*> allocate(n * near.room * sizeof(float))
         near.row = <int32_t*> allocate(n * near.room * sizeof(int32_t))
         near.count = <int32_t*> allocate(n * sizeof(int32_t))

@@ -119,7 +119,8 @@ def cosine_top_k(
     change the answer (as Turtle and Flood, *Inf. Process. Manag.* 31, 1995, with other bounds).
     That takes a block of `Y` by feature beside, and a copy of what is not sorted CSR of float32 or
     float64; 32 rows of `X` and fewer meet those of `Y` where they lie, with neither. Where rows
-    share so many features that all are scored, 12 `k` + 136 bytes a row of `X` are kept, too.
+    share so many features that all are scored, 12 `k` + 136 bytes a row of `X` are kept, too,
+    where memory holds them beside the result.
 
     Examples
     --------

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
+from unitdot._machine import memory
 from unitdot._sparse import functions, problem, search
 
 from ..helpers import FLOATS, ISAS, assert_same_bits
@@ -133,3 +134,41 @@ def test_rows_without_enough_scores_are_left_to_bounds(name, missing, scored):
     top_k(csr(DATA[name]), None, 20)
     (left,) = scored
     assert (left > 0) == missing
+
+
+@pytest.fixture(params=["popularity", "full"])  # rows that go by bounds without lists, or products
+def listed(request, scored, monkeypatch):
+    """Rows, their 20 nearest by lists, and what was left for bounds since."""
+    monkeypatch.setattr(search, "_search_is_slower", lambda problem, how, few: (few, None))
+    X = csr(DATA[request.param])
+    expected = top_k(X, None, 20)
+    assert scored.pop() is not None
+    return X, expected, scored
+
+
+def assert_same_top_k(X, expected):
+    for a, b in zip(top_k(X, None, 20), expected, strict=True):
+        assert_same_bits(a, b)
+
+
+def test_lists_that_memory_cannot_hold_beside_the_results(listed, monkeypatch):
+    X, expected, left = listed
+    room = X.shape[0] * (16 * 20 + 12 * 20 + 136)
+    monkeypatch.setattr(memory, "UNCHECKED", 0)
+    monkeypatch.setattr(memory, "available_bytes", lambda: room)
+    assert_same_top_k(X, expected)
+    assert len(left) == 1
+    room -= 1
+    assert_same_top_k(X, expected)
+    assert len(left) == 1
+
+
+def test_lists_that_cannot_be_allocated(listed, monkeypatch):
+    X, expected, left = listed
+
+    def fail(*_):
+        raise MemoryError("no memory for lists")
+
+    monkeypatch.setattr(search.kernels, "Nearest", fail)
+    assert_same_top_k(X, expected)
+    assert left == [None]

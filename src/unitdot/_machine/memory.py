@@ -27,12 +27,16 @@ def _result(shape: tuple[int, ...], dtype: np.dtype[Any]) -> str:
     return f"the result of shape {shape} in {dtype}"
 
 
+def has_room(size: int) -> bool:
+    """Whether there is room for `size` bytes more."""
+    room = available_bytes() if size > UNCHECKED else None
+    return size <= np.iinfo(np.intp).max and (room is None or size <= room)
+
+
 def check(size: int, what: str, held_already: int = 0) -> None:
     """Raise MemoryError where there is no room for `size` bytes beyond those held already."""
-    if size - held_already > UNCHECKED:
-        room = available_bytes()
-        if size > np.iinfo(np.intp).max or (room is not None and size - held_already > room):
-            raise MemoryError(_message(what, size, room))
+    if not has_room(size - held_already):
+        raise MemoryError(_message(what, size, available_bytes()))
 
 
 def _message(what: str, size: int, room: int | None) -> str:

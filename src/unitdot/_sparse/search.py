@@ -8,6 +8,7 @@ import numpy as np
 
 from unitdot._inputs import Array
 from unitdot._kernels import sparse as kernels
+from unitdot._machine import memory
 from unitdot._sparse.blocks import (
     MOST_AT_ONCE,
     TIMED_ROWS,
@@ -33,10 +34,14 @@ def search(problem: Problem, how: How, report: Report) -> None:
     counts = np.zeros(len(indices), np.int64)
     shared = problem.X, problem.Y
     full = kernels.is_full(problem.Y, vectors_of_isa())
-    few = similarities.shape[1] * ROWS_TO_ONE <= problem.shape[1]
+    # few to list of each row, and room for that
+    few = similarities.shape[1] * ROWS_TO_ONE <= problem.shape[1] and _has_room(how)
     every, index = (True, None) if full else _search_is_slower(problem, how, few)
     every = every and problem.shape[1] < 1 << 31  # as numbers of rows are listed
-    if every and not few:
+    missing = None  # rows that are left to bounds; None: all
+    if every and few:
+        missing = _search_by_scores(problem, how, counts, report)
+    if every and missing is None and (full or not few):
         for block, others, row, part in _products(problem, report):
             here = slice(row, row + len(part))
             kernels.fill_dense(*shared, block, row, False, False, part, None, problem.threads)
@@ -46,11 +51,9 @@ def search(problem: Problem, how: How, report: Report) -> None:
             )  # fmt: skip
         kernels.sort_offered(similarities, indices, counts)
         return
-    if every:
-        missing = _search_by_scores(problem, how, counts, report)
-        report = None
-    if not every or missing:
-        for block, rows in blocks_and_chunks(problem, report, weights=True, reuse=index):
+    if missing != 0:
+        told = report if missing is None else None
+        for block, rows in blocks_and_chunks(problem, told, weights=True, reuse=index):
             kernels.search(
                 *shared, block, rows.start, rows.stop, without_itself, least, similarities,
                 indices, counts, problem.wide, problem.narrow, problem.threads,
@@ -62,11 +65,24 @@ def search(problem: Problem, how: How, report: Report) -> None:
         )  # fmt: skip
 
 
-def _search_by_scores(problem: Problem, how: How, counts: Array, report: Report) -> int:
-    """Fill heaps by scores of all rows; of how many rows bounds have to find what there is."""
+def _has_room(how: How) -> bool:
+    """Whether memory holds lists of all rows, beside the results, which are still unwritten."""
+    _, _, similarities, indices = how
+    lists = len(indices) * kernels.list_bytes(indices.shape[1])
+    return memory.has_room(lists + similarities.nbytes + indices.nbytes)
+
+
+def _search_by_scores(problem: Problem, how: How, counts: Array, report: Report) -> int | None:
+    """Fill heaps by scores of all rows; of how many rows bounds have to find what there is.
+
+    None: of all, as there is no memory for lists.
+    """
     without_itself, least, *_ = how
     X, Y, n_X, vectors = problem.X, problem.Y, problem.shape[0], vectors_of_isa()
-    nearest = kernels.Nearest(X, Y, least, *how[2:], counts, problem.wide, problem.narrow)
+    try:
+        nearest = kernels.Nearest(X, Y, least, *how[2:], counts, problem.wide, problem.narrow)
+    except MemoryError:
+        return None
     known = {}
     kept = problem.prepared if n_X <= KEPT_QUERIES else None
     if kept is not None and not kernels.is_full(Y, vectors):
