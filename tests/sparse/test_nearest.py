@@ -31,12 +31,30 @@ def crowd(n, d):
     return X
 
 
+def rising(n, d):
+    """More rows than a list has room for, by less than a float apart, to most of which the later
+    ones are the more similar."""
+    X = random_rows(n, d, 0.5)
+    X[n // 4 :] = X[1]
+    X[n // 4 :, 0] = 3 + 1e-8 * np.arange(n - n // 4)
+    return X
+
+
 def tiny(n, d):
     """Similarities whose scores vanish in float."""
     X = np.zeros((n, d))
     X[np.arange(n), np.arange(n) % (d - 2) + 2] = 1
     X[::3, 0] = 2.0**-80
     X[1::5, 0] = 3 * 2.0**-90
+    return X
+
+
+def cancelling(n, d):
+    """Similarities to the first rows that are less than the rounding of scores, which hide them."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    X[:, 7::8] = 1e-8 * rng.random((n, d // 8)) - X.reshape(n, -1, 8)[..., :7].sum(2)
+    X[: d // 8] = np.repeat(np.eye(d // 8), 8, axis=1)
     return X
 
 
@@ -58,11 +76,13 @@ DATA = {
     "full": random_rows(700, 100, 0.3, signed=True),
     "full and equal": np.ones((400, 170)),
     "crowd": crowd(200, 20),
+    "rising": rising(200, 20),
     "equal": np.ones((200, 5)),
     "ones": np.eye(200, 20) + np.eye(200, 20, -40) + np.eye(200, 20, -170),
     "few": random_rows(3, 40),
     "one": random_rows(1, 40, 0.5),
     "tiny": tiny(100, 60),
+    "cancelling": cancelling(100, 80),
     "opposite": opposite(101, 16),
 }
 
@@ -90,6 +110,11 @@ def scored(monkeypatch):
         ],
     )
     return missing
+
+
+def assert_same_top_k(X, expected, k=20):
+    for a, b in zip(top_k(X, None, k), expected, strict=True):
+        assert_same_bits(a, b)
 
 
 @pytest.mark.parametrize("isa", ISAS, indirect=True)
@@ -136,6 +161,41 @@ def test_rows_without_enough_scores_are_left_to_bounds(name, missing, scored):
     assert (left > 0) == missing
 
 
+def fixed_chunks(size):
+    return lambda n, _, row=0: (range(i, min(i + size, n)) for i in range(row, n, size))
+
+
+@pytest.mark.parametrize("size", [1, BLOCK - 1, BLOCK + 1])
+def test_chunks_that_end_a_row_before_or_behind_a_block(size, scored, monkeypatch):
+    monkeypatch.setattr(search, "chunks_of", fixed_chunks(size))
+    X = csr(DATA["popularity"])
+    assert_same_top_k(X, brute_top_k(unitdot.cosine_similarity(X), 20, True))
+
+
+def test_more_rows_than_are_scored_or_compared_at_a_time(scored, monkeypatch):
+    """Of one chunk: SCORES_AT_ONCE and SETTLED_AT_ONCE (sparse/nearest.pxi)."""
+    n, block, k = 2300, 1024, 150
+    monkeypatch.setattr(search, "chunks_of", fixed_chunks(n))
+    monkeypatch.setattr(
+        search.kernels,
+        "blocks_of",
+        lambda *_: [(i, min(block, n - i)) for i in range(0, n, block)],
+    )
+    X = csr(random_rows(n, 20))
+    assert_same_top_k(X, brute_top_k(unitdot.cosine_similarity(X), k, True), k)
+
+
+def test_a_list_of_rows_just_below_the_threshold(scored):
+    """Compared exactly, few of them count: the worst of these is no limit for the rows behind."""
+    x, y = np.eye(2, 9) + 1
+    Y = np.array([x] * 2 + [y] * 60 + [x + 2 * y] * 3)
+    s = unitdot.cosine_similarity(csr(x[None]), csr(Y))[0]
+    found = top_k(csr(x[None]), csr(Y), 20, threshold=s[2] + 1e-12)
+    assert found[1][0].tolist() == [0, 1, 62, 63, 64] + [-1] * 15
+    assert_same_bits(found[0][0, :5], s[[0, 1, 62, 63, 64]])
+    assert scored == [0]
+
+
 @pytest.fixture(params=["popularity", "full"])  # rows that go by bounds without lists, or products
 def listed(request, scored, monkeypatch):
     """Rows, their 20 nearest by lists, and what was left for bounds since."""
@@ -144,11 +204,6 @@ def listed(request, scored, monkeypatch):
     expected = top_k(X, None, 20)
     assert scored.pop() is not None
     return X, expected, scored
-
-
-def assert_same_top_k(X, expected):
-    for a, b in zip(top_k(X, None, 20), expected, strict=True):
-        assert_same_bits(a, b)
 
 
 def test_lists_that_memory_cannot_hold_beside_the_results(listed, monkeypatch):
