@@ -22,7 +22,7 @@ def lines() -> tuple[str, ...]:
     library = Path(sysconfig.get_path("stdlib"))
     found: dict[str, None] = {}
     for path in sorted(library.rglob("*.py")):
-        if {"site-packages", "dist-packages"} & set(path.parts):
+        if {"site-packages", "dist-packages"} & set(path.parts) or not path.is_file():
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
         found.update(dict.fromkeys(line.strip() for line in text.splitlines()))

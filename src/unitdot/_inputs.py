@@ -380,13 +380,27 @@ def labels_of_one_unit(given: list[Array]) -> list[Array]:
     except TypeError:  # months beside days
         return given
     for i, labels in enumerate(given):
-        lost = np.flatnonzero(labels.astype(common).astype(labels.dtype) != labels)
-        if lost.size:
+        row = _first_out_of_range(labels, common)
+        if row is not None:
             raise ValueError(
-                f"groups[{i}] holds {labels[lost[0]]} in row {lost[0]}, which is out of the range "
+                f"groups[{i}] holds {labels[row]} in row {row}, which is out of the range "
                 f"of {common}, the other labels' dtype; expected labels of one dtype"
             )
     return [labels.astype(common) for labels in given]
+
+
+def _first_out_of_range(labels: Array, dtype: np.dtype[Any]) -> int | None:
+    """The first row whose time, or duration, the dtype cannot hold."""
+    try:
+        lost = np.flatnonzero(labels.astype(dtype).astype(labels.dtype) != labels)
+        return int(lost[0]) if lost.size else None
+    except OverflowError:  # NumPy 2.5 and later, where others go round
+        for row, label in enumerate(labels):
+            try:
+                label.astype(dtype)
+            except OverflowError:
+                return row
+        raise
 
 
 def _is_missing(label: Any) -> bool:
