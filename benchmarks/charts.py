@@ -78,7 +78,7 @@ def draw(records: Iterable[dict[str, Any]], folder: Path) -> str:
     written = []
     with matplotlib.rc_context(CONFIG):
         figures = {name: chart(results) for name, chart in CHARTS.items()}
-        figures["busy"] = _dots(busy(records), BUSY, "log")
+        figures["busy"] = _dots(busy(records), BUSY, "linear")
         for name, figure in figures.items():
             if figure is not None:
                 _legend(figure, report.faults(results))
@@ -239,7 +239,7 @@ def _curve(axes, curve, points: list[dict[str, Any]]) -> None:
         axes.set_xticks(sorted(found))
 
 
-BUSY = "Time beside processes that compute, as a multiple of unitdot's on one thread there"
+BUSY = "Time beside busy processes, as a multiple of unitdot's on one thread"
 CHARTS = {
     "peers": lambda results: _dots(
         peers(results), "Time as a multiple of unitdot's, which stands behind each title", "log"

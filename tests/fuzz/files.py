@@ -128,7 +128,7 @@ def tabled(c, content):
         if not isinstance(where, dict) or not where:
             continue
         key = c.pick(sorted(where))
-        if key == "arrays" and c.byte() % 2:
+        if key == "arrays" and arrays and c.byte() % 2:
             del arrays[c.below(len(arrays)) :]
         elif key == "shape" and isinstance(where[key], list) and where[key]:
             where[key][c.below(len(where[key]))] = c.pick(NUMBERS)
