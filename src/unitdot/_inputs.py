@@ -373,12 +373,28 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
     return array
 
 
-def labels_of_one_unit(given: list[Array]) -> list[Array]:
-    """Times, or durations, in the finest of their units; as they are where there is none."""
+def labels_of_one_kind(given: list[Array]) -> list[Array]:
+    """Times, or durations, in the finest of their units; other labels as they are."""
+    kinds = {labels.dtype.kind for labels in given if labels.size}
+    times = [i for i, labels in enumerate(given) if labels.dtype.kind in "Mm" and labels.size]
+    if not times:
+        return given
+    if len(kinds) > 1:  # what they are as Python's numbers or times depends on the unit
+        i, j = times[0], 1 - times[0]
+        remedy = f"numpy.asarray(groups[{j}], {given[i].dtype.name!r})"
+        raise TypeError(
+            f"groups[{j}] has dtype {given[j].dtype} where groups[{i}] has {given[i].dtype}; "
+            "expected labels of one kind" + (f"; try {remedy}" if len(times) == 1 else "")
+        )
     try:
         common = np.result_type(*given)
     except TypeError:  # months beside days
         return given
+    except OverflowError:
+        both = " and ".join(str(labels.dtype) for labels in given)
+        raise ValueError(
+            f"groups are of {both}, which no unit holds; expected labels of one dtype"
+        ) from None
     for i, labels in enumerate(given):
         row = _first_out_of_range(labels, common)
         if row is not None:

@@ -67,9 +67,7 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
             _inputs.as_labels(labels, f"groups[{i}]", n, side)
             for i, (labels, n, side) in enumerate(zip(groups, (n_X, n_Y), "XY", strict=True))
         ]
-    for kind in "Mm":
-        if all(labels.dtype.kind == kind for labels in given):
-            given = _inputs.labels_of_one_unit(given)
+    given = _inputs.labels_of_one_kind(given)
     if all(labels.dtype.kind in "biumMU" and labels.dtype == given[0].dtype for labels in given):
         codes = _close_numbers(np.concatenate(given))
     else:

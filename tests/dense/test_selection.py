@@ -1,5 +1,6 @@
 """`where`, `groups`: what the full matrix holds where rows may meet, in its bits and order."""
 
+import datetime
 from functools import partial
 
 import numpy as np
@@ -223,6 +224,50 @@ def test_times_that_the_other_unit_cannot_hold_are_refused():
     message = r"groups\[0\] holds 3000-01-01 in row 1, .*range of datetime64\[ns\].*of one dtype"
     with pytest.raises(ValueError, match=message):
         unitdot.cosine_top_k(X, X.copy(), k=1, groups=(days, moments))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [datetime.date(2000, 1, 1), datetime.date(2000, 1, 2)],
+        [np.datetime64("2000-01-01"), np.datetime64("2000-01-02")],
+        ["2000-01-01", "2000-01-02"],
+        np.array([10957, 10958]),
+    ],
+)
+@pytest.mark.parametrize("unit", ["D", "ns"])
+@pytest.mark.parametrize("first", [False, True])
+def test_times_beside_labels_of_another_kind_are_refused(others, unit, first):
+    times = np.array(["2000-01-01", "2000-01-02"], f"datetime64[{unit}]")
+    groups = [others, times] if first else [times, others]
+    X, Y = normal((2, 3)), normal((2, 3), seed=1)
+    with pytest.raises(
+        TypeError, match=r"expected labels of one kind; try numpy.asarray\(groups"
+    ) as told:
+        unitdot.cosine_top_k(X, Y, k=1, groups=tuple(groups))
+    if unit == "D" or not isinstance(others, np.ndarray):
+        remedy = str(told.value).rpartition("; try ")[2]
+        groups[not first] = eval(remedy, {"numpy": np, "groups": groups})
+        found = unitdot.cosine_top_k(X, Y, k=1, groups=tuple(groups))
+        assert found.indices.ravel().tolist() == [0, 1]
+
+
+def test_times_beside_durations_are_refused():
+    X, count = normal((2, 3)), np.arange(2)
+    groups = count.astype("datetime64[s]"), count.astype("timedelta64[s]")
+    with pytest.raises(
+        TypeError, match=r"has timedelta64|has datetime64.*expected labels of one kind$"
+    ):
+        unitdot.cosine_pairs(X, X.copy(), groups=groups)
+    nothing = unitdot.cosine_pairs(X[:0], X, threshold=-1, groups=([], groups[0]))
+    assert nothing.n_pairs == 0
+
+
+def test_units_that_no_unit_holds_are_refused():
+    X, count = normal((2, 3)), np.arange(2)
+    groups = count.astype("datetime64[D]"), count.view("datetime64[as]")
+    with pytest.raises(ValueError, match=r"\[D\] and datetime64\[as\], which no unit holds"):
+        unitdot.cosine_pairs(X, X.copy(), groups=groups)
 
 
 @both
