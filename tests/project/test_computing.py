@@ -49,7 +49,7 @@ ALLOWED = {
     "_inputs.py: check_rows": "numbers of rows, from either end",
     "_inputs.py: check_unique": "ids that are there twice",
     "_inputs.py: check_within": "finds a number of a row that is out of range, for the error",
-    "_inputs.py: labels_of_one_unit": "finds a time that another unit cannot hold, for the error",
+    "_inputs.py: _first_out_of_range": "finds a time that another unit cannot hold, for the error",
     "_inputs.py: check_where": "numbers of rows, from a mask, a slice or numbers",
     "_neighbors.py: _limit": "one number: the threshold",
     "_neighbors.py: _search": "a status, as bits",
