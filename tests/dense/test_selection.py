@@ -255,9 +255,8 @@ def test_times_beside_labels_of_another_kind_are_refused(others, unit, first):
 def test_times_beside_durations_are_refused():
     X, count = normal((2, 3)), np.arange(2)
     groups = count.astype("datetime64[s]"), count.astype("timedelta64[s]")
-    with pytest.raises(
-        TypeError, match=r"has timedelta64|has datetime64.*expected labels of one kind$"
-    ):
+    message = r"has datetime64\[s\]; expected labels of one kind$"
+    with pytest.raises(TypeError, match=message):
         unitdot.cosine_pairs(X, X.copy(), groups=groups)
     nothing = unitdot.cosine_pairs(X[:0], X, threshold=-1, groups=([], groups[0]))
     assert nothing.n_pairs == 0
