@@ -23,6 +23,7 @@ from .machine import describe, usable_cores
 
 FEATURES = 384
 SMALL = 300  # rows of the call that warms up
+SEARCHES = 32  # after so many, an estimator has an index
 
 
 def data(n_rows: int, seed: int = 0):
@@ -48,7 +49,8 @@ def kneighbors(X, Q, labels):
 
 def kneighbors_again(X, Q, labels):
     call = kneighbors(X, Q, labels)
-    call()  # the first one, which is not timed
+    for _ in range(SEARCHES):
+        call()
     return call
 
 
@@ -84,7 +86,7 @@ CASES: dict[str, tuple[str, Callable, int, int | None]] = {
     "kneighbors": ("kneighbors, k = 10, 2,000 in 50,000", kneighbors, 50_000, 2_000),
     "kneighbors-query": ("kneighbors, k = 10, 1 in 50,000", kneighbors, 50_000, 1),
     "kneighbors-again": (
-        "kneighbors for the second time, k = 10, 1 in 50,000",
+        f"kneighbors after {SEARCHES} times, k = 10, 1 in 50,000",
         kneighbors_again,
         50_000,
         1,

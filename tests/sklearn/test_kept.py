@@ -22,10 +22,20 @@ X, Q = normal((300, 20), np.float32), normal((5, 20), np.float32, seed=1)
 X[7] = X[9]
 
 
+def fitted():
+    return NearestNeighbors(n_neighbors=4, radius=0.8, metric="cosine").fit(X.copy())
+
+
 @pytest.fixture
-def neighbors():
+def neighbors(at_once):
     with unitdot.sklearn_backend():
-        yield NearestNeighbors(n_neighbors=4, radius=0.8, metric="cosine").fit(X.copy())
+        yield fitted()
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """An index from the first search on."""
+    monkeypatch.setattr(kept, "SEARCHES", 0)
 
 
 def index_of(estimator):
@@ -46,7 +56,23 @@ def assert_right(estimator, Y):
         assert near.tolist() == np.flatnonzero(rows).tolist()
 
 
-def test_the_second_search_is_that_of_an_index(neighbors):
+@pytest.mark.parametrize(("n_queries", "searches"), [(1, 32), (40, 17), (2_000, 1)])
+def test_an_index_is_made_when_it_has_become_worth_it(n_queries, searches):
+    estimator, queries = fitted(), normal((n_queries, 20), np.float32, seed=3)
+    expected = unitdot.cosine_top_k(queries, X, 4).indices
+    with unitdot.sklearn_backend():
+        for i in range(searches):
+            assert index_of(estimator) is None, i
+            assert_same_bits(estimator.kneighbors(queries, return_distance=False), expected)
+            estimator.kneighbors()  # of its own rows, which do not count
+        assert index_of(estimator) is not None
+        assert_same_bits(estimator.kneighbors(queries, return_distance=False), expected)
+        estimator.fit(X)
+        estimator.kneighbors(Q)
+        assert index_of(estimator) is None  # from the beginning again
+
+
+def test_the_next_search_is_that_of_an_index(neighbors):
     assert index_of(neighbors) is None
     assert_right(neighbors, X)
     index = index_of(neighbors)
@@ -85,7 +111,7 @@ def test_it_does_not_travel(neighbors):
     assert index_of(clone(neighbors).fit(X)) is None
 
 
-def test_it_goes_with_the_estimator():
+def test_it_goes_with_the_estimator(at_once):
     estimator = NearestNeighbors(metric="cosine").fit(X)
     gc.collect()
     before = len(kept._kept)
@@ -97,7 +123,7 @@ def test_it_goes_with_the_estimator():
     assert len(kept._kept) == before
 
 
-def test_other_estimators_have_their_own():
+def test_other_estimators_have_their_own(at_once):
     labels = np.arange(300) % 3
     classifiers = [KNeighborsClassifier(k, metric="cosine").fit(X, labels) for k in (1, 5)]
     without = [classifier.predict(Q) for classifier in classifiers]

@@ -91,7 +91,7 @@ def distances_chunked(
         and not (reduction is _within and _share_much(X, Y))
     ):
         # of its own rows an estimator is mostly asked once, and that takes longer than an index
-        index = index_of(method.__self__, Y, make=X is not Y)
+        index = index_of(method.__self__, Y, 0 if X is Y else X.shape[0])
         return iter([reduction(X, Y, index, **reduce_func.keywords)])
     return original(
         X, Y, reduce_func=reduce_func, metric=metric, n_jobs=n_jobs,
