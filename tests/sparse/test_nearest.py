@@ -227,3 +227,42 @@ def test_lists_that_cannot_be_allocated(listed, monkeypatch):
     monkeypatch.setattr(search.kernels, "Nearest", fail)
     assert_same_top_k(X, expected)
     assert left == [None]
+
+
+# what fails, whether it is of the trial by bounds, and k: few are scored, for more all products are
+TRIALS = {
+    "bounds' index": ("Index", True, 5),
+    "bounds": ("search", True, 5),
+    "bounds, for many": ("search", True, 150),
+    "scores' lists": ("Nearest", False, 5),
+    "products' index": ("Index", False, 150),
+    "products": ("fill_dense", False, 150),
+    "products' best": ("offer_best", False, 150),
+}
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+def test_a_trial_without_memory_leaves_the_other_way(trial, monkeypatch):
+    """What is timed with some rows to choose a way: the search goes the one that had memory."""
+    name, of_bounds, k = TRIALS[trial]
+    plain, is_slower = getattr(search.kernels, name), search._search_is_slower
+    failed, chosen = [], []
+
+    def fail(*given):
+        if name == "Index" and given[3] != of_bounds:
+            return plain(*given)
+        failed.append(name)
+        raise MemoryError("no memory for a trial")
+
+    def choose(*given):
+        with monkeypatch.context() as patch:
+            patch.setattr(search.kernels, name, fail)
+            every, index = is_slower(*given)
+        chosen.append(every)
+        return every, index
+
+    monkeypatch.setattr(search, "_search_is_slower", choose)
+    X = csr(DATA["popularity"])
+    assert_same_top_k(X, brute_top_k(unitdot.cosine_similarity(X), k, True), k)
+    assert failed == [name]
+    assert chosen == [of_bounds]

@@ -109,43 +109,49 @@ def _search_is_slower(problem: Problem, how: How, few: bool) -> tuple[bool, Any]
     rows = min(TIMED_ROWS, problem.shape[0] // 16)
     if not rows or not problem.shares_much:
         return False, None
-    without_itself, least = how[:2]
     (first, length), *_ = kernels.blocks_of(problem.Y)
-    if problem.prepared is not None:
-        index = problem.prepared.blocks()[0]
-    else:
-        index = kernels.Index(problem.Y, first, length, True, problem.wide)
+    index: Any = None
     products: Any = None
     seconds = []
     for every in (False, True):
-        if every and not few:
-            try:
+        try:
+            if not every and problem.prepared is not None:
+                index = problem.prepared.blocks()[0]
+            elif not every:
+                index = kernels.Index(problem.Y, first, length, True, problem.wide)
+            elif not few:
                 products = kernels.Index(
                     problem.Y, first, length, False, problem.wide, vectors_of_isa()
                 )  # fmt: skip
-            except MemoryError:  # the search goes on with what it has
-                return False, index
-        found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
-        counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y)
-        start = perf_counter()
-        if not every:
-            kernels.search(
-                *shared, index, 0, rows, without_itself, least, *found, counts, problem.wide,
-                problem.narrow, problem.threads,
-            )  # fmt: skip
-        elif few:
-            nearest = kernels.Nearest(*shared, least, *found, counts, problem.wide, problem.narrow)
-            nearest.add(index, 0, rows, False, without_itself, problem.threads)
-            nearest.settle(0, rows, problem.threads)
-        else:
-            part = np.empty((rows, length))
-            kernels.fill_dense(*shared, products, 0, False, False, part, None, problem.threads)
-            kernels.offer_best(
-                part, 0, first, first + length, without_itself, least, problem.narrow, *found,
-                counts, problem.threads,
-            )  # fmt: skip
-        seconds.append(perf_counter() - start)
+            seconds.append(_seconds_of(problem, how, rows, products or index, every, few))
+        except MemoryError:  # the other way may do with what there is
+            return not every, index if every else None
     return seconds[1] < seconds[0], index
+
+
+def _seconds_of(problem: Problem, how: How, rows: int, block: Any, every: bool, few: bool) -> float:
+    """What the first rows take: by bounds, or by `every` product or score."""
+    without_itself, least = how[:2]
+    found = np.empty((rows, how[2].shape[1])), np.empty((rows, how[3].shape[1]), np.int64)
+    counts, shared = np.zeros(rows, np.int64), (problem.X, problem.Y)
+    start = perf_counter()
+    if not every:
+        kernels.search(
+            *shared, block, 0, rows, without_itself, least, *found, counts, problem.wide,
+            problem.narrow, problem.threads,
+        )  # fmt: skip
+    elif few:
+        nearest = kernels.Nearest(*shared, least, *found, counts, problem.wide, problem.narrow)
+        nearest.add(block, 0, rows, False, without_itself, problem.threads)
+        nearest.settle(0, rows, problem.threads)
+    else:
+        part = np.empty((rows, block.stop - block.first))
+        kernels.fill_dense(*shared, block, 0, False, False, part, None, problem.threads)
+        kernels.offer_best(
+            part, 0, block.first, block.stop, without_itself, least, problem.narrow, *found,
+            counts, problem.threads,
+        )  # fmt: skip
+    return perf_counter() - start
 
 
 def _products(problem: Problem, report: Report) -> Iterator[tuple[Any, range, int, Array]]:
