@@ -210,6 +210,21 @@ def test_too_large_a_result_is_refused(monkeypatch):
             call()
 
 
+@pytest.mark.parametrize(("dtype", "entry"), [(np.float32, 20), (np.float64, 16)])
+@pytest.mark.parametrize("n", [3, 300])
+def test_top_k_is_refused_where_its_arrays_together_are_too_large(n, dtype, entry, monkeypatch):
+    """Of a neighbour two numbers of 64 bits, and the copy in float32 that is given."""
+    X, Y = csr(random_rows(n, 30, dtype=dtype)), csr(random_rows(300, 30, dtype=dtype))
+    room, expected = n * 20 * entry, top_k(X, Y, 20)
+    monkeypatch.setattr(memory, "UNCHECKED", 0)
+    monkeypatch.setattr(memory, "available_bytes", lambda: room)
+    for a, b in zip(top_k(X, Y, 20), expected, strict=True):
+        assert_same_bits(a, b)
+    room -= 1
+    with pytest.raises(MemoryError, match=r"top-k with k = 20 needs .* GiB"):
+        top_k(X, Y, 20)
+
+
 @pytest.mark.parametrize("zero", ["zero", "nan"])
 @pytest.mark.parametrize(("threshold", "negative"), [(0, False), (-0.5, False), (-1, True)])
 def test_pairs_that_all_count_are_refused_before_they_are_counted(

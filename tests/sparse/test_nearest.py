@@ -1,5 +1,7 @@
 """Top-k of sparse rows by the scores of all: the bits of the full matrix."""
 
+import weakref
+
 import numpy as np
 import pytest
 
@@ -216,6 +218,26 @@ def test_lists_that_memory_cannot_hold_beside_the_results(listed, monkeypatch):
     room -= 1
     assert_same_top_k(X, expected)
     assert len(left) == 1
+
+
+def test_lists_are_gone_before_the_result_is_copied(listed, monkeypatch):
+    """Whether there is room for them is asked without the copy."""
+    lists, alive = [], []
+
+    class Watched(search.kernels.Nearest):
+        def __init__(self, *given):
+            super().__init__(*given)
+            lists.append(weakref.ref(self))
+
+    def searched(*given):
+        search.search(*given)
+        alive.extend(reference() for reference in lists)
+
+    monkeypatch.setattr(search.kernels, "Nearest", Watched)
+    monkeypatch.setattr(functions, "search", searched)
+    X, expected, _ = listed
+    assert_same_top_k(X, expected)
+    assert alive == [None]
 
 
 def test_lists_that_cannot_be_allocated(listed, monkeypatch):

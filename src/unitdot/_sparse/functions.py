@@ -138,6 +138,8 @@ def top_k(
     least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
     similarities = memory.empty((n_X, k), np.dtype(np.float64))
     indices = memory.empty((n_X, k), np.dtype(np.int64))
+    copy = indices.size * problem.dtype.itemsize if problem.dtype != similarities.dtype else 0
+    memory.check(similarities.nbytes + indices.nbytes + copy, f"top-k with k = {k}")
     how = without_itself, least, similarities, indices
     if few is None or not few.search(*how, report):
         if isinstance(problem, Few):
