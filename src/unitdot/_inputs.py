@@ -260,7 +260,7 @@ def check_rows(rows: Any, n: int, name: str) -> Array:
 
 def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
     """Ids of `n` rows, no two the same: integers as int64, or strings as objects."""
-    array = as_labels(ids, name, n, side)
+    array = as_labels(ids, name, n, side, are_ids=True)
     expected = "expected integers of 64 bits, or strings"
     if array.dtype.kind == "U":
         array = array.astype(object)
@@ -336,13 +336,12 @@ def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) 
         )
 
 
-def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
+def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) -> Array:
     """Labels of `n` rows as a vector, none of them missing."""
-    if hasattr(labels, "to_numpy"):  # pandas, polars; Arrow's needs to be told
-        try:
-            array = np.asarray(labels.to_numpy(zero_copy_only=False))
-        except TypeError:
-            array = np.asarray(labels.to_numpy())
+    if str(getattr(labels, "dtype", "")) in ("Int128", "UInt128"):  # polars'; NumPy has none
+        array = np.array(labels.to_list(), object)
+    elif hasattr(labels, "to_numpy"):
+        array = _to_numpy(labels, name)
     elif isinstance(labels, (list, tuple)):
         # NumPy would make strings of numbers among strings
         array = np.empty(len(labels), object)
@@ -360,7 +359,8 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
         )
     if array.dtype.kind in "biuUS":
         return array
-    for row, label in enumerate(array.tolist()):
+    values = array.tolist()
+    for row, label in enumerate(values):
         if _is_missing(label):
             raise ValueError(
                 f"{name} holds {label!r} in row {row}; expected labels (a value of its own for "
@@ -368,9 +368,37 @@ def as_labels(labels: Any, name: str, n: int, side: str) -> Array:
             )
         try:
             hash(label)
-        except TypeError as error:
-            raise TypeError(f"{name} holds {label!r} in row {row}; expected hashables") from error
+        except (TypeError, ValueError) as error:
+            held = f"{name} holds {label!r} in row {row}"
+            if getattr(label, "dtype", None) == "m8" and not are_ids:
+                raise _no_unit_error(held, values, name) from error
+            raise TypeError(f"{held}; expected hashables") from error
     return array
+
+
+def _to_numpy(labels: Any, name: str) -> Array:
+    """Of pandas, polars or Arrow."""
+    try:
+        try:
+            return np.asarray(labels.to_numpy(zero_copy_only=False))  # Arrow's needs to be told
+        except TypeError:
+            return np.asarray(labels.to_numpy())
+    except MemoryError:
+        raise
+    except Exception as error:  # each has its own
+        raise TypeError(
+            f"{name} cannot be read as an array: {error}; expected a vector, or a list, of labels"
+        ) from error
+
+
+def _no_unit_error(held: str, values: list[Any], name: str) -> TypeError:
+    """A duration without a unit, which NumPy does not hash."""
+    remedy = ""
+    dtypes = {getattr(value, "dtype", None) for value in values}
+    # of two units there may be no common one
+    if len(dtypes) < 3 and all(getattr(dtype, "kind", "") == "m" for dtype in dtypes):
+        remedy = f"; try numpy.asarray({name}, 'timedelta64')"
+    return TypeError(f"{held}, which has no unit; expected one, or an array of durations{remedy}")
 
 
 def labels_of_one_kind(given: list[Array]) -> list[Array]:

@@ -269,6 +269,75 @@ def test_units_that_no_unit_holds_are_refused():
         unitdot.cosine_pairs(X, X.copy(), groups=groups)
 
 
+def needs_a_unit():
+    """Whether NumPy hashes no duration without one; older ones do."""
+    try:
+        hash(np.timedelta64(1))
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.skipif(not needs_a_unit(), reason="these are labels as others")
+@pytest.mark.parametrize("second", [None, "s", "M"])
+@pytest.mark.parametrize("kind", [list, tuple, partial(np.array, dtype=object)])
+def test_durations_without_a_unit_are_refused_with_what_to_do(kind, second):
+    units = [] if second is None else [second]
+    labels = kind([np.timedelta64(1), np.timedelta64(2, *units), np.timedelta64(1)])
+    X, Y = normal((3, 3)), normal((3, 3), seed=1)
+    expected = r"\.timedelta64\(1\) in row 0, which has no unit; expected one, or an array"
+    for other in (None, Y):
+        groups = labels if other is None else (np.array([2, 1, 2], "m8"), labels)
+        with pytest.raises(TypeError, match=expected) as told:
+            unitdot.cosine_pairs(X, other, threshold=-1, groups=groups)
+        message = str(told.value)
+        assert message.startswith("groups[1] holds" if other is Y else "groups holds")
+        mended = eval(message.rpartition("; try ")[2], {"numpy": np, "groups": groups})
+        groups = mended if other is None else (groups[0], mended)
+        found = unitdot.cosine_pairs(X, other, threshold=-1, groups=groups)
+        pairs = [(0, 2)] if other is None else [(0, 1), (1, 0), (1, 2), (2, 1)]
+        assert list(zip(found.rows, found.columns, strict=True)) == pairs
+    for beside in ("a", np.timedelta64(1, "D")):  # no array holds both
+        bad = [np.timedelta64(1), np.timedelta64(1, "M"), beside]
+        with pytest.raises(TypeError, match=f"{expected} of durations$"):
+            unitdot.cosine_pairs(X, groups=bad)
+    with pytest.raises(TypeError, match=r"ids holds .* in row 0; expected hashables$"):
+        unitdot.CosineIndex(X, ids=list(labels))
+
+
+def test_integers_of_128_bits():
+    """Of polars, which gives them to no array."""
+    polars = pytest.importorskip("polars")
+    X, Y = normal((4, 3)), normal((3, 3), seed=1)
+    for name in ("Int128", "UInt128"):
+        if hasattr(polars, name):
+            labels = polars.Series([2**100, 1, 2**100, 3], dtype=getattr(polars, name))
+            found = unitdot.cosine_pairs(X, threshold=-1, groups=labels)
+            assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+            found = unitdot.cosine_top_k(X, Y, k=1, groups=(labels, [3, 2**100, 1]))
+            assert found.indices.ravel().tolist() == [1, 2, 1, 0]
+            missing = polars.Series([1, None], dtype=getattr(polars, name))
+            with pytest.raises(ValueError, match="groups holds None in row 1; expected labels"):
+                unitdot.cosine_pairs(X[:2], groups=missing)
+            index = unitdot.CosineIndex(X[1:3], ids=labels[1:2].append(labels[3:]))
+            assert index.ids.tolist() == [1, 3]
+
+
+def test_what_gives_no_array_of_labels_is_refused():
+    class Frame:
+        def __init__(self, error):
+            self.error = error
+
+        def to_numpy(self):
+            raise self.error
+
+    X = normal((3, 2))
+    with pytest.raises(TypeError, match="groups cannot be read as an array: no such; expected a"):
+        unitdot.cosine_pairs(X, groups=Frame(NotImplementedError("no such")))
+    with pytest.raises(MemoryError, match=r"^no more$"):
+        unitdot.cosine_pairs(X, groups=Frame(MemoryError("no more")))
+
+
 @both
 def test_no_rows_are_in_no_groups(sparse):
     (X,) = given(sparse, np.zeros((0, 3)))
