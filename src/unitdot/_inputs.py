@@ -268,8 +268,7 @@ def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
         values = array.tolist()
         strings = bool(values) and isinstance(values[0], str)
         for row, value in enumerate(values):
-            integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not (isinstance(value, str) if strings else integer):
+            if not (isinstance(value, str) if strings else _is_integer(value)):
                 raise TypeError(f"{name} holds {value!r} in row {row}; {expected}, not both")
         if not strings:
             try:
@@ -296,8 +295,7 @@ def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
         raise TypeError(f"{name} is {ids!r}; {expected}")
     values = list(values)
     for value in values:
-        integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        if not (isinstance(value, str) if strings else integer):
+        if not (isinstance(value, str) if strings else _is_integer(value)):
             raise TypeError(f"{name} holds {value!r}; {expected}")
     return values
 
@@ -313,6 +311,11 @@ def check_unique(ids: Array, name: str) -> None:
             raise ValueError(
                 f"{name} holds {value!r} in rows {other} and {row}; expected ids that differ"
             )
+
+
+def _is_integer(value: Any) -> bool:
+    # NumPy has made durations numbers
+    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.timedelta64))
 
 
 def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) -> None:
@@ -338,7 +341,13 @@ def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) 
 
 def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) -> Array:
     """Labels of `n` rows as a vector, none of them missing."""
-    if str(getattr(labels, "dtype", "")) in ("Int128", "UInt128"):  # polars'; NumPy has none
+    dtype = str(getattr(labels, "dtype", ""))
+    if dtype == "Time" and (labels.to_physical() % 1000 != 0).any():  # polars', of nanoseconds
+        raise ValueError(
+            f"{name} holds times of the day with nanoseconds, which Python's times do not have; "
+            f"expected whole microseconds; try {name}.to_physical()"
+        )
+    if dtype in ("Int128", "UInt128"):  # polars'; NumPy has none
         array = np.array(labels.to_list(), object)
     elif hasattr(labels, "to_numpy"):
         array = _to_numpy(labels, name)

@@ -323,6 +323,18 @@ def test_integers_of_128_bits():
             assert index.ids.tolist() == [1, 3]
 
 
+def test_nanoseconds_of_times_of_the_day_are_not_lost():
+    """Python's times have none: what differs by some was equal."""
+    polars = pytest.importorskip("polars")
+    groups = polars.Series([1_000, 1_001, 1_000, 2_000]).cast(polars.Time)
+    with pytest.raises(ValueError, match=r"groups holds .*; try groups\.to_physical\(\)$") as error:
+        unitdot.cosine_pairs(normal((4, 3)), threshold=-1, groups=groups)
+    remedy = str(error.value).rpartition("try ")[2]
+    for good in (eval(remedy), polars.Series([1_000, 2_000, 1_000, 3_000]).cast(polars.Time)):
+        found = unitdot.cosine_pairs(normal((4, 3)), threshold=-1, groups=good)
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+
+
 def test_what_gives_no_array_of_labels_is_refused():
     class Frame:
         def __init__(self, error):

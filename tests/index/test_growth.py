@@ -271,6 +271,8 @@ def test_a_child_forked_while_a_thread_adds_can_add():
         ("unitdot.CosineIndex(Y, ids=[True, 2, 3])", TypeError, "True in row 0"),
         ("unitdot.CosineIndex(Y, ids=np.ones(3, bool))", TypeError, "dtype bool"),
         ("unitdot.CosineIndex(Y, ids=[1, None, 3])", ValueError, "holds None in row 1"),
+        ("unitdot.CosineIndex(Y, ids=[1, 2, np.timedelta64(3, 's')])", TypeError, "in row 2; exp"),
+        ("index.remove(ids=np.timedelta64(1, 's'))", TypeError, "expected integers, as the index"),
         ("unitdot.CosineIndex(Y, ids=[1, 2, 2**63])", ValueError, "too large an integer"),
         ("unitdot.CosineIndex(Y, ids=np.arange(3, dtype='u8') + 2**63)", ValueError, "holds 9223"),
         ("index.add(Z)", ValueError, "ids is None; expected ids"),
