@@ -314,8 +314,8 @@ def check_unique(ids: Array, name: str) -> None:
 
 
 def _is_integer(value: Any) -> bool:
-    # NumPy has made durations numbers
-    return isinstance(value, numbers.Integral) and not isinstance(value, (bool, np.timedelta64))
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return integer and hasattr(value, "__index__")  # which NumPy's durations have not
 
 
 def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) -> None:
