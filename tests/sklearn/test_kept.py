@@ -224,6 +224,17 @@ def test_without_memory_it_is_not_tried_each_time(monkeypatch):
     assert len(tried) == 2
 
 
+def test_estimators_that_are_compared_have_none(at_once):
+    class Compared(NearestNeighbors):
+        def __eq__(self, other):
+            return self.get_params() == other.get_params()
+
+    estimator = Compared(n_neighbors=4, radius=0.8, metric="cosine").fit(X)
+    with unitdot.sklearn_backend():
+        assert_right(estimator, X)
+        assert_right(estimator, X)
+
+
 def test_sparse_rows_have_none(neighbors):
     sparse = pytest.importorskip("scipy.sparse")
     neighbors.fit(sparse.csr_matrix(np.where(X > 0, X, 0)))

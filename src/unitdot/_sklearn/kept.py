@@ -47,9 +47,11 @@ def index_of(estimator: Any, rows: Any, n_queries: int) -> CosineIndex | None:
     """The index of the rows that an estimator was fitted with, for so many others; 0: for these.
 
     None where that would not help or not do: other rows, and sparse ones, of which nothing is
-    prepared; and where there is none, and searches are too few for one.
+    prepared; an estimator that has no hash; and where there is none, and searches are too few.
     """
     if rows is not getattr(estimator, "_fit_X", None) or not isinstance(rows, np.ndarray):
+        return None
+    if type(estimator).__hash__ is None:
         return None
     what = rows, getattr(estimator, "effective_metric_params_", None), _checksum(rows)
     with _lock:
