@@ -57,7 +57,7 @@ def assert_right(estimator, Y):
         assert near.tolist() == np.flatnonzero(rows).tolist()
 
 
-@pytest.mark.parametrize(("n_queries", "searches"), [(1, 32), (40, 17), (2_000, 1)])
+@pytest.mark.parametrize(("n_queries", "searches"), [(1, 32), (40, 17), (1_240, 2), (1_241, 1)])
 def test_an_index_is_made_when_it_has_become_worth_it(n_queries, searches):
     estimator, queries = fitted(), normal((n_queries, 20), np.float32, seed=3)
     expected = unitdot.cosine_top_k(queries, X, 4).indices
@@ -111,11 +111,22 @@ def test_another_fit_with_the_same_array_is_noticed(at_once):
             assert near.tolist() == [row]
 
 
-def test_changes_in_place_are_noticed(neighbors):
-    assert_right(neighbors, X)
-    other = normal(X.shape, np.float32, seed=2)
-    neighbors._fit_X[:] = other
-    assert_right(neighbors, other)
+@pytest.mark.parametrize("place", ["all, in place", "a few, in another array"])
+def test_changes_are_noticed(place, at_once):
+    """Of enough rows for what is kept of them to matter."""
+    rows = normal((2_000, 64), np.float32, seed=4)
+    estimator = NearestNeighbors(n_neighbors=4, metric="cosine").fit(rows)
+    with unitdot.sklearn_backend():
+        estimator.kneighbors(Q_64)
+        if place == "all, in place":
+            rows[:] = normal(rows.shape, np.float32, seed=6)
+        else:
+            rows = estimator._fit_X = rows.copy()
+        rows[1] = Q_64[1]
+        expected = unitdot.cosine_top_k(Q_64, rows, 4).indices
+        assert_same_bits(estimator.kneighbors(Q_64, return_distance=False), expected)
+        found = estimator.radius_neighbors(Q_64, 0.1, return_distance=False)
+        assert [near.tolist() for near in found] == [[], [1], [], [], []]
 
 
 def test_it_does_not_travel(neighbors):
