@@ -262,7 +262,7 @@ def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
     """Ids of `n` rows, no two the same: integers as int64, or strings as objects."""
     array = as_labels(ids, name, n, side, are_ids=True)
     expected = "expected integers of 64 bits, or strings"
-    if array.dtype.kind == "U":
+    if array.dtype.kind in "UT":
         array = array.astype(object)
     elif array.dtype.kind == "O":
         values = array.tolist()
@@ -289,8 +289,11 @@ def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
     """One id, or several, as a list: strings or integers, as those of the index are."""
     values = [ids] if isinstance(ids, (str, numbers.Integral)) else ids
     check_unmasked(values, name, "ids in their places")
-    values = values.tolist() if isinstance(values, np.ndarray) else values
     expected = f"expected {'strings' if strings else 'integers'}, as the index has"
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind in "mM":  # whose list may be of plain numbers
+            raise TypeError(f"{name} has dtype {values.dtype}; {expected}")
+        values = values.tolist()
     if isinstance(values, (bytes, numbers.Number)) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} is {ids!r}; {expected}")
     values = list(values)
@@ -341,13 +344,18 @@ def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) 
 
 def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) -> Array:
     """Labels of `n` rows as a vector, none of them missing."""
-    dtype = str(getattr(labels, "dtype", ""))
-    if dtype == "Time" and (labels.to_physical() % 1000 != 0).any():  # polars', of nanoseconds
-        raise ValueError(
-            f"{name} holds times of the day with nanoseconds, which Python's times do not have; "
-            f"expected whole microseconds; try {name}.to_physical()"
-        )
-    if dtype in ("Int128", "UInt128"):  # polars'; NumPy has none
+    if type(labels).__module__.partition(".")[0] == "narwhals":
+        return as_labels(labels.to_native(), f"{name}.to_native()", n, side, are_ids)
+    dtype = _dtype_of_frames(labels)
+    if dtype in _NANOSECONDS:
+        numbers_of, remedy = _NANOSECONDS[dtype]
+        if (numbers_of(labels) % 1000 != 0).any():
+            raise ValueError(
+                f"{name} holds times of the day with nanoseconds, which Python's times do not "
+                f"have; expected whole microseconds; try {name}.{remedy}"
+                + (", and the same for the other side" if "[" in name else "")
+            )
+    if dtype in ("polars Int128", "polars UInt128"):  # NumPy has none
         array = np.array(labels.to_list(), object)
     elif hasattr(labels, "to_numpy"):
         array = _to_numpy(labels, name)
@@ -379,10 +387,28 @@ def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) 
             hash(label)
         except (TypeError, ValueError) as error:
             held = f"{name} holds {label!r} in row {row}"
-            if getattr(label, "dtype", None) == "m8" and not are_ids:
+            if isinstance(label, np.timedelta64) and label.dtype == "m8" and not are_ids:
                 raise _no_unit_error(held, values, name) from error
             raise TypeError(f"{held}; expected hashables") from error
     return array
+
+
+def _dtype_of_frames(labels: Any) -> str:
+    """The dtype of a column, with the library whose it is in front: others have such names, too."""
+    dtype = getattr(labels, "dtype", None) if hasattr(labels, "to_numpy") else None
+    library = type(dtype).__module__.partition(".")[0]
+    return f"{library} {dtype}" if library in ("polars", "pandas") else ""
+
+
+# dtypes of times whose nanoseconds `to_numpy` loses in silence -> numbers that have them, and how
+# to write that
+_NANOSECONDS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "polars Time": (lambda labels: labels.to_physical(), "to_physical()"),
+    "pandas time64[ns][pyarrow]": (
+        lambda labels: labels.astype("int64[pyarrow]").to_numpy("int64", na_value=0),
+        "astype('int64[pyarrow]')",
+    ),
+}
 
 
 def _to_numpy(labels: Any, name: str) -> Array:
@@ -403,9 +429,10 @@ def _to_numpy(labels: Any, name: str) -> Array:
 def _no_unit_error(held: str, values: list[Any], name: str) -> TypeError:
     """A duration without a unit, which NumPy does not hash."""
     remedy = ""
-    dtypes = {getattr(value, "dtype", None) for value in values}
     # of two units there may be no common one
-    if len(dtypes) < 3 and all(getattr(dtype, "kind", "") == "m" for dtype in dtypes):
+    if all(isinstance(value, np.timedelta64) for value in values) and (
+        len({value.dtype for value in values}) < 3
+    ):
         remedy = f"; try numpy.asarray({name}, 'timedelta64')"
     return TypeError(f"{held}, which has no unit; expected one, or an array of durations{remedy}")
 
@@ -458,9 +485,12 @@ def _first_out_of_range(labels: Array, dtype: np.dtype[Any]) -> int | None:
 
 def _is_missing(label: Any) -> bool:
     try:
-        return label is None or label is np.ma.masked or bool(label != label)
-    except (TypeError, ValueError):  # pandas.NA is neither; an array has no truth value
+        if label is None or label is np.ma.masked or bool(label != label):
+            return True
+    # pandas.NA is neither; an array has no truth value; a signalling NaN is compared with nothing
+    except (TypeError, ValueError, ArithmeticError):
         return not isinstance(label, np.ndarray)
+    return type(label).__module__ == "pyarrow.lib" and not label.is_valid  # a scalar
 
 
 def as_integers(argument: Any, name: str) -> Array:

@@ -2,6 +2,7 @@
 
 import datetime
 import warnings
+from decimal import Decimal
 from functools import partial
 
 import numpy as np
@@ -307,6 +308,8 @@ def test_durations_without_a_unit_are_refused_with_what_to_do(kind, second):
             unitdot.cosine_pairs(X, groups=bad)
     with pytest.raises(TypeError, match=r"ids holds .* in row 0; expected hashables$"):
         unitdot.CosineIndex(X, ids=list(labels))
+    with pytest.raises(TypeError, match=r"groups holds array.* in row 0; expected hashables$"):
+        unitdot.cosine_pairs(X, groups=[np.array([1], "m8")] * 3)
 
 
 def test_integers_of_128_bits():
@@ -337,6 +340,78 @@ def test_nanoseconds_of_times_of_the_day_are_not_lost():
     for good in (eval(remedy), polars.Series([1_000, 2_000, 1_000, 3_000]).cast(polars.Time)):
         found = unitdot.cosine_pairs(normal((4, 3)), threshold=-1, groups=good)
         assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+
+
+@pytest.mark.parametrize("kind", ["Series", "Index", "array"])
+def test_nanoseconds_of_times_of_the_day_in_pandas_are_not_lost(kind):
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+
+    def column(values):
+        times = pandas.arrays.ArrowExtensionArray(pyarrow.array(values, pyarrow.time64("ns")))
+        return times if kind == "array" else getattr(pandas, kind)(times)
+
+    X = normal((4, 3))
+    groups = column([1_000, 1_001, 1_000, 2_000])
+    with pytest.raises(ValueError, match=r"groups holds .*; try groups\.astype") as error:
+        unitdot.cosine_pairs(X, threshold=-1, groups=groups)
+    remedy = str(error.value).rpartition("try ")[2]
+    for good in (eval(remedy), column([1_000, 2_000, 1_000, 3_000])):
+        found = unitdot.cosine_pairs(X, threshold=-1, groups=good)
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match=r"holds (<NA>|nan) in row 1"):
+        unitdot.cosine_pairs(X, groups=column([1_000, None, 1_000, 2_000]))
+
+
+def test_both_sides_are_told_of_nanoseconds():
+    """One side of numbers would meet nothing of the other's times."""
+    polars = pytest.importorskip("polars")
+    times = polars.Series([1_001, 2_000, 3_000]).cast(polars.Time)
+    with pytest.raises(ValueError, match=r"groups\[1\]\.to_physical\(\), and the same for the oth"):
+        unitdot.cosine_pairs(normal((2, 3)), normal((3, 3)), groups=(times[1:], times))
+
+
+@pytest.mark.parametrize("name", ["Time", "Int128"])
+def test_dtypes_of_others_that_have_the_names_of_polars(name):
+    class Column:
+        dtype = name
+
+        def to_numpy(self):
+            return np.array([1, 2, 1])
+
+    found = unitdot.cosine_pairs(normal((3, 3)), threshold=-1, groups=Column())
+    assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+
+
+def test_columns_of_narwhals():
+    """Which is what scikit-learn has for frames; a dtype has the name that it has in polars."""
+    narwhals, polars = pytest.importorskip("narwhals"), pytest.importorskip("polars")
+    X = normal((3, 3))
+
+    def column(series):
+        return narwhals.from_native(series, series_only=True)
+
+    series = polars.Series([1_000, 2_000, 1_000])
+    for good in (series, series.cast(polars.Time), series.cast(polars.Int128)):
+        found = unitdot.cosine_pairs(X, threshold=-1, groups=column(good))
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+    groups = column((series + 1).cast(polars.Time))
+    with pytest.raises(ValueError, match="with nanoseconds") as error:
+        unitdot.cosine_pairs(X, threshold=-1, groups=groups)
+    found = unitdot.cosine_pairs(
+        X, threshold=-1, groups=eval(str(error.value).rpartition("try ")[2])
+    )
+    assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+
+
+def test_labels_that_are_missing_in_other_ways():
+    X = normal((3, 3))
+    with pytest.raises(
+        ValueError, match=r"groups holds Decimal\('sNaN'\) in row 1; expected labels"
+    ):
+        unitdot.cosine_pairs(X, groups=[Decimal(1), Decimal("sNaN"), Decimal(1)])
+    pyarrow = pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=r"groups holds .* in row 1; expected labels"):
+        unitdot.cosine_pairs(X, groups=list(pyarrow.array([1, None, None])))
 
 
 def test_what_gives_no_array_of_labels_is_refused():

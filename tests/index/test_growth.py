@@ -273,6 +273,8 @@ def test_a_child_forked_while_a_thread_adds_can_add():
         ("unitdot.CosineIndex(Y, ids=[1, None, 3])", ValueError, "holds None in row 1"),
         ("unitdot.CosineIndex(Y, ids=[1, 2, np.timedelta64(3, 's')])", TypeError, "in row 2; exp"),
         ("index.remove(ids=np.timedelta64(1, 's'))", TypeError, "expected integers, as the index"),
+        ("index.remove(ids=np.array([1], 'm8[ns]'))", TypeError, "expected integers, as the index"),
+        ("index.remove(ids=np.array([1], 'M8[ns]'))", TypeError, "expected integers, as the index"),
         ("unitdot.CosineIndex(Y, ids=[1, 2, 2**63])", ValueError, "too large an integer"),
         ("unitdot.CosineIndex(Y, ids=np.arange(3, dtype='u8') + 2**63)", ValueError, "holds 9223"),
         ("index.add(Z)", ValueError, "ids is None; expected ids"),
@@ -330,6 +332,11 @@ def test_errors_of_rows_that_a_filter_lets_through_name_them(side):
     ("ids", "given"),
     [
         ("np.array(['x', 'yy', 'z'])", ["x", "yy", "z"]),
+        pytest.param(
+            "np.array(['x', 'yy', 'z'], np.dtypes.StringDType())",
+            ["x", "yy", "z"],
+            marks=pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy 2"),
+        ),
         ("np.array([3, 1, 2], np.uint8)", [3, 1, 2]),
         ("range(3)", [0, 1, 2]),
         ("pandas.Series(['x', 'yy', 'z'], index=[5, 6, 7])", ["x", "yy", "z"]),

@@ -15,7 +15,7 @@ NOT_COMPUTING = """
     column_stack concatenate dtype empty errstate exceptions expand_dims finfo float16 float32
     float64 floating frombuffer iinfo int32 int64 integer intp lib load loadtxt ma may_share_memory
     moveaxis nan ndarray ndim ndindex ones pad require result_type shape shares_memory split str_
-    uint8 zeros __version__
+    timedelta64 uint8 zeros __version__
 """
 # what of NumPy's does not return an array
 NO_ARRAYS = """

@@ -20,6 +20,7 @@ from unitdot._sklearn import kept
 
 X, Q = normal((300, 20), np.float32), normal((5, 20), np.float32, seed=1)
 X[7] = X[9]
+Q_64 = normal((5, 64), np.float32, seed=5)
 
 
 def fitted():
@@ -56,7 +57,7 @@ def assert_right(estimator, Y):
         assert near.tolist() == np.flatnonzero(rows).tolist()
 
 
-@pytest.mark.parametrize(("n_queries", "searches"), [(1, 32), (40, 17), (2_000, 1)])
+@pytest.mark.parametrize(("n_queries", "searches"), [(1, 32), (40, 17), (1_240, 2), (1_241, 1)])
 def test_an_index_is_made_when_it_has_become_worth_it(n_queries, searches):
     estimator, queries = fitted(), normal((n_queries, 20), np.float32, seed=3)
     expected = unitdot.cosine_top_k(queries, X, 4).indices
@@ -94,11 +95,38 @@ def test_another_fit_is_noticed(neighbors):
     assert_right(neighbors, X[100:])
 
 
-def test_changes_in_place_are_noticed(neighbors):
-    assert_right(neighbors, X)
-    other = normal(X.shape, np.float32, seed=2)
-    neighbors._fit_X[:] = other
-    assert_right(neighbors, other)
+def test_another_fit_with_the_same_array_is_noticed(at_once):
+    """Few of whose rows were changed: kept directions and norms would rule these out."""
+    rows = normal((2_000, 64), np.float32, seed=4)
+    estimator = NearestNeighbors(n_neighbors=4, radius=0.1, metric="cosine").fit(rows)
+    with unitdot.sklearn_backend():
+        estimator.kneighbors(Q_64)
+        assert index_of(estimator) is not None
+        for row in (1, 2, 3):  # not among those that are watched
+            rows[row] = Q_64[row]
+            assert_same_bits(estimator.fit(rows)._fit_X, rows)
+            found = estimator.kneighbors(Q_64[row : row + 1], return_distance=False)
+            assert found[0, 0] == row
+            (near,) = estimator.radius_neighbors(Q_64[row : row + 1], return_distance=False)
+            assert near.tolist() == [row]
+
+
+@pytest.mark.parametrize("place", ["all, in place", "a few, in another array"])
+def test_changes_are_noticed(place, at_once):
+    """Of enough rows for what is kept of them to matter."""
+    rows = normal((2_000, 64), np.float32, seed=4)
+    estimator = NearestNeighbors(n_neighbors=4, metric="cosine").fit(rows)
+    with unitdot.sklearn_backend():
+        estimator.kneighbors(Q_64)
+        if place == "all, in place":
+            rows[:] = normal(rows.shape, np.float32, seed=6)
+        else:
+            rows = estimator._fit_X = rows.copy()
+        rows[1] = Q_64[1]
+        expected = unitdot.cosine_top_k(Q_64, rows, 4).indices
+        assert_same_bits(estimator.kneighbors(Q_64, return_distance=False), expected)
+        found = estimator.radius_neighbors(Q_64, 0.1, return_distance=False)
+        assert [near.tolist() for near in found] == [[], [1], [], [], []]
 
 
 def test_it_does_not_travel(neighbors):
@@ -149,6 +177,73 @@ def test_threads_that_search_first_at_once(neighbors):
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_threads_that_search_at_once_make_one(monkeypatch):
+    started, others, made = threading.Event(), threading.Event(), []
+
+    def slow(*given, **how):
+        made.append(threading.get_ident())
+        started.set()
+        assert others.wait(60)
+        return unitdot.CosineIndex(*given, **how)
+
+    monkeypatch.setattr(kept, "CosineIndex", slow)
+    monkeypatch.setattr(kept, "SEARCHES", 10)
+    estimator = fitted()
+    expected = unitdot.cosine_top_k(Q, X, 4).indices
+    with unitdot.sklearn_backend():
+        first = threading.Thread(target=lambda: [estimator.kneighbors(Q) for _ in range(9)])
+        first.start()
+        assert started.wait(60)
+        for _ in range(5):
+            assert_same_bits(estimator.kneighbors(Q, return_distance=False), expected)
+        others.set()
+        first.join()
+        assert index_of(estimator) is not None
+    assert len(made) == 1
+
+
+def test_an_index_of_rows_that_were_fitted_before_is_left(monkeypatch, at_once):
+    estimator = fitted()
+
+    def meanwhile(rows, copy):
+        estimator.fit(X[:200])
+        monkeypatch.setattr(kept, "CosineIndex", unitdot.CosineIndex)
+        estimator.kneighbors(Q)
+        return unitdot.CosineIndex(rows, copy=copy)
+
+    monkeypatch.setattr(kept, "CosineIndex", meanwhile)
+    with unitdot.sklearn_backend():
+        estimator.kneighbors(Q)
+        assert index_of(estimator).shape == (200, 20)
+        assert_right(estimator, X[:200])
+
+
+def test_without_memory_it_is_not_tried_each_time(monkeypatch):
+    tried = []
+
+    def fail(*given, **how):
+        tried.append(given)
+        raise MemoryError
+
+    monkeypatch.setattr(kept, "CosineIndex", fail)
+    estimator = fitted()
+    with unitdot.sklearn_backend():
+        for _ in range(70):
+            estimator.kneighbors(Q[:1])
+    assert len(tried) == 2
+
+
+def test_estimators_that_are_compared_have_none(at_once):
+    class Compared(NearestNeighbors):
+        def __eq__(self, other):
+            return self.get_params() == other.get_params()
+
+    estimator = Compared(n_neighbors=4, radius=0.8, metric="cosine").fit(X)
+    with unitdot.sklearn_backend():
+        assert_right(estimator, X)
+        assert_right(estimator, X)
 
 
 def test_sparse_rows_have_none(neighbors):

@@ -24,12 +24,19 @@ SEARCHES, AT_ONCE = 32, 40
 
 
 class _Kept(NamedTuple):
-    """`rows`: the very array of the fit; `searches`: so far, in those for one row."""
+    """`rows`: the very array of the fit; `searches`: so far, in those for one row.
+
+    `fit`: an object that each fit makes anew, as one with the same array may be of other rows.
+    """
 
     rows: Any
+    fit: Any
     checksum: int
-    searches: float
-    searched: CosineIndex | None
+    searches: float = 0
+    searched: CosineIndex | None = None
+
+    def is_of(self, rows: Any, fit: Any, checksum: int) -> bool:
+        return self.rows is rows and self.fit is fit and self.checksum == checksum
 
 
 _lock = threading.Lock()
@@ -40,27 +47,34 @@ def index_of(estimator: Any, rows: Any, n_queries: int) -> CosineIndex | None:
     """The index of the rows that an estimator was fitted with, for so many others; 0: for these.
 
     None where that would not help or not do: other rows, and sparse ones, of which nothing is
-    prepared; and where there is none, and searches are too few for one.
+    prepared; an estimator that has no hash; and where there is none, and searches are too few.
     """
     if rows is not getattr(estimator, "_fit_X", None) or not isinstance(rows, np.ndarray):
         return None
-    checksum = _checksum(rows)
+    if type(estimator).__hash__ is None:
+        return None
+    what = rows, getattr(estimator, "effective_metric_params_", None), _checksum(rows)
     with _lock:
         kept = _kept.get(estimator)
-        if kept is None or kept.rows is not rows or kept.checksum != checksum:
-            kept = _Kept(rows, checksum, 0, None)
+        if kept is None or not kept.is_of(*what):
+            kept = _Kept(*what)
         if kept.searched is not None or not n_queries:
             return kept.searched
-        kept = kept._replace(searches=kept.searches + 1 + n_queries / AT_ONCE)
-        _kept[estimator] = kept
-    if kept.searches <= SEARCHES:
+        searches = kept.searches + 1 + n_queries / AT_ONCE
+        is_due = searches > SEARCHES
+        # from 0 again: other threads make no second one, and where memory is too small it is not
+        # tried each time
+        _kept[estimator] = kept._replace(searches=0 if is_due else searches)
+    if not is_due:
         return None
     try:
         index = CosineIndex(rows, copy=False)
     except MemoryError:
         return None
     with _lock:
-        _kept[estimator] = kept._replace(searched=index)
+        kept = _kept[estimator]
+        if kept.is_of(*what):  # no other fit meanwhile
+            _kept[estimator] = kept._replace(searched=index)
     return index
 
 
