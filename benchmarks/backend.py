@@ -23,7 +23,7 @@ from .machine import describe, usable_cores
 
 FEATURES = 384
 SMALL = 300  # rows of the call that warms up
-SEARCHES = 32  # after so many, an estimator has an index
+SEARCHES = 16  # after so many, an estimator of 50,000 rows has an index
 
 
 def data(n_rows: int, seed: int = 0):

@@ -410,6 +410,8 @@ def _indexes() -> list[Case]:
              replace(one, X=(1000, 384), Y=(20_000, 384)), INDEX, {UNITDOT: 1.03}),
         case("index-top-100", f"top-100 of 1,000 queries in an index of {rows}, real rows",
              replace(one, X=(1000, 384), options={"k": 100}), INDEX, {UNITDOT: 1.03}),
+        case("index-normal-1000", "top-10 of 1,000 queries in an index of 100,000 Gaussian rows",
+             replace(one, X=(1000, 384), Y=(100_000, 384), data="normal"), INDEX, {UNITDOT: 1.03}),
         case("index-normal", f"top-10 of one query in an index of {rows}, Gaussian rows",
              replace(one, data="normal"), INDEX, {FAISS_READY: 0.20, UNITDOT: None}),
         case("index-where", f"top-10 of one query in 1 % of an index of {rows}", one, INDEX_SOME,

@@ -3,7 +3,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi,
 #        directions.pxi, heads.pxi, full.pxi, prepared.pxi, distances.pxi, likely.pxi, vectors.h,
-#        panels.h, bits.h, memory.h, openmp.h
+#        screen.h, panels.h, bits.h, memory.h, openmp.h
 # gives: search
 #
 # For top-k, the rows that are nearest by their panels, and of these by all lines, are settled
@@ -269,6 +269,9 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
     cdef Py_ssize_t n = job.X.rows, batch, block_bytes, listed, i, first = 0
     cdef bint stored
     cdef int status = 0
+    if (job.best != NULL and numbers is None and kept.directions.lines == 0 and n > WHOLE_QUERIES
+            and not (HAS_VNNI and vnni)):
+        return CARE                  # the screen takes less time
     memset(&s, 0, sizeof(s))
     s.job, s.kept, s.places = job, kept, job.Y.rows
     s.every = s.left = &every

@@ -36,7 +36,7 @@ def neighbors(at_once):
 @pytest.fixture
 def at_once(monkeypatch):
     """An index from the first search on."""
-    monkeypatch.setattr(kept, "SEARCHES", 0)
+    monkeypatch.setattr(kept, "enough", lambda n_rows: 0)
 
 
 def index_of(estimator):
@@ -57,20 +57,25 @@ def assert_right(estimator, Y):
         assert near.tolist() == np.flatnonzero(rows).tolist()
 
 
-@pytest.mark.parametrize(("n_queries", "searches"), [(1, 32), (40, 17), (1_240, 2), (1_241, 1)])
+@pytest.mark.parametrize(("n_queries", "searches"), [(1, 31), (40, 16), (1_200, 2), (1_201, 1)])
 def test_an_index_is_made_when_it_has_become_worth_it(n_queries, searches):
-    estimator, queries = fitted(), normal((n_queries, 20), np.float32, seed=3)
-    expected = unitdot.cosine_top_k(queries, X, 4).indices
+    Y, queries = normal((20_000, 8), np.float32, seed=2), normal((n_queries, 8), np.float32, seed=3)
+    estimator = NearestNeighbors(n_neighbors=4, metric="cosine").fit(Y)
+    expected = unitdot.cosine_top_k(queries, Y, 4).indices
     with unitdot.sklearn_backend():
+        estimator.kneighbors()  # of its own rows, which does not count
         for i in range(searches):
             assert index_of(estimator) is None, i
             assert_same_bits(estimator.kneighbors(queries, return_distance=False), expected)
-            estimator.kneighbors()  # of its own rows, which do not count
         assert index_of(estimator) is not None
         assert_same_bits(estimator.kneighbors(queries, return_distance=False), expected)
-        estimator.fit(X)
-        estimator.kneighbors(Q)
+        estimator.fit(Y)
+        estimator.kneighbors(queries[:1])
         assert index_of(estimator) is None  # from the beginning again
+        estimator.fit(Y[1:])
+        for _ in range(2):
+            estimator.kneighbors(normal((2_000, 8), np.float32))
+        assert index_of(estimator) is None  # too few rows
 
 
 def test_the_next_search_is_that_of_an_index(neighbors):
@@ -189,7 +194,7 @@ def test_threads_that_search_at_once_make_one(monkeypatch):
         return unitdot.CosineIndex(*given, **how)
 
     monkeypatch.setattr(kept, "CosineIndex", slow)
-    monkeypatch.setattr(kept, "SEARCHES", 10)
+    monkeypatch.setattr(kept, "enough", lambda n_rows: 10)
     estimator = fitted()
     expected = unitdot.cosine_top_k(Q, X, 4).indices
     with unitdot.sklearn_backend():
@@ -228,6 +233,7 @@ def test_without_memory_it_is_not_tried_each_time(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(kept, "CosineIndex", fail)
+    monkeypatch.setattr(kept, "enough", lambda n_rows: 32)
     estimator = fitted()
     with unitdot.sklearn_backend():
         for _ in range(70):

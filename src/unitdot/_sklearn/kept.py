@@ -17,10 +17,19 @@ from unitdot._index import CosineIndex
 
 # rows whose bytes are compared, to notice an array that was written to after the fit
 WATCHED = 64
-# An index is made when searches without one have taken about as long as making it does: who asks
-# once never waits for it, and who asks often no more than twice as long as had it been there from
-# the first. So many searches for a row; so many rows more are as much as another search.
-SEARCHES, AT_ONCE = 32, 40
+# so many rows more of a call are as much as another search
+AT_ONCE = 40
+# fewer rows are searched about as fast without an index
+LEAST_ROWS = 20_000
+
+
+def enough(n_rows: int) -> float:
+    """Searches for a row, of so many, that take about as long as making an index (measured).
+
+    It is made after these: who asks once never waits for it, and who asks often takes no more than
+    some two to three times as long as if it had been there from the first.
+    """
+    return 6 + 500_000 / n_rows if n_rows >= LEAST_ROWS else float("inf")
 
 
 class _Kept(NamedTuple):
@@ -61,7 +70,7 @@ def index_of(estimator: Any, rows: Any, n_queries: int) -> CosineIndex | None:
         if kept.searched is not None or not n_queries:
             return kept.searched
         searches = kept.searches + 1 + n_queries / AT_ONCE
-        is_due = searches > SEARCHES
+        is_due = searches > enough(len(rows))
         # from 0 again: other threads make no second one, and where memory is too small it is not
         # tried each time
         _kept[estimator] = kept._replace(searches=0 if is_due else searches)

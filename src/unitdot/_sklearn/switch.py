@@ -119,9 +119,9 @@ def sklearn_backend() -> Iterator[None]:
       (below ten times the dtype's eps) or cannot represent have their true cosines;
     - the order of equal distances: the smaller index is first, but a query that is a fitted row,
       in ``kneighbors()`` or ``kneighbors(X)`` with the very array of ``fit``, is its own first;
-    - an estimator that was asked for neighbours some 32 times, or for those of many rows, keeps a
-      :class:`CosineIndex` of the rows that it was fitted with beside it (not in it: it is not
-      pickled), so that the next answers are fast; a few of these rows must not be changed in
+    - an estimator of 20,000 rows and more, once it was asked for neighbours of other rows often
+      enough to make up for it, keeps a :class:`CosineIndex` of its rows beside it (not in it: it is
+      not pickled), so that the next answers are fast; a few of these rows must not be changed in
       place, without another ``fit``. (It is noticed where all of them are.);
     - ``n_jobs`` and ``working_memory`` have no effect on neighbours: the distances are never
       held, and all threads are used that :func:`cosine_top_k` would use.
