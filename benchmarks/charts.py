@@ -197,9 +197,10 @@ def _growth(results: list[dict[str, Any]]):
     found = {name: points for name, points in report.curves(measured).items() if len(points) > 1}
     if not found:
         return None
-    n_rows = -(-len(found) // 2)
-    figure = Figure((WIDTH, 0.6 + 2.7 * n_rows), layout="constrained")
-    grid = figure.subplots(n_rows, 2, squeeze=False)
+    n_columns = min(len(found), 2)
+    n_rows = -(-len(found) // n_columns)
+    figure = Figure((WIDTH * (n_columns + 1) / 3, 0.6 + 2.7 * n_rows), layout="constrained")
+    grid = figure.subplots(n_rows, n_columns, squeeze=False)
     for axes in grid.flat[len(found) :]:
         axes.remove()
     for axes, (name, points) in zip(grid.flat, found.items(), strict=False):

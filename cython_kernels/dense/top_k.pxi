@@ -385,12 +385,19 @@ cdef inline void reset_list(Best* best, Py_ssize_t list) noexcept nogil:
     best.worst[list] = ~<uint32_t> 0         # who equals it counts
 
 
+cdef inline Py_ssize_t rows_beyond() noexcept nogil:
+    """Limits are read in whole vectors, up to a group beyond the last row."""
+    return at_least(GROUP, SCREEN_COLUMNS)
+
+
 cdef void reset_lists(Best* best, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t row
     for row in range(rows):
         reset_list(best, row)
         if best.expected:
             best.limit[row] = max(best.least, expected_limit(best, row))
+    for row in range(rows, rows + rows_beyond()):
+        best.limit[row] = 2          # nobody is found there
 
 
 cdef inline Py_ssize_t room_for(Py_ssize_t k) noexcept nogil:
@@ -405,9 +412,7 @@ cdef size_t carve_lists(Best* best, char* memory) noexcept nogil:
     cdef char* start = memory
     best.entries = <Entry*> carve(&memory, best.rows * best.room * sizeof(Entry))
     best.count = <uint32_t*> carve(&memory, best.rows * sizeof(uint32_t))
-    # read in whole vectors, up to a group beyond the last row
-    best.limit = <real*> carve(&memory, (best.rows + at_least(GROUP, SCREEN_COLUMNS))
-                               * sizeof(real))
+    best.limit = <real*> carve(&memory, (best.rows + rows_beyond()) * sizeof(real))
     best.worst = <uint32_t*> carve(&memory, best.rows * sizeof(uint32_t))
     best.locks = carve(&memory, best.rows)
     best.spare = <Entry*> carve(&memory, best.threads * best.room * sizeof(Entry))

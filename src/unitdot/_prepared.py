@@ -296,9 +296,8 @@ def _kinds(rows: int, features: int, lines: int, words: int, wide: bool) -> Kind
 
 def _room(rows: int, features: int, lines: int, words: int, wide: bool) -> dict[str, Array]:
     kinds = _kinds(rows, features, lines, words, wide)
-    # panels end with rows that there are not
-    make = {"panels": np.zeros}
-    return {name: _aligned(make.get(name, np.empty), *kind) for name, kind in kinds.items()}
+    # panels end with rows that there are not, and of rows that are rare nothing may be known
+    return {name: _aligned(np.zeros, *kind) for name, kind in kinds.items()}
 
 
 def _aligned(make: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from unitdot import _prepared
 from unitdot._prepared import Prepared
 
 from ..helpers import assert_same_bits
@@ -24,6 +25,26 @@ def assert_same(actual, expected):
     assert actual.arrays().keys() == expected.arrays().keys()
     for name, array in expected.arrays().items():
         assert_same_bits(actual.arrays()[name], array)
+
+
+@pytest.mark.parametrize("kind", ["directions", "axes"])
+@pytest.mark.parametrize("rare", [None, np.nan, 1e30], ids=["", "nan", "scaled"])
+def test_nothing_is_kept_of_what_was_in_memory(kind, rare, monkeypatch):
+    """Files would have it, and bytes of their own each time."""
+    rows = rows_of(np.float32, kind)
+    if rare is not None:
+        rows[7] *= rare
+    expected = Prepared.of(rows)
+    aligned = _prepared._aligned
+
+    def written(make, *kind):
+        array = aligned(make, *kind)
+        if make is np.empty:
+            array.view(np.uint8)[...] = 0xCD
+        return array
+
+    monkeypatch.setattr(_prepared, "_aligned", written)
+    assert_same(Prepared.of(rows), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
