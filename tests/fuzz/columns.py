@@ -2,10 +2,15 @@
 and the errors that it may be refused with (none: it must be read).
 """
 
+import os
+
 import numpy as np
 import pandas
-import polars
 import pyarrow
+
+POLARS = "UNITDOT_FUZZ_NO_POLARS" not in os.environ  # sanitize.py
+if POLARS:
+    import polars
 
 NUMPY = ("f4", "f8", "f2", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?")
 NAMES = ("Float32", "Float64", "Float32", "Int8", "UInt8", "Int16", "UInt16", "Int32", "UInt32",

@@ -8,10 +8,10 @@ from .selection import outcome
 
 KINDS = (
     columns.pandas_frame,
-    columns.polars_frame,
+    columns.polars_frame if columns.POLARS else columns.pandas_frame,
     columns.arrow_table,
     columns.pandas_vectors,
-    columns.polars_vectors,
+    columns.polars_vectors if columns.POLARS else columns.pandas_vectors,
     columns.arrow_vectors,
 )
 

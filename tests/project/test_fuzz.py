@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("ml_dtypes")
 pytest.importorskip("pandas")
-pytest.importorskip("polars")
+if "UNITDOT_FUZZ_NO_POLARS" not in os.environ:
+    pytest.importorskip("polars")
 pytest.importorskip("pyarrow")
 pytest.importorskip("scipy")
 
