@@ -297,13 +297,13 @@ def _kinds(rows: int, features: int, lines: int, words: int, wide: bool) -> Kind
 def _room(rows: int, features: int, lines: int, words: int, wide: bool) -> dict[str, Array]:
     kinds = _kinds(rows, features, lines, words, wide)
     # panels end with rows that there are not, and of rows that are rare nothing may be known
-    return {name: _aligned(np.zeros, *kind) for name, kind in kinds.items()}
+    return {name: _aligned(*kind) for name, kind in kinds.items()}
 
 
-def _aligned(make: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """From the start of a cache line on, as in a file: what is a line long lies in one."""
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros from the start of a cache line on, as in a file: what is a line long lies in one."""
     size = math.prod(shape) * dtype.itemsize
-    room = make(size + CACHE_LINE, np.uint8)
+    room = np.zeros(size + CACHE_LINE, np.uint8)
     start = -room.ctypes.data % CACHE_LINE
     array: Array = room[start : start + size].view(dtype).reshape(shape)
     return array

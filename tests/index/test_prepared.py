@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from unitdot import _prepared
 from unitdot._prepared import Prepared
 
 from ..helpers import assert_same_bits
@@ -35,15 +34,14 @@ def test_nothing_is_kept_of_what_was_in_memory(kind, rare, monkeypatch):
     if rare is not None:
         rows[7] *= rare
     expected = Prepared.of(rows)
-    aligned = _prepared._aligned
+    empty = np.empty
 
-    def written(make, *kind):
-        array = aligned(make, *kind)
-        if make is np.empty:
-            array.view(np.uint8)[...] = 0xCD
+    def written(shape, dtype=float):
+        array = empty(shape, dtype)
+        array.view(np.uint8)[...] = 0xCD
         return array
 
-    monkeypatch.setattr(_prepared, "_aligned", written)
+    monkeypatch.setattr(np, "empty", written)
     assert_same(Prepared.of(rows), expected)
 
 

@@ -26,8 +26,8 @@ LEAST_ROWS = 20_000
 def enough(n_rows: int) -> float:
     """Searches for a row, of so many, that take about as long as making an index (measured).
 
-    It is made after these: who asks once never waits for it, and who asks often takes no more than
-    some two to three times as long as if it had been there from the first.
+    It is made after these: who asks once never waits for it, and who asks often has lost about as
+    much time as it takes.
     """
     return 6 + 500_000 / n_rows if n_rows >= LEAST_ROWS else float("inf")
 

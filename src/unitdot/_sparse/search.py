@@ -114,19 +114,18 @@ def _search_is_slower(problem: Problem, how: How, few: bool) -> tuple[bool, Any]
         return False, None
     (first, length), *_ = kernels.blocks_of(problem.Y)
     index: Any = None
-    products: Any = None
     seconds = []
     for every in (False, True):
         try:
-            if not every and problem.prepared is not None:
-                index = problem.prepared.blocks()[0]
-            elif not every:
-                index = kernels.Index(problem.Y, first, length, True, problem.wide)
-            elif not few:
-                products = kernels.Index(
+            if every and not few:
+                block = kernels.Index(
                     problem.Y, first, length, False, problem.wide, vectors_of_isa()
                 )  # fmt: skip
-            seconds.append(_seconds_of(problem, how, rows, products or index, every, few))
+            elif not every and problem.prepared is not None:
+                block = index = problem.prepared.blocks()[0]
+            elif not every:
+                block = index = kernels.Index(problem.Y, first, length, True, problem.wide)
+            seconds.append(_seconds_of(problem, how, rows, block, every, few))
         except MemoryError:  # the other way may do with what there is
             return not every, index if every else None
     return seconds[1] < seconds[0], index
