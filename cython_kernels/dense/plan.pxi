@@ -22,6 +22,8 @@ cdef enum:
     LONGEST = 1 << 15                # rows of a superblock
     PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
     FINISHING = 128                  # what an output costs besides, in multiply-adds
+    FRESH = 1 << 25                  # bytes of the matrix, a thread, between the same: each of its
+                                     # pages may be new, and a guest waits 50 µs for some
 
 cdef struct Job:
     Source X, Y
@@ -250,6 +252,8 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
     outputs = patient_outputs(job)
     if rows_X[0] * rows_Y[0] > outputs:
         if job.same:
+            if writes_matrix(job):
+                outputs = ceil_div(outputs, 2)       # each of these is written twice, mirrored
             rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
         elif can_stream(job) or job.best != NULL or job.pairs != NULL:
             rows_Y[0] = outputs // rows_X[0] + 1
@@ -278,9 +282,15 @@ cdef inline Py_ssize_t packed_bytes(const Job* job) noexcept nogil:
     return at_least(PACKED // 2, bytes)
 
 
+cdef inline bint writes_matrix(const Job* job) noexcept nogil:
+    return job.best == NULL and job.pairs == NULL
+
+
 cdef inline Py_ssize_t patient_outputs(const Job* job) noexcept nogil:
-    return at_least(1, <Py_ssize_t> (<double> PATIENCE * BLOCK * job.threads
-                                     / (job.X.features + FINISHING)))
+    cdef double outputs = <double> PATIENCE * BLOCK / (job.X.features + FINISHING)
+    if writes_matrix(job):
+        outputs = min(outputs, <double> FRESH / job.out.itemsize)
+    return at_least(1, <Py_ssize_t> (outputs * job.threads))
 
 
 cdef inline Py_ssize_t rounded(Py_ssize_t rows) noexcept nogil:
