@@ -116,26 +116,31 @@ cdef void round_head(Heads* h, const Directions* d, const real* dots, Py_ssize_t
         own[1 + line] = <float> (sqrt(error) + HEAD_ROUNDING)
 
 
+cdef void directions_panel "directions_panel" (const real* x, const vec* y,
+                                               Py_ssize_t panel_stride, Py_ssize_t count,
+                                               Py_ssize_t panels, bint first,
+                                               vec* totals) noexcept nogil:
+    cdef vec block_sums[TILE_ROWS * TILE_PANELS * VECS]
+    panel_tiles(PANEL, panels, x, y, panel_stride, count, first, block_sums, totals)
+
+
 cdef int head_panel(const Cascade* c, Heads* h, const Source* s, Py_ssize_t row,
                     real zero_inverse) noexcept nogil:
     """Norms and heads of PANEL rows."""
     cdef real panel[PANEL * BLOCK]
     cdef vec totals[PROJECTED][PANEL * TILE_PANELS * VECS]
-    cdef vec block_sums[TILE_ROWS * TILE_PANELS * VECS]
     cdef real dots[PROJECTED * GROUP]
     cdef const Pack* packed = &c.packed
     cdef Py_ssize_t rows = at_most(PANEL, s.rows - row), directions = packed.count
-    cdef Py_ssize_t groups = ceil_div(directions, GROUP), b, g, sub, i
+    cdef Py_ssize_t groups = ceil_div(directions, GROUP), b, g, i
     cdef int status = 0
     for b in range(packed.blocks):
         status |= pack_panel(s, row, rows, b, NULL, panel, b == 0, h.norm2 + row)
         for g in range(groups):
-            for sub in range(PANEL // TILE_ROWS):
-                tile(TILE_ROWS, ceil_div(at_most(GROUP, directions - g * GROUP), PANEL),
-                     panel + sub * TILE_ROWS,
-                     <const vec*> panel_of(packed, g * TILE_PANELS, b), packed.depth * VECS,
-                     block_length(s.features, b), b == 0, block_sums,
-                     totals[g] + sub * TILE_ROWS * TILE_PANELS * VECS)
+            directions_panel(panel, <const vec*> panel_of(packed, g * TILE_PANELS, b),
+                             packed.depth * VECS, block_length(s.features, b),
+                             ceil_div(at_most(GROUP, directions - g * GROUP), PANEL), b == 0,
+                             totals[g])
     for i in range(rows):
         status |= invert_norm(h.norm2[row + i], False, zero_inverse, h.inverse + row + i,
                               h.rest + row + i)

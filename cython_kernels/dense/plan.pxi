@@ -22,8 +22,7 @@ cdef enum:
     LONGEST = 1 << 15                # rows of a superblock
     PATIENCE = 1 << 25               # BLOCKs of multiply-adds, a thread, between looks for Ctrl-C
     FINISHING = 128                  # what an output costs besides, in multiply-adds
-    FRESH = 1 << 25                  # bytes of the matrix, a thread, between the same: each of its
-                                     # pages may be new, and a guest waits 50 µs for some
+    FRESH = 1 << 25                  # bytes of the matrix, a thread, the same: new pages are slow
 
 cdef struct Job:
     Source X, Y
@@ -247,8 +246,9 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         rows_X[0] = at_most(rows_X[0], side)
         padded = ceil_div(rows_X[0], PANEL) * PANEL
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // padded))
-    # a superblock is also the time between two looks for Ctrl-C; where it has to be smaller for
-    # that, whole rows of the output touch fewer new pages than columns
+    # a superblock is also the time between two looks for Ctrl-C (of a virtual machine whose host
+    # has taken memory back, 50 µs for a page of the matrix); where it has to be smaller for that,
+    # whole rows of the output touch fewer new pages than columns
     outputs = patient_outputs(job)
     if rows_X[0] * rows_Y[0] > outputs:
         if job.same:

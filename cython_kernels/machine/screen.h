@@ -262,8 +262,11 @@ enum { HAS_DOTS = 0, HAS_VNNI = 0, VNNI_ROWS = SCREEN_ROWS, VNNI_LEVELS = 63 };
 #define add_vnni_shorts add_short_dots
 #endif
 
-/* in functions of their own all of the tile stays in registers (dense/screen.pxi) */
+/* in functions of their own all of the tile stays in registers (dense/heads.pxi,
+ * dense/screen.pxi) */
 #ifdef __GNUC__
+static void directions_panel(const real *, const vec *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int,
+                             vec *) __attribute__((noinline));
 static void screen_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
     __attribute__((noinline));
 static void vnni_panel(const int32_t *, const int32_t *, Py_ssize_t, const int32_t *, int32_t *)
