@@ -108,7 +108,7 @@ enum { SHORTS = 1 };
 #define flipped(v) (v)
 #endif
 
-#if INTEGERS && defined(HAS_AVX2) && !defined(__AVX512F__)
+#if INTEGERS && defined(HAS_AVX2)
 #define kept(v) kept_words(v)
 #define meet_shorts(s, a, b) add_short_dots(s, a, b)
 #else

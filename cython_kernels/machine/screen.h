@@ -45,7 +45,12 @@ static inline ivec add_vnni_shorts(ivec sum, ivec a, ivec b) {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
     return sum;
 }
-#define add_short_dots(sum, a, b) _mm512_add_epi32(sum, _mm512_madd_epi16(a, b))
+static inline ivec add_short_dots(ivec sum, ivec a, ivec b) { /* as with AVX2, below */
+    ivec product;
+    __asm__("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+            : "+v"(sum), "=&v"(product) : "v"(a), "vm"(b));
+    return sum;
+}
 typedef __m512 fvec;
 #define splat_single(x) _mm512_set1_ps(x)
 #define load_singles(p) _mm512_loadu_ps(p)
