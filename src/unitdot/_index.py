@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _index_file, _inputs
+from unitdot import _index_file, _inputs, _labels
 from unitdot._index_parts import Arrays, DenseRows, Ids, SparseRows, fixed, known
 from unitdot._inputs import Array, Input
 from unitdot._machine import disk
@@ -111,7 +111,7 @@ class CosineIndex:
         kind: Any = SparseRows if hasattr(Y, "tocsr") else DenseRows
         rows = kind.of(Y, copy)
         n = rows.shape[0]
-        given = None if ids is None else Ids(fixed(_inputs.as_ids(ids, "ids", n, "Y")))
+        given = None if ids is None else Ids(fixed(_labels.as_ids(ids, "ids", n, "Y")))
         self._set(_State(rows, _prepared(rows), n, given))
 
     def _set(self, state: _State) -> None:
@@ -561,7 +561,7 @@ class CosineIndex:
         try:
             state = _state_of(facts, arrays, str(path))
             if verify and state.ids is not None:
-                _inputs.check_unique(state.ids.array, "array 'ids'")
+                _labels.check_unique(state.ids.array, "array 'ids'")
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         if verify and state.rows.is_sparse:
@@ -600,10 +600,10 @@ def _of_some(groups: Any, numbers: Array, alone: bool, n: int) -> Any:
         return None
     if alone:
         check_one(groups, n)
-        return _inputs.as_labels(groups, "groups", n, "Y")[numbers]
+        return _labels.as_labels(groups, "groups", n, "Y")[numbers]
     if not isinstance(groups, (tuple, list)) or len(groups) != 2:
         return groups  # for the error
-    return groups[0], _inputs.as_labels(groups[1], "groups[1]", n, "Y")[numbers]
+    return groups[0], _labels.as_labels(groups[1], "groups[1]", n, "Y")[numbers]
 
 
 def _prepared(rows: DenseRows | SparseRows) -> Prepared | None:

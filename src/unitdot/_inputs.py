@@ -1,4 +1,4 @@
-"""Input checking: the only place that raises. Arrays leave it as the kernels read them."""
+"""Input checking. Arrays leave it as the kernels read them; labels and ids are _labels.py's."""
 
 import numbers
 import operator
@@ -163,7 +163,7 @@ def check_pairs(
     """Three vectors of one length, whose numbers of rows and columns `shape` has, and the shape."""
     names = "rows", "columns"
     places = as_integers(rows, names[0]), as_integers(columns, names[1])
-    values = _plain(similarities, "similarities")
+    values = plain_array(similarities, "similarities")
     if values.dtype.kind not in "buif":
         raise TypeError(f"similarities has dtype {values.dtype}; expected real numbers")
     if values.dtype not in _RESULT_DTYPES:
@@ -188,8 +188,8 @@ def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
         similarities, indices = found
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} is a {type(found).__name__}; expected a TopK") from error
-    similarities = np.atleast_2d(_plain(similarities, f"{name}.similarities"))
-    indices = np.atleast_2d(_plain(indices, f"{name}.indices"))
+    similarities = np.atleast_2d(plain_array(similarities, f"{name}.similarities"))
+    indices = np.atleast_2d(plain_array(indices, f"{name}.indices"))
     if similarities.shape != indices.shape or indices.ndim != 2:
         raise ValueError(
             f"{name} has similarities of shape {similarities.shape} and indices of shape "
@@ -203,7 +203,8 @@ def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
     return similarities, indices.astype(np.int64, copy=False)
 
 
-def _plain(argument: Any, name: str) -> Array:
+def plain_array(argument: Any, name: str) -> Array:
+    """`argument` as an ndarray of any dtype, without masked elements."""
     check_unmasked(argument, name, "values in their places")
     try:
         return np.asarray(argument)
@@ -231,7 +232,7 @@ def check_where(where: Any, n: int, name: str = "where") -> Array:
         start, stop, step = where.indices(n)
         chosen = range(start, stop, step)[:: 1 if step > 0 else -1]
         return np.arange(chosen.start, chosen.stop, chosen.step, dtype=np.int64)
-    array = _plain(where, name)
+    array = plain_array(where, name)
     if array.dtype == bool:
         if array.shape != (n,):
             raise ValueError(
@@ -248,7 +249,7 @@ def check_rows(rows: Any, n: int, name: str) -> Array:
     """The rows that `rows` means to NumPy: a number, numbers from either end, a mask, a slice."""
     if isinstance(rows, slice):
         return np.arange(n)[rows]
-    array = np.atleast_1d(_plain(rows, name))
+    array = np.atleast_1d(plain_array(rows, name))
     if array.dtype == bool:
         return check_where(array, n, name)
     chosen = as_integers(array, name)
@@ -256,69 +257,6 @@ def check_rows(rows: Any, n: int, name: str) -> Array:
         place = int(np.argmax((chosen < -n) | (chosen >= n)))
         raise ValueError(f"{name} holds {chosen[place]} in place {place}; expected -{n} to {n - 1}")
     return np.arange(n)[chosen]
-
-
-def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
-    """Ids of `n` rows, no two the same: integers as int64, or strings as objects."""
-    array = as_labels(ids, name, n, side, are_ids=True)
-    expected = "expected integers of 64 bits, or strings"
-    if array.dtype.kind in "UT":
-        array = array.astype(object)
-    elif array.dtype.kind == "O":
-        values = array.tolist()
-        strings = bool(values) and isinstance(values[0], str)
-        for row, value in enumerate(values):
-            if not (isinstance(value, str) if strings else _is_integer(value)):
-                raise TypeError(f"{name} holds {value!r} in row {row}; {expected}, not both")
-        if not strings:
-            try:
-                array = np.array(values, np.int64)
-            except OverflowError as error:
-                raise ValueError(f"{name} holds too large an integer; {expected}") from error
-    elif array.dtype.kind not in "iu":
-        raise TypeError(f"{name} has dtype {array.dtype}; {expected}")
-    if array.dtype == np.uint64 and array.max(initial=0) > np.iinfo(np.int64).max:
-        raise ValueError(f"{name} holds {array.max()}; {expected}")
-    if array.dtype.kind != "O":
-        array = np.array(array, np.int64)
-    check_unique(array, name)
-    return array
-
-
-def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
-    """One id, or several, as a list: strings or integers, as those of the index are."""
-    values = [ids] if isinstance(ids, (str, numbers.Integral)) else ids
-    check_unmasked(values, name, "ids in their places")
-    expected = f"expected {'strings' if strings else 'integers'}, as the index has"
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind in "mM":  # whose list may be of plain numbers
-            raise TypeError(f"{name} has dtype {values.dtype}; {expected}")
-        values = values.tolist()
-    if isinstance(values, (bytes, numbers.Number)) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} is {ids!r}; {expected}")
-    values = list(values)
-    for value in values:
-        if not (isinstance(value, str) if strings else _is_integer(value)):
-            raise TypeError(f"{name} holds {value!r}; {expected}")
-    return values
-
-
-def check_unique(ids: Array, name: str) -> None:
-    """Raise for the first id that is there twice."""
-    if ids.dtype.kind != "O" and len(np.unique(ids)) == len(ids):
-        return
-    first: dict[Any, int] = {}
-    for row, value in enumerate(ids.tolist()):
-        other = first.setdefault(value, row)
-        if other != row:
-            raise ValueError(
-                f"{name} holds {value!r} in rows {other} and {row}; expected ids that differ"
-            )
-
-
-def _is_integer(value: Any) -> bool:
-    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return integer and hasattr(value, "__index__")  # which NumPy's durations have not
 
 
 def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) -> None:
@@ -342,160 +280,9 @@ def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) 
         )
 
 
-def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) -> Array:
-    """Labels of `n` rows as a vector, none of them missing."""
-    if type(labels).__module__.partition(".")[0] == "narwhals":
-        return as_labels(labels.to_native(), f"{name}.to_native()", n, side, are_ids)
-    dtype = _dtype_of_frames(labels)
-    if dtype in _NANOSECONDS:
-        numbers_of, remedy = _NANOSECONDS[dtype]
-        if (numbers_of(labels) % 1000 != 0).any():
-            raise ValueError(
-                f"{name} holds times of the day with nanoseconds, which Python's times do not "
-                f"have; expected whole microseconds; try {name}.{remedy}"
-                + (", and the same for the other side" if "[" in name else "")
-            )
-    if dtype in ("polars Int128", "polars UInt128"):  # NumPy has none
-        array = np.array(labels.to_list(), object)
-    elif hasattr(labels, "to_numpy"):
-        array = _to_numpy(labels, name)
-    elif isinstance(labels, (list, tuple)):
-        # NumPy would make strings of numbers among strings
-        array = np.empty(len(labels), object)
-        array[:] = labels
-    else:
-        check_unmasked(
-            labels,
-            name,
-            "labels in their places (a value of its own for each keeps its row apart)",
-        )
-        array = _plain(labels, name)
-    if array.shape != (n,):
-        raise ValueError(
-            f"{name} has shape {array.shape}; expected ({n},), a label for each row of {side}"
-        )
-    if array.dtype.kind in "biuUS":
-        return array
-    values = array.tolist()
-    for row, label in enumerate(values):
-        if _is_missing(label):
-            raise ValueError(
-                f"{name} holds {label!r} in row {row}; expected labels (a value of its own for "
-                f"each row without one keeps it apart)"
-            )
-        try:
-            hash(label)
-        except (TypeError, ValueError) as error:
-            held = f"{name} holds {label!r} in row {row}"
-            if isinstance(label, np.timedelta64) and label.dtype == "m8" and not are_ids:
-                raise _no_unit_error(held, values, name) from error
-            raise TypeError(f"{held}; expected hashables") from error
-    return array
-
-
-def _dtype_of_frames(labels: Any) -> str:
-    """The dtype of a column, with the library whose it is in front: others have such names, too."""
-    dtype = getattr(labels, "dtype", None) if hasattr(labels, "to_numpy") else None
-    library = type(dtype).__module__.partition(".")[0]
-    return f"{library} {dtype}" if library in ("polars", "pandas") else ""
-
-
-# dtypes of times whose nanoseconds `to_numpy` loses in silence -> numbers that have them, and how
-# to write that
-_NANOSECONDS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "polars Time": (lambda labels: labels.to_physical(), "to_physical()"),
-    "pandas time64[ns][pyarrow]": (
-        lambda labels: labels.astype("int64[pyarrow]").to_numpy("int64", na_value=0),
-        "astype('int64[pyarrow]')",
-    ),
-}
-
-
-def _to_numpy(labels: Any, name: str) -> Array:
-    """Of pandas, polars or Arrow."""
-    try:
-        try:
-            return np.asarray(labels.to_numpy(zero_copy_only=False))  # Arrow's needs to be told
-        except TypeError:
-            return np.asarray(labels.to_numpy())
-    except MemoryError:
-        raise
-    except Exception as error:  # each has its own
-        raise TypeError(
-            f"{name} cannot be read as an array: {error}; expected a vector, or a list, of labels"
-        ) from error
-
-
-def _no_unit_error(held: str, values: list[Any], name: str) -> TypeError:
-    """A duration without a unit, which NumPy does not hash."""
-    remedy = ""
-    # of two units there may be no common one
-    if all(isinstance(value, np.timedelta64) for value in values) and (
-        len({value.dtype for value in values}) < 3
-    ):
-        remedy = f"; try numpy.asarray({name}, 'timedelta64')"
-    return TypeError(f"{held}, which has no unit; expected one, or an array of durations{remedy}")
-
-
-def labels_of_one_kind(given: list[Array]) -> list[Array]:
-    """Times, or durations, in the finest of their units; other labels as they are."""
-    kinds = {labels.dtype.kind for labels in given if labels.size}
-    times = [i for i, labels in enumerate(given) if labels.dtype.kind in "Mm" and labels.size]
-    if not times:
-        return given
-    if len(kinds) > 1:  # what they are as Python's numbers or times depends on the unit
-        i, j = times[0], 1 - times[0]
-        remedy = f"numpy.asarray(groups[{j}], {given[i].dtype.name!r})"
-        raise TypeError(
-            f"groups[{j}] has dtype {given[j].dtype} where groups[{i}] has {given[i].dtype}; "
-            "expected labels of one kind" + (f"; try {remedy}" if len(times) == 1 else "")
-        )
-    try:
-        common = np.result_type(*given)
-    except TypeError:  # months beside days
-        return given
-    except OverflowError:
-        both = " and ".join(str(labels.dtype) for labels in given)
-        raise ValueError(
-            f"groups are of {both}, which no unit holds; expected labels of one dtype"
-        ) from None
-    for i, labels in enumerate(given):
-        row = _first_out_of_range(labels, common)
-        if row is not None:
-            raise ValueError(
-                f"groups[{i}] holds {labels[row]} in row {row}, which is out of the range "
-                f"of {common}, the other labels' dtype; expected labels of one dtype"
-            )
-    return [labels.astype(common) for labels in given]
-
-
-def _first_out_of_range(labels: Array, dtype: np.dtype[Any]) -> int | None:
-    """The first row whose time, or duration, the dtype cannot hold."""
-    try:
-        lost = np.flatnonzero(labels.astype(dtype).astype(labels.dtype) != labels)
-        return int(lost[0]) if lost.size else None
-    except OverflowError:  # NumPy 2.5 and later, where others go round
-        for row, label in enumerate(labels):
-            try:
-                label.astype(dtype)
-            except OverflowError:
-                return row
-        raise
-
-
-def _is_missing(label: Any) -> bool:
-    try:
-        if label is None or label is np.ma.masked or bool(label != label):
-            return True
-    # pandas.NA is neither; an array has no truth value; a signalling NaN is compared with nothing
-    except (TypeError, ValueError, ArithmeticError):
-        return not isinstance(label, np.ndarray)
-    return type(label).__module__ == "pyarrow.lib" and not label.is_valid  # a scalar
-
-
 def as_integers(argument: Any, name: str) -> Array:
     """`argument` as a vector of int64, contiguous."""
-    array = _plain(argument, name)
+    array = plain_array(argument, name)
     if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
         raise TypeError(
             f"{name} has dtype {array.dtype} and shape {array.shape}; expected a vector of integers"
@@ -519,7 +306,7 @@ def as_array(argument: Any, name: str, check_finite: bool = False) -> Array:
     """
     array: Array = argument
     if type(argument) is not np.ndarray or argument.dtype not in KINDS:
-        with _naming(name):
+        with naming(name):
             array = _with_known_dtype(_read(argument, name, check_finite), name)
     if array.ndim == 0:
         raise ValueError(f"{name} is a scalar; expected a vector, a matrix or a stack of matrices")
@@ -537,19 +324,16 @@ def dense_sides(X: Any, Y: Any, check_finite: bool) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """What cannot be read becomes an error that names the argument."""
+def naming(name: str, beside: str = "") -> Iterator[None]:
+    """What cannot be read becomes an error that names the argument.
+
+    `beside`: what there is to do, too, where there is a remedy.
+    """
     try:
         yield
     except UnreadableError as found:
-        remedies = f"; try {' or '.join(found.remedies)}" if found.remedies else ""
+        remedies = f"; try {' or '.join(found.remedies)}{beside}" if found.remedies else ""
         raise found.error(f"{name} {found.what}{remedies}") from found.__cause__
-
-
-def _convert(argument: Any, name: str) -> Array:
-    """`argument` as an ndarray of any dtype."""
-    with _naming(name):
-        return _read(argument, name, False)
 
 
 def _read(argument: Any, name: str, check_finite: bool) -> Array:

@@ -97,6 +97,11 @@ def of_lists(column: Any, without_nulls: Iterable[str] = (), start: int = 0) -> 
     return np.concatenate(parts, out=result) if parts else result
 
 
+def is_scalar(value: Any) -> bool:
+    """Whether it is one element of an array, as iterating gives it."""
+    return type(value).__module__ == "pyarrow.lib" and hasattr(value, "is_valid")
+
+
 def _lengths(lists: Any) -> Array:
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
     return np.asarray(np.nan_to_num(lengths, nan=common.NULL), np.int64)
