@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from unitdot._frames.of_arrow import is_scalar
+from unitdot._frames.of_arrow import is_scalar, plain
 from unitdot._frames.read import native, read_labels
 from unitdot._inputs import Array, check_unmasked, naming, plain_array
 
@@ -13,21 +13,10 @@ from unitdot._inputs import Array, check_unmasked, naming, plain_array
 def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) -> Array:
     """Labels of `n` rows as a vector, none of them missing."""
     labels, name = native(labels, name)
-    if hasattr(labels, "to_numpy"):
-        # numbers beside the other side's times would meet none
-        with naming(name, ", and the same for the other side" if "[" in name else ""):
-            array = read_labels(labels, name)
-    elif isinstance(labels, (list, tuple)):
-        # NumPy would make strings of numbers among strings
-        array = np.empty(len(labels), object)
-        array[:] = labels
-    else:
-        check_unmasked(
-            labels,
-            name,
-            "labels in their places (a value of its own for each keeps its row apart)",
-        )
-        array = plain_array(labels, name)
+    # numbers beside the other side's times would meet none
+    with naming(name, ", and the same for the other side" if "[" in name else ""):
+        read = read_labels(labels, name)
+    array = _as_array(labels, name) if read is None else read
     if array.shape != (n,):
         raise ValueError(
             f"{name} has shape {array.shape}; expected ({n},), a label for each row of {side}"
@@ -49,6 +38,18 @@ def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) 
                 raise _no_unit_error(held, values, name) from error
             raise TypeError(f"{held}; expected hashables") from error
     return array
+
+
+def _as_array(labels: Any, name: str) -> Array:
+    """Labels in a list, or in what NumPy knows."""
+    if isinstance(labels, (list, tuple)):
+        # NumPy would make strings of numbers among strings
+        array = np.empty(len(labels), object)
+        array[:] = labels
+        return array
+    expected = "labels in their places (a value of its own for each keeps its row apart)"
+    check_unmasked(labels, name, expected)
+    return plain_array(labels, name)
 
 
 def _no_unit_error(held: str, values: list[Any], name: str) -> TypeError:
@@ -147,7 +148,7 @@ def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
 
 def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
     """One id, or several, as a list: strings or integers, as those of the index are."""
-    values = [ids] if isinstance(ids, (str, numbers.Integral)) else ids
+    values = [ids] if isinstance(ids, (str, numbers.Integral)) or is_scalar(ids) else ids
     check_unmasked(values, name, "ids in their places")
     expected = f"expected {'strings' if strings else 'integers'}, as the index has"
     if isinstance(values, np.ndarray):
@@ -156,7 +157,7 @@ def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
         values = values.tolist()
     if isinstance(values, (bytes, numbers.Number)) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} is {ids!r}; {expected}")
-    values = list(values)
+    values = [plain(value) for value in values]
     for value in values:
         if not (isinstance(value, str) if strings else _is_integer(value)):
             raise TypeError(f"{name} holds {value!r}; {expected}")

@@ -35,11 +35,16 @@ def native(column: Any, name: str) -> tuple[Any, str]:
     return column, name
 
 
-def read_labels(column: Any, name: str) -> Array:
-    """A column that has `to_numpy` as an array of labels. Raises `UnreadableError`."""
-    # others have dtypes of the same names
-    reader = _LABELS.get(_library(getattr(column, "dtype", None)))
-    return common.of_labels(column) if reader is None else reader(column, name)
+def read_labels(labels: Any, name: str) -> Array | None:
+    """A column of labels, or a list of Arrow's, as an array; None for what is neither.
+
+    Raises `UnreadableError`.
+    """
+    if hasattr(labels, "to_numpy"):
+        # others have dtypes of the same names
+        reader = _LABELS.get(_library(getattr(labels, "dtype", getattr(labels, "type", None))))
+        return common.of_labels(labels) if reader is None else reader(labels, name)
+    return of_arrow.of_scalars(labels, name) if isinstance(labels, list | tuple) else None
 
 
 def _library(value: Any) -> str:
@@ -90,4 +95,5 @@ _READERS: dict[tuple[str, str], Callable[[Any, str], Array]] = {
 _LABELS: dict[str, Callable[[Any, str], Array]] = {
     "pandas": of_pandas.of_labels,
     "polars": of_polars.of_labels,
+    "pyarrow": of_arrow.of_labels,
 }
