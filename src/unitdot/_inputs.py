@@ -1,11 +1,10 @@
-"""Input checking. Arrays leave it as the kernels read them; labels and ids are _labels.py's."""
+"""The data, checked: arrays leave it as the kernels read them, or an error says what is wrong."""
 
-import numbers
 import operator
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -49,254 +48,6 @@ for _name, _number in _NUMBERS.items():
         if _dtype.itemsize > 1:
             KINDS[_dtype.newbyteorder()] = (_number + _SWAPPED, _name not in _SINGLE)
 KINDS[BFLOAT16] = (_NUMBERS["bfloat16"], False)
-
-_RESULT_DTYPES = (np.dtype("f4"), np.dtype("f8"))  # computed in float32, in float64
-_ZERO = ("zero", "nan", "raise")
-
-
-class Options(NamedTuple):
-    """The keywords that every function shares, checked."""
-
-    dtype: np.dtype[Any] | None
-    zero: str
-    check_finite: bool
-    n_threads: int | None
-
-
-DEFAULTS = Options(None, "zero", True, None)
-
-
-def check_options(keywords: tuple[Any, ...]) -> Options:
-    """The keywords (dtype, zero, check_finite, n_threads), checked."""
-    dtype, zero, check_finite, n_threads = keywords
-    if dtype is None and n_threads is None and check_finite is True and zero is DEFAULTS.zero:
-        return DEFAULTS
-    if dtype is not None:
-        try:
-            dtype = np.dtype(dtype)
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"dtype is {dtype!r}; expected float32 or float64") from error
-        if dtype not in _RESULT_DTYPES:
-            raise ValueError(f"dtype is {dtype}; expected float32 or float64")
-    if not isinstance(zero, str) or zero not in _ZERO:
-        raise ValueError(f'zero is {zero!r}; expected "zero", "nan" or "raise"')
-    check_finite = check_flag(check_finite, "check_finite")
-    if n_threads is not None:
-        n_threads = check_positive(n_threads, "n_threads")
-    return Options(dtype, zero, check_finite, n_threads)
-
-
-def check_positive(
-    value: Any, name: str, expected: str = "None or an integer of at least 1"
-) -> int:
-    """`value` as an integer of at least 1."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected {expected}")
-    if number < 1:
-        raise ValueError(f"{name} is {number}; expected {expected}")
-    return number
-
-
-def check_flag(value: Any, name: str) -> bool:
-    """`value`, if it is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}; expected True or False")
-    return bool(value)
-
-
-def check_k(k: Any, candidates: int | None) -> int:
-    """`k`, at least 1 and at most the number of candidates, if that is a limit."""
-    number = check_positive(k, "k", "an integer of at least 1")
-    if candidates is not None and number > candidates:
-        raise ValueError(
-            f"k is {number} where each row has {counted(candidates, 'candidate', 'candidates')}; "
-            f"expected 1 to that many"
-        )
-    return number
-
-
-def check_row_numbers(Y: Array) -> None:
-    """Raise for more rows of `Y` than the kernels can number."""
-    if Y.shape[0] >= 1 << 32:
-        raise ValueError(f"Y has {Y.shape[0]} rows; expected fewer than 2**32: search it in parts")
-
-
-def check_threshold(threshold: Any) -> float:
-    """`threshold`, a number from -1 to 1."""
-    return check_between(threshold, "threshold", -1, 1)
-
-
-def check_between(number: Any, name: str, least: int, most: int) -> float:
-    """`number` as a float, from `least` to `most`."""
-    if not isinstance(number, numbers.Real) or isinstance(number, bool):
-        raise TypeError(f"{name} is {number!r}; expected a real number")
-    if not least <= number <= most:  # type: ignore[operator]
-        raise ValueError(f"{name} is {number}; expected a number from {least} to {most}")
-    return float(number)
-
-
-def check_kind(kind: Any) -> bool:
-    """Whether distances are wanted, and not similarities."""
-    if not isinstance(kind, str) or kind not in ("similarity", "distance"):
-        raise ValueError(f'kind is {kind!r}; expected "similarity" or "distance"')
-    return kind == "distance"
-
-
-def check_shape(shape: Any) -> tuple[int, int]:
-    """`shape` as two integers of at least 0."""
-    try:
-        rows, columns = map(operator.index, shape)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"shape is {shape!r}; expected two integers") from error
-    if rows < 0 or columns < 0:
-        raise ValueError(f"shape is {shape}; expected two integers of at least 0")
-    return rows, columns
-
-
-def check_pairs(
-    rows: Any, columns: Any, similarities: Any, shape: Any
-) -> tuple[Array, Array, Array, tuple[int, int]]:
-    """Three vectors of one length, whose numbers of rows and columns `shape` has, and the shape."""
-    names = "rows", "columns"
-    places = as_integers(rows, names[0]), as_integers(columns, names[1])
-    values = plain_array(similarities, "similarities")
-    if values.dtype.kind not in "buif":
-        raise TypeError(f"similarities has dtype {values.dtype}; expected real numbers")
-    if values.dtype not in _RESULT_DTYPES:
-        values = values.astype(np.float64)
-    lengths = [array.shape for array in (*places, values)]
-    if len({*lengths}) > 1 or values.ndim != 1:
-        raise ValueError(
-            f"rows, columns and similarities have shapes {lengths[0]}, {lengths[1]} and "
-            f"{lengths[2]}; expected vectors of one length"
-        )
-    if shape is None:
-        shape = (max(int(array.max(initial=-1)) for array in places) + 1,) * 2
-    shape = check_shape(shape)
-    for array, length, name in zip(places, shape, names, strict=True):
-        check_within(array, length, name)
-    return *places, values, shape
-
-
-def check_neighbours(found: Any, name: str) -> tuple[Array, Array]:
-    """(similarities, indices) of a top-k search as matrices of one shape, the latter int64."""
-    try:
-        similarities, indices = found
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is a {type(found).__name__}; expected a TopK") from error
-    similarities = np.atleast_2d(plain_array(similarities, f"{name}.similarities"))
-    indices = np.atleast_2d(plain_array(indices, f"{name}.indices"))
-    if similarities.shape != indices.shape or indices.ndim != 2:
-        raise ValueError(
-            f"{name} has similarities of shape {similarities.shape} and indices of shape "
-            f"{indices.shape}; expected matrices of one shape"
-        )
-    if similarities.dtype not in _RESULT_DTYPES or indices.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name} has similarities in {similarities.dtype} and indices in {indices.dtype}; "
-            f"expected float32 or float64, and integers"
-        )
-    return similarities, indices.astype(np.int64, copy=False)
-
-
-def plain_array(argument: Any, name: str) -> Array:
-    """`argument` as an ndarray of any dtype, without masked elements."""
-    check_unmasked(argument, name, "values in their places")
-    try:
-        return np.asarray(argument)
-    except ValueError as error:
-        raise ValueError(f"{name} cannot be read as an array: {error}") from error
-
-
-def check_unmasked(argument: Any, name: str, expected: str, remedy: str = "") -> None:
-    """Raise for a vector with masked elements: what lies under a mask is nothing."""
-    if np.ma.is_masked(argument):
-        place = int(np.argmax(np.ma.getmaskarray(argument)))
-        tried = f"; try {remedy}" if remedy else ""
-        raise TypeError(
-            f"{name} is an array with masked elements, the first in place {place}; "
-            f"expected {expected}{tried}"
-        )
-
-
-def check_where(where: Any, n: int, name: str = "where") -> Array:
-    """The rows of Y that `where` chooses, ascending, each once."""
-    if isinstance(where, np.ma.MaskedArray) and where.ndim == 1:
-        remedy = "filled(False)" if where.dtype == bool else "compressed()"
-        check_unmasked(where, name, "values in their places", f"{name}.{remedy}")
-    if isinstance(where, slice):
-        start, stop, step = where.indices(n)
-        chosen = range(start, stop, step)[:: 1 if step > 0 else -1]
-        return np.arange(chosen.start, chosen.stop, chosen.step, dtype=np.int64)
-    array = plain_array(where, name)
-    if array.dtype == bool:
-        if array.shape != (n,):
-            raise ValueError(
-                f"{name} is a mask of shape {array.shape}; expected ({n},), as many as rows of Y"
-            )
-        return np.flatnonzero(array)
-    rows = as_integers(array, name)
-    check_within(rows, n, name)
-    # in order already, as most are: sorting takes as long as a search
-    return rows.copy() if (rows[1:] > rows[:-1]).all() else np.unique(rows)
-
-
-def check_rows(rows: Any, n: int, name: str) -> Array:
-    """The rows that `rows` means to NumPy: a number, numbers from either end, a mask, a slice."""
-    if isinstance(rows, slice):
-        return np.arange(n)[rows]
-    array = np.atleast_1d(plain_array(rows, name))
-    if array.dtype == bool:
-        return check_where(array, n, name)
-    chosen = as_integers(array, name)
-    if chosen.size and not -n <= chosen.min() <= chosen.max() < n:
-        place = int(np.argmax((chosen < -n) | (chosen >= n)))
-        raise ValueError(f"{name} holds {chosen[place]} in place {place}; expected -{n} to {n - 1}")
-    return np.arange(n)[chosen]
-
-
-def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) -> None:
-    """Raise for rows that an index of others cannot take in with all their bits."""
-    features = Z.shape[-1]
-    if features != n_features:
-        raise ValueError(
-            f"Z has {counted(features)} (shape {Z.shape}) where the index has {n_features}; "
-            f"expected the same number"
-        )
-    if is_sparse != hasattr(Z, "tocsr"):
-        held, remedy = ("sparse", "scipy.sparse.csr_array(Z)") if is_sparse else (
-            "dense", "Z.toarray()"
-        )  # fmt: skip
-        raise TypeError(f"Z is not {held} as the index's rows are; try {remedy}")
-    if Z.dtype != dtype and not np.can_cast(Z.dtype, dtype):
-        name = dtype.names[0] if dtype.names else dtype.name
-        raise TypeError(
-            f"Z has dtype {Z.dtype} where the index has {name}, which cannot hold it; "
-            f"try np.asarray(Z).astype({name!r})"
-        )
-
-
-def as_integers(argument: Any, name: str) -> Array:
-    """`argument` as a vector of int64, contiguous."""
-    array = plain_array(argument, name)
-    if array.ndim != 1 or (array.dtype.kind not in "iu" and array.size):
-        raise TypeError(
-            f"{name} has dtype {array.dtype} and shape {array.shape}; expected a vector of integers"
-        )
-    return np.ascontiguousarray(array, np.int64)
-
-
-def check_within(numbers: Array, length: int, name: str) -> None:
-    """Raise for the first of the numbers that is not one of `length` rows."""
-    if numbers.size and not 0 <= numbers.min() <= numbers.max() < length:
-        place = int(np.argmax((numbers < 0) | (numbers >= length)))
-        raise ValueError(
-            f"{name} holds {numbers[place]} in place {place}; expected 0 to {length - 1}"
-        )
 
 
 def as_array(argument: Any, name: str, check_finite: bool = False) -> Array:
@@ -429,6 +180,33 @@ def no_features_error(name: str, shape: Shape) -> ValueError:
     return ValueError(f"{name} has 0 features (shape {shape}); expected at least 1")
 
 
+def check_row_numbers(Y: Array) -> None:
+    """Raise for more rows of `Y` than the kernels can number."""
+    if Y.shape[0] >= 1 << 32:
+        raise ValueError(f"Y has {Y.shape[0]} rows; expected fewer than 2**32: search it in parts")
+
+
+def check_added(Z: Any, dtype: np.dtype[Any], n_features: int, is_sparse: bool) -> None:
+    """Raise for rows that an index of others cannot take in with all their bits."""
+    features = Z.shape[-1]
+    if features != n_features:
+        raise ValueError(
+            f"Z has {counted(features)} (shape {Z.shape}) where the index has {n_features}; "
+            f"expected the same number"
+        )
+    if is_sparse != hasattr(Z, "tocsr"):
+        held, remedy = ("sparse", "scipy.sparse.csr_array(Z)") if is_sparse else (
+            "dense", "Z.toarray()"
+        )  # fmt: skip
+        raise TypeError(f"Z is not {held} as the index's rows are; try {remedy}")
+    if Z.dtype != dtype and not np.can_cast(Z.dtype, dtype):
+        name = dtype.names[0] if dtype.names else dtype.name
+        raise TypeError(
+            f"Z has dtype {Z.dtype} where the index has {name}, which cannot hold it; "
+            f"try np.asarray(Z).astype({name!r})"
+        )
+
+
 def features_last(X: Array, Y: Array, axis: Any) -> tuple[Array, Array, int]:
     """Both with all axes of their broadcast, `axis` moved to the end; and `axis` below 0."""
     try:
@@ -473,11 +251,6 @@ def stretched(array: Array, shape: Shape) -> Array:
 def compute_wide(X: Array, Y: Array) -> bool:
     """Whether the pair is computed in float64."""
     return KINDS[X.dtype][1] or KINDS[Y.dtype][1]
-
-
-def result_dtype(wide: bool, options: Options) -> np.dtype[Any]:
-    """The dtype of the result."""
-    return _RESULT_DTYPES[wide] if options.dtype is None else options.dtype
 
 
 def kernel_view(array: Array) -> View:

@@ -7,7 +7,8 @@ import numpy as np
 
 from unitdot._frames.of_arrow import is_scalar, plain
 from unitdot._frames.read import native, read_labels
-from unitdot._inputs import Array, check_unmasked, naming, plain_array
+from unitdot._inputs import Array, naming
+from unitdot._vectors import check_unmasked, plain_array
 
 
 def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) -> Array:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unitdot import _inputs, _labels
+from unitdot import _labels, _vectors
 from unitdot._inputs import Array
 from unitdot._kernels import graph
 from unitdot._kernels.sparse import sort_pairs
@@ -103,7 +103,7 @@ class Selection:
         self, where: Any, groups: Any, shape: tuple[int, int], alone: bool, exclude_self: bool
     ) -> None:
         n, m = self.shape = shape
-        self.numbers = None if where is None else _inputs.check_where(where, m)
+        self.numbers = None if where is None else _vectors.check_where(where, m)
         self.itself = exclude_self and self.numbers is not None
         self.excludes_itself = exclude_self and not self.itself
         self.rows_are_columns = alone and self.numbers is None
