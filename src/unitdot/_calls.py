@@ -7,9 +7,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from unitdot import _inputs
-from unitdot._inputs import OF_MATRICES, Array, Axes, Options, Shape, View
+from unitdot._inputs import OF_MATRICES, Array, Axes, Shape, View
 from unitdot._machine import dispatch
 from unitdot._machine.threads import SMALL_WORK, threads_for
+from unitdot._options import Options
 
 # reading and packing an element costs about as much as this many multiply-adds
 READ = 10

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _index_file, _inputs
+from unitdot import _index_file, _inputs, _labels, _options, _vectors
 from unitdot._index_parts import Arrays, DenseRows, Ids, SparseRows, fixed, known
 from unitdot._inputs import Array, Input
 from unitdot._machine import disk
@@ -107,11 +107,11 @@ class CosineIndex:
     __slots__ = "__weakref__", "_locks", "_state"
 
     def __init__(self, Y: Input, *, ids: Any = None, copy: bool = True) -> None:
-        copy = _inputs.check_flag(copy, "copy")
+        copy = _options.check_flag(copy, "copy")
         kind: Any = SparseRows if hasattr(Y, "tocsr") else DenseRows
         rows = kind.of(Y, copy)
         n = rows.shape[0]
-        given = None if ids is None else Ids(fixed(_inputs.as_ids(ids, "ids", n, "Y")))
+        given = None if ids is None else Ids(fixed(_labels.as_ids(ids, "ids", n, "Y")))
         self._set(_State(rows, _prepared(rows), n, given))
 
     def _set(self, state: _State) -> None:
@@ -230,7 +230,7 @@ class CosineIndex:
         >>> index.top_k(k=1).indices.ravel()
         array([2, 2, 1])
         """
-        how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+        how = _options.check_options((dtype, zero, check_finite, n_threads))
         if X is not None and include_self:
             raise ValueError("include_self is True beside an X; expected False, or no X")
         state = self._state
@@ -300,11 +300,11 @@ class CosineIndex:
         >>> index.pairs([[2.0, 0.0]]).columns
         array([0, 3])
         """
-        how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+        how = _options.check_options((dtype, zero, check_finite, n_threads))
         state, numbers = self._state, None
         rows, prepared = state.rows, state.prepared
         if where is not None:
-            numbers = _inputs.check_where(where, state.n)
+            numbers = _vectors.check_where(where, state.n)
             groups = _of_some(groups, numbers, X is None, state.n)
             rows = rows.kept(numbers)
             prepared = None if prepared is None else prepared.kept(numbers)
@@ -464,7 +464,7 @@ class CosineIndex:
         with self._writing:
             state = self._state
             if rows is not None:
-                gone = _inputs.check_rows(rows, state.n, "rows")
+                gone = _vectors.check_rows(rows, state.n, "rows")
             elif state.ids is None:
                 raise ValueError("ids is given where the index has none; expected rows")
             else:
@@ -509,7 +509,7 @@ class CosineIndex:
         ...     unitdot.CosineIndex.open(f"{folder}/corpus.unitdot").top_k([0.0, 1.0], k=1)
         TopK(similarities=array([0.8]), indices=array([1]))
         """
-        where, overwrite = Path(path), _inputs.check_flag(overwrite, "overwrite")
+        where, overwrite = Path(path), _options.check_flag(overwrite, "overwrite")
         if not overwrite:
             disk.check_new(where)
         with disk.writing(where, overwrite) as file:
@@ -556,12 +556,12 @@ class CosineIndex:
         array(['a'], dtype=object)
         """
         path = Path(path)
-        verify = _inputs.check_flag(verify, "verify")
+        verify = _options.check_flag(verify, "verify")
         facts, arrays, checksum = _index_file.read(path, verify)
         try:
             state = _state_of(facts, arrays, str(path))
             if verify and state.ids is not None:
-                _inputs.check_unique(state.ids.array, "array 'ids'")
+                _labels.check_unique(state.ids.array, "array 'ids'")
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from error
         if verify and state.rows.is_sparse:
@@ -600,10 +600,10 @@ def _of_some(groups: Any, numbers: Array, alone: bool, n: int) -> Any:
         return None
     if alone:
         check_one(groups, n)
-        return _inputs.as_labels(groups, "groups", n, "Y")[numbers]
+        return _labels.as_labels(groups, "groups", n, "Y")[numbers]
     if not isinstance(groups, (tuple, list)) or len(groups) != 2:
         return groups  # for the error
-    return groups[0], _inputs.as_labels(groups[1], "groups[1]", n, "Y")[numbers]
+    return groups[0], _labels.as_labels(groups[1], "groups[1]", n, "Y")[numbers]
 
 
 def _prepared(rows: DenseRows | SparseRows) -> Prepared | None:

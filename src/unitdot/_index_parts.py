@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from unitdot import _inputs
+from unitdot import _inputs, _labels
+from unitdot._frames.of_arrow import is_scalar
 from unitdot._frames.tensors import BFLOAT16
 from unitdot._inputs import Array
 from unitdot._machine import memory
@@ -344,8 +345,8 @@ class Ids:
 
     def new(self, given: Any, n: int) -> Array:
         """Ids of `n` rows more, checked; of one row, its id."""
-        one = isinstance(given, (str, int, np.integer))
-        ids: Array = _inputs.as_ids([given] if one else given, "ids", n, "Z")
+        one = isinstance(given, (str, int, np.integer)) or is_scalar(given)
+        ids: Array = _labels.as_ids([given] if one else given, "ids", n, "Z")
         if not n or not len(self.array):
             return ids
         if ids.dtype != self.array.dtype:
@@ -373,7 +374,7 @@ class Ids:
 
     def rows_of(self, ids: Any) -> Array:
         """The rows that have these ids."""
-        values = _inputs.as_some_ids(ids, "ids", self.kind == "str")
+        values = _labels.as_some_ids(ids, "ids", self.kind == "str")
         rows = [self.place(value) for value in values]
         if None in rows:
             raise ValueError(

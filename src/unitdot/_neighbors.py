@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _inputs
+from unitdot import _inputs, _options
 from unitdot._calls import examine, react, threads_of, views
-from unitdot._inputs import OF_MATRICES, Array, Axes, Input, Options, View
+from unitdot._inputs import OF_MATRICES, Array, Axes, Input, View
 from unitdot._machine import dispatch, memory, system
 from unitdot._machine.threads import threads_for
+from unitdot._options import Options
 from unitdot._prepared import Prepared
 from unitdot._progress import Report, check_progress, reporting
 from unitdot._results import Integers, Pairs, TopK
@@ -133,7 +134,7 @@ def cosine_top_k(
     >>> unitdot.cosine_top_k(corpus, k=1, threshold=0.7).indices.ravel()
     array([-1,  2,  1, -1])
     """
-    how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    how = _options.check_options((dtype, zero, check_finite, n_threads))
     return top_k_of(X, Y, k, threshold, where, groups, include_self, progress, how)
 
 
@@ -149,8 +150,8 @@ def top_k_of(
     is a number (float64; for dense rows); `heads`: of the rows of X and of Y.
     """
     check_progress(progress)
-    least = None if threshold is None else _inputs.check_threshold(threshold)
-    include_self = _inputs.check_flag(include_self, "include_self")
+    least = None if threshold is None else _options.check_threshold(threshold)
+    include_self = _options.check_flag(include_self, "include_self")
     if include_self and Y is not None:
         raise ValueError("include_self is True beside a Y; expected False, or X without Y")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
@@ -166,14 +167,14 @@ def top_k_of(
     X, Y, same = _matrices(X, Y, options, vector=True)
     candidates = max(0, Y.shape[0] - exclude_self)
     free = not (least is where is groups is None)  # places may be left over
-    k = _inputs.check_k(k, None if free else candidates)
+    k = _options.check_k(k, None if free else candidates)
     queries = X[None] if X.ndim == 1 else X
     full = queries.shape[0], Y.shape[0]
     selection = Selection(where, groups, full, alone, exclude_self)
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
     shape = (queries.shape[0], k + selection.itself)
-    similarities = memory.empty(shape, _inputs.result_dtype(wide, options))
+    similarities = memory.empty(shape, _options.result_dtype(wide, options))
     indices = memory.empty(shape, np.dtype(np.int64))
     _inputs.check_row_numbers(Y)
     none = not candidates or not selection.outputs
@@ -232,7 +233,7 @@ def top_k_of_both(
     kernels, threads = dispatch.kernels(wide), threads_of(X, Y, n * m, options)
     if k > min(n, m) or (n + m) * kernels.list_bytes(k) > OF_BOTH * threads:
         return None
-    similarities = memory.empty((n + m, k), _inputs.result_dtype(wide, options))
+    similarities = memory.empty((n + m, k), _options.result_dtype(wide, options))
     indices = memory.empty((n + m, k), np.dtype(np.int64))
     both = views(X, Y, False)
     limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
@@ -359,7 +360,7 @@ def cosine_pairs(
     >>> unitdot.cosine_pairs(X, threshold=0.6, max_pairs=2).similarities
     array([1. , 0.8])
     """
-    how = _inputs.check_options((dtype, zero, check_finite, n_threads))
+    how = _options.check_options((dtype, zero, check_finite, n_threads))
     return pairs_of(X, Y, threshold, max_pairs, groups, progress, how)
 
 
@@ -373,8 +374,8 @@ def pairs_of(
     `prepared`: of the rows of Y, or of X without one; `heads`: of those of X and of Y.
     """
     check_progress(progress)
-    limit = _inputs.check_threshold(threshold)
-    most = 0 if max_pairs is None else _inputs.check_positive(max_pairs, "max_pairs")
+    limit = _options.check_threshold(threshold)
+    most = 0 if max_pairs is None else _options.check_positive(max_pairs, "max_pairs")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         return _sparse_pairs(X, Y, limit, most, groups, progress, options)
@@ -382,7 +383,7 @@ def pairs_of(
     X, Y, _ = _matrices(X, Y, options, vector=False)
     n, m = X.shape[0], Y.shape[0]
     wide = _inputs.compute_wide(X, Y)
-    result_dtype = _inputs.result_dtype(wide, options)
+    result_dtype = _options.result_dtype(wide, options)
     empty = np.empty(0, result_dtype)
     selection = Selection(None, groups, (n, m), same, False)
     if selection.leaves_rows_out:

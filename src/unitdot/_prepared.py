@@ -10,9 +10,10 @@ import numpy as np
 
 from unitdot import _inputs
 from unitdot._calls import READ
-from unitdot._inputs import Array, Options
+from unitdot._inputs import Array
 from unitdot._machine import dispatch
 from unitdot._machine.threads import threads_for
+from unitdot._options import Options
 
 # coordinates of a line of heads, lines at most, rows of a panel, features at most of rows that are
 # kept themselves: as the kernels have them

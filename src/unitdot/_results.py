@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _inputs
+from unitdot import _inputs, _options, _vectors
 from unitdot._inputs import Array, Shape
 from unitdot._kernels import graph
 
@@ -53,7 +53,7 @@ class TopK(_TopKFields):  # numpydoc ignore=PR01
 
     def __new__(cls, similarities: Any, indices: Any, shape: tuple[int, int] | None = None) -> TopK:
         found = super().__new__(cls, similarities, indices)
-        found.shape = None if shape is None else _inputs.check_shape(shape)
+        found.shape = None if shape is None else _options.check_shape(shape)
         return found
 
     @classmethod
@@ -104,10 +104,10 @@ class TopK(_TopKFields):  # numpydoc ignore=PR01
                [0. , 0. , 0.2],
                [0. , 0.2, 0. ]])
         """
-        distance = _inputs.check_kind(kind)
+        distance = _options.check_kind(kind)
         sparse = _sparse("TopK.to_csr()")
-        similarities, indices = _inputs.check_neighbours(self, "self")
-        shape = self.shape if shape is None else _inputs.check_shape(shape)
+        similarities, indices = _vectors.check_neighbours(self, "self")
+        shape = self.shape if shape is None else _options.check_shape(shape)
         if shape is None:
             shape = len(indices), max(len(indices), int(indices.max(initial=-1)) + 1)
         if shape[0] != len(indices):
@@ -116,7 +116,7 @@ class TopK(_TopKFields):  # numpydoc ignore=PR01
             )
         found = indices >= 0
         values, columns = similarities[found], indices[found]
-        _inputs.check_within(columns, shape[1], "indices")
+        _vectors.check_within(columns, shape[1], "indices")
         starts = np.concatenate([[0], np.cumsum(found.sum(axis=1))])
         integer = _integer_for(len(columns), shape)
         return sparse.csr_array(
@@ -188,10 +188,10 @@ class Pairs(_PairsFields):
         shape: tuple[int, int] | None = None,
         self_join: bool | None = None,
     ) -> Pairs:
-        *arrays, shape = _inputs.check_pairs(rows, columns, similarities, shape)
+        *arrays, shape = _vectors.check_pairs(rows, columns, similarities, shape)
         if self_join is None:
             self_join = shape[0] == shape[1]
-        return cls._of(*arrays, shape=shape, self_join=_inputs.check_flag(self_join, "self_join"))
+        return cls._of(*arrays, shape=shape, self_join=_options.check_flag(self_join, "self_join"))
 
     @classmethod
     def _of(cls, *arrays: Array, shape: tuple[int, int], self_join: bool) -> Pairs:
@@ -248,8 +248,8 @@ class Pairs(_PairsFields):
                [0., 0., 0.],
                [1., 0., 0.]])
         """
-        distance = _inputs.check_kind(kind)
-        symmetric = _inputs.check_flag(symmetric, "symmetric")
+        distance = _options.check_kind(kind)
+        symmetric = _options.check_flag(symmetric, "symmetric")
         sparse = _sparse("Pairs.to_csr()")
         rows, columns, values = self
         if symmetric:
@@ -342,8 +342,8 @@ class Pairs(_PairsFields):
             )
 
     def _raise_out_of_range(self) -> None:
-        _inputs.check_within(self.rows, self.shape[0], "rows")
-        _inputs.check_within(self.columns, self.shape[1], "columns")
+        _vectors.check_within(self.rows, self.shape[0], "rows")
+        _vectors.check_within(self.columns, self.shape[1], "columns")
         raise ValueError("rows or columns are written to by another thread")
 
 
@@ -381,7 +381,7 @@ def merge_top_k(parts: Iterable[TopK | tuple[Array, Array]], k: int | None = Non
     TopK(similarities=array([[1. , 0.6]]), indices=array([[0, 2]]))
     """
     parts = list(parts)
-    given = [_inputs.check_neighbours(part, f"parts[{i}]") for i, part in enumerate(parts)]
+    given = [_vectors.check_neighbours(part, f"parts[{i}]") for i, part in enumerate(parts)]
     if not given:
         raise ValueError("parts is empty; expected at least one TopK")
     rows = len(given[0][0])
@@ -392,7 +392,7 @@ def merge_top_k(parts: Iterable[TopK | tuple[Array, Array]], k: int | None = Non
                 f"where parts[0] has {rows}; expected the same queries"
             )
     most = max(similarities.shape[1] for similarities, _ in given)
-    k = most if k is None else _inputs.check_positive(k, "k", "None or an integer of at least 1")
+    k = most if k is None else _options.check_positive(k, "k", "None or an integer of at least 1")
     dtype = np.result_type(*(similarities for similarities, _ in given))
     best = np.empty((rows, 0), dtype), np.empty((rows, 0), np.int64)
     for i, part in enumerate(given):

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unitdot import _inputs
+from unitdot import _labels, _vectors
 from unitdot._inputs import Array
 from unitdot._kernels import graph
 from unitdot._kernels.sparse import sort_pairs
@@ -59,15 +59,15 @@ def numbered_labels(groups: Any, n_X: int, n_Y: int, same: bool) -> tuple[Array,
     """The labels of X and of Y as numbers, some of which need not occur; of one set, once."""
     if same:
         check_one(groups, n_X)
-        given = [(_inputs.as_labels(groups, "groups", n_X, "X"))]
+        given = [(_labels.as_labels(groups, "groups", n_X, "X"))]
     else:
         if not isinstance(groups, (tuple, list)) or len(groups) != 2:
             raise TypeError("groups is not a pair; expected (groups_X, groups_Y) beside a Y")
         given = [
-            _inputs.as_labels(labels, f"groups[{i}]", n, side)
+            _labels.as_labels(labels, f"groups[{i}]", n, side)
             for i, (labels, n, side) in enumerate(zip(groups, (n_X, n_Y), "XY", strict=True))
         ]
-    given = _inputs.labels_of_one_kind(given)
+    given = _labels.labels_of_one_kind(given)
     if all(labels.dtype.kind in "biumMU" and labels.dtype == given[0].dtype for labels in given):
         codes = _close_numbers(np.concatenate(given))
     else:
@@ -103,7 +103,7 @@ class Selection:
         self, where: Any, groups: Any, shape: tuple[int, int], alone: bool, exclude_self: bool
     ) -> None:
         n, m = self.shape = shape
-        self.numbers = None if where is None else _inputs.check_where(where, m)
+        self.numbers = None if where is None else _vectors.check_where(where, m)
         self.itself = exclude_self and self.numbers is not None
         self.excludes_itself = exclude_self and not self.itself
         self.rows_are_columns = alone and self.numbers is None

@@ -7,11 +7,12 @@ from typing import Any, Literal, TypedDict, Unpack, overload
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _inputs
+from unitdot import _inputs, _options
 from unitdot._calls import READ, full_stack, paired_rows
-from unitdot._inputs import DEFAULTS, KINDS, Array, Input
+from unitdot._inputs import KINDS, Array, Input
 from unitdot._kernels import small
 from unitdot._machine.threads import SMALL_WORK
+from unitdot._options import DEFAULTS
 
 Zero = Literal["zero", "nan", "raise"]
 
@@ -299,12 +300,12 @@ def _sparse() -> Any:
 
 
 def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keywords: Any) -> Any:
-    options = _inputs.check_options(keywords)
+    options = _options.check_options(keywords)
     if options is DEFAULTS and out is None and dense_output is True:
         result = small.cosines(X, Y, False, distance)
         if result is not None:
             return result
-    dense_output = _inputs.check_flag(dense_output, "dense_output")
+    dense_output = _options.check_flag(dense_output, "dense_output")
     if hasattr(X, "tocsr") or hasattr(Y, "tocsr"):
         X, Y = _inputs.dense_sides(X, Y, options.check_finite)
         return _sparse().full(X, Y, dense_output, distance, out, options)
@@ -313,7 +314,7 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
     Y = X if same else _inputs.as_array(Y, "Y", options.check_finite)
     _inputs.check_features(X, Y)
     wide = _inputs.compute_wide(X, Y)
-    dtype = _inputs.result_dtype(wide, options)
+    dtype = _options.result_dtype(wide, options)
     stack_X, stack_Y = X[None] if X.ndim == 1 else X, Y[None] if Y.ndim == 1 else Y
     lead = _inputs.broadcast(stack_X.shape[:-2], stack_Y.shape[:-2], (X, Y), "leading axes")
     rows = stack_X.shape[-2:-1] if X.ndim > 1 else ()
@@ -329,7 +330,7 @@ def _full(X: Any, Y: Any, dense_output: bool, out: Any, distance: bool, *keyword
 
 
 def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
-    options = _inputs.check_options(keywords)
+    options = _options.check_options(keywords)
     if options is DEFAULTS and type(axis) is int and axis == -1:
         similarities = small.cosines(X, Y, True, distance)
         if similarities is not None:
@@ -344,6 +345,6 @@ def _paired(X: Any, Y: Any, axis: Any, distance: bool, *keywords: Any) -> Any:
     _inputs.check_features(X, Y, given)
     wide = _inputs.compute_wide(X, Y)
     shape = _inputs.broadcast(X.shape[:-1], Y.shape[:-1], given, "axes but for the features'")
-    result = _inputs.result_array(shape, _inputs.result_dtype(wide, options), None)
+    result = _inputs.result_array(shape, _options.result_dtype(wide, options), None)
     paired_rows(X, Y, result, distance, wide, options, axes)
     return result if result.ndim else result[()]

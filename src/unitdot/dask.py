@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from unitdot import _inputs
+from unitdot import _inputs, _options
 from unitdot._inputs import Input
 from unitdot._results import TopK
 from unitdot._similarity import Zero
@@ -291,15 +291,15 @@ def cosine_top_k(
     >>> unitdot.dask.cosine_top_k(corpus, k=1).indices.compute().ravel()
     array([2, 2, 1, 1])
     """
-    options = _inputs.check_options((dtype, zero, check_finite, n_threads))
-    least = None if threshold is None else _inputs.check_threshold(threshold)
-    include_self = _inputs.check_flag(include_self, "include_self")
+    options = _options.check_options((dtype, zero, check_finite, n_threads))
+    least = None if threshold is None else _options.check_threshold(threshold)
+    include_self = _options.check_flag(include_self, "include_self")
     if include_self and Y is not None:
         raise ValueError("include_self is True beside a Y; expected False, or X without Y")
     how = How(options, "cosine_top_k", threshold=least, include_self=include_self)
     work, result_dtype = _work(X, Y, how, 3)
     own = Y is None and not include_self
-    k = _inputs.check_k(k, None if least is not None else max(0, work.shape[1] - own))
+    k = _options.check_k(k, None if least is not None else max(0, work.shape[1] - own))
     work.how = work.how._replace(k=k)
     return graphs.top_k(work, result_dtype)
 
@@ -360,16 +360,16 @@ def cosine_pairs(
     0     0        3           1.0
     1     1        2           0.8
     """
-    options = _inputs.check_options((dtype, zero, check_finite, n_threads))
-    limit = _inputs.check_threshold(threshold)
-    most = None if max_pairs is None else _inputs.check_positive(max_pairs, "max_pairs")
+    options = _options.check_options((dtype, zero, check_finite, n_threads))
+    limit = _options.check_threshold(threshold)
+    most = None if max_pairs is None else _options.check_positive(max_pairs, "max_pairs")
     how = How(options, "cosine_pairs", threshold=limit, max_pairs=most)
     return graphs.pairs(*_work(X, Y, how, 3))
 
 
 def _matrix(name: str, X: Any, Y: Any, dense_output: Any, keywords: tuple[Any, ...]) -> Any:
-    options = _inputs.check_options(keywords)
-    dense_output = _inputs.check_flag(dense_output, "dense_output")
+    options = _options.check_options(keywords)
+    dense_output = _options.check_flag(dense_output, "dense_output")
     work, dtype = _work(X, Y, How(options, name, dense_output), 4)
     if dense_output or not (work.X.sparse and work.Y.sparse):
         return graphs.matrix(work, np.empty((0, 0), dtype))
@@ -383,7 +383,7 @@ def _paired(name: str, X: Any, Y: Any, keywords: tuple[Any, ...]) -> Any:
         raise ValueError(f"Y has {m} rows where X has {n}; expected the same number")
     if sides[1].sizes != sides[0].sizes:
         Y = sides[1].array.rechunk({0: sides[0].sizes})
-    how = How(_inputs.check_options(keywords), name)
+    how = How(_options.check_options(keywords), name)
     return graphs.paired(*_work(sides[0].array, Y, how))
 
 
@@ -398,7 +398,7 @@ def _work(
     side_Y = None if Y is None else read_side(Y, "Y")
     other = side_Y or side_X
     _inputs.check_features(side_X, other)
-    dtype = _inputs.result_dtype(side_X.wide or other.wide, how.options)
+    dtype = _options.result_dtype(side_X.wide or other.wide, how.options)
     how = how._replace(options=how.options._replace(dtype=dtype))
     work = Work(side_X, side_Y, how, Y is X)
     if level is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unitdot import _inputs
+from unitdot import _options
 from unitdot._index import CosineIndex
 
 try:
@@ -153,7 +153,7 @@ class CosineKNeighborsTransformer(_Transformer):
         self.n_threads = n_threads
 
     def _check_parameters(self) -> None:
-        _inputs.check_positive(self.n_neighbors, "n_neighbors", "an integer of at least 1")
+        _options.check_positive(self.n_neighbors, "n_neighbors", "an integer of at least 1")
 
     def _graph(self, X: Any | None) -> Any:
         entries = self.n_neighbors + (self.mode == "distance")
@@ -224,7 +224,7 @@ class CosineRadiusNeighborsTransformer(_Transformer):
         self.n_threads = n_threads
 
     def _check_parameters(self) -> None:
-        _inputs.check_between(self.radius, "radius", 0, 2)
+        _options.check_between(self.radius, "radius", 0, 2)
 
     def _graph(self, X: Any | None) -> Any:
         threshold = max(-1.0, 1 - self.radius - MARGIN)

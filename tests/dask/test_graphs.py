@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot._inputs import check_options
 from unitdot._machine.dispatch import active_isa, kernels
 from unitdot._neighbors import pairs_of
+from unitdot._options import check_options
 from unitdot._prepared import Prepared, constants_for_joins
 
 from ..helpers import ALL, MATRIX, REDUCTIONS, SCREENED_ISAS, normal

@@ -11,14 +11,14 @@ pytest.importorskip("dask")
 
 CODE = """
     import numpy as np
-    from unitdot import _inputs
+    from unitdot import _options
     from unitdot._dask import tasks
     from unitdot._prepared import Prepared, constants_for_joins
 
     rng = np.random.default_rng(0)
     turn = rng.standard_normal((12, 384), np.float32)
     x, y = (rng.standard_normal((n, 12), np.float32) @ turn for n in (18_000, 17_000))
-    options = _inputs.check_options(("f4", "zero", True, {threads}))
+    options = _options.check_options(("f4", "zero", True, {threads}))
     place = tasks.Meeting(0, 18_000, True)
 
     def pairs(rows, heads=(None, None)):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import TopK, _inputs
+from unitdot import TopK, _options
 from unitdot._machine.dispatch import kernels
 from unitdot._neighbors import pairs_of, top_k_of, top_k_of_both
 from unitdot._prepared import Prepared, constants_for_joins
@@ -50,7 +50,7 @@ def check(X, Y, k, threads=(1, 2), **keywords):
     with_nan = [np.where(np.arange(len(f)) % 7 == 2, np.nan, f) for f in (of_X, of_Y)]
     for floors in (None, (of_X, of_Y), with_nan):
         for n_threads in threads:
-            how = _inputs.check_options((S.dtype, keywords.get("zero", "zero"), True, n_threads))
+            how = _options.check_options((S.dtype, keywords.get("zero", "zero"), True, n_threads))
             joined = None if floors is None else np.concatenate(floors)
             found = top_k_of_both(X, Y, k, None, how, joined)
             of_sides = zip(found, (S, S.T), best, floors or (None, None), strict=True)
@@ -89,7 +89,7 @@ def test_floors_between_numbers(isa):
     X, Y = (rows(n, 64, seed=n).astype("f4") for n in (150, 700))
     S = unitdot.cosine_similarity(X, Y)
     floors = np.nextafter(np.sort(S, axis=1)[:, -3].astype(float), 2)
-    how = _inputs.check_options((None, "zero", True, 2))
+    how = _options.check_options((None, "zero", True, 2))
     found = top_k_of(X, Y, 5, None, None, None, False, False, how, None, floors)
     assert_same_result(found, expected(S, 5, floors))
 
@@ -120,7 +120,7 @@ def test_rows_that_need_care(dtype, isa):
 
 
 def test_lists_that_take_too_much_memory():
-    how = _inputs.check_options((None, "zero", True, 1))
+    how = _options.check_options((None, "zero", True, 1))
     X = rows(300, 8)
     assert top_k_of_both(X, X, 299, None, how) is not None
     assert top_k_of_both(X, X, 301, None, how) is None
@@ -170,7 +170,7 @@ def test_heads_that_were_made_before(kind, shape, zero, forced):
     both = expected(S, 5, floors[: len(X)]), expected(S.T, 5, floors[len(X) :])
     pairs = {limit: [pairs_of_matrix(M, limit, M is T) for M in (S, T)] for limit in (0.7, 1)}
     for n_threads in (1, 2):
-        how = _inputs.check_options((None, zero, True, n_threads))
+        how = _options.check_options((None, zero, True, n_threads))
         found = top_k_of_both(X, Y, 5, None, how, floors, heads)
         assert_same_result(found[0], both[0])
         assert_same_result(found[1], both[1])
@@ -191,7 +191,7 @@ def test_heads_are_those_that_are_given(forced):
     heads = heads_of(X, Y)
     if heads is None:
         pytest.skip("no screen, and no heads")
-    how = _inputs.check_options((None, "zero", True, 1))
+    how = _options.check_options((None, "zero", True, 1))
     other = Prepared.along(heads[0]._constants, normal(X.shape, "f4", seed=9))
     found = pairs_of(X, Y, 0.9, None, None, False, how, None, (other, heads[1]))
     assert 0 <= len(found.rows) < len(unitdot.cosine_pairs(X, Y, threshold=0.9).rows) // 2
@@ -204,7 +204,7 @@ def test_heads_of_rows_that_need_care_are_not_used(bad, forced):
     if bad == "NaN":
         Y[700, 3] = np.nan
     heads = heads_of(X, Y)
-    how = _inputs.check_options((None, "zero", True, 2))
+    how = _options.check_options((None, "zero", True, 2))
     if bad == "NaN":
         with pytest.raises(
             ValueError, match=r"^Y holds a NaN or an infinity at row 700, column 3;"

@@ -362,6 +362,71 @@ def test_nanoseconds_of_times_of_the_day_in_pandas_are_not_lost(kind):
         unitdot.cosine_pairs(X, groups=column([1_000, None, 1_000, 2_000]))
 
 
+@pytest.mark.parametrize("kind", ["array", "chunked", "list", "narwhals"])
+def test_nanoseconds_of_times_of_the_day_in_arrow_are_told(kind):
+    pyarrow = pytest.importorskip("pyarrow")
+    narwhals = pytest.importorskip("narwhals") if kind == "narwhals" else None
+
+    def column(values, unit="ns"):
+        times = pyarrow.array(values, pyarrow.time64(unit))
+        if kind == "list":
+            return list(times)
+        times = times if kind == "array" else pyarrow.chunked_array([times[:1], times[1:]])
+        return times if narwhals is None else narwhals.from_native(times, series_only=True)
+
+    X, Y = normal((4, 3)), normal((2, 3), seed=1)
+    groups = column([1_000, 1_001, 1_000, 2_000])
+    with pytest.raises(ValueError, match=r"groups.* holds times .*; try .*\.cast") as error:
+        unitdot.cosine_pairs(X, threshold=-1, groups=groups)
+    remedy = str(error.value).rpartition("try ")[2]
+    for good in (eval(remedy), column([1_000, 2_000, 1_000, 3_000]), column([1, 2, 1, 3], "us")):
+        found = unitdot.cosine_pairs(X, threshold=-1, groups=good)
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match=r"holds None in row 1"):
+        unitdot.cosine_pairs(X, groups=column([1_000, None, 1_000, 2_000]))
+    # the other side's times may have another unit
+    groups = groups, column([2, 1], "us")
+    with pytest.raises(ValueError, match=r", and the same for the other side$") as error:
+        unitdot.cosine_pairs(X, Y, threshold=-1, groups=groups)
+    remedy = str(error.value).rpartition("try ")[2].partition(", and")[0]
+    good = eval(remedy), eval(remedy.replace("[0]", "[1]"))
+    found = unitdot.cosine_pairs(X, Y, threshold=-1, groups=good)
+    assert (found.rows.tolist(), found.columns.tolist()) == ([0, 2, 3], [1, 1, 0])
+
+
+def test_times_of_the_day_meet_whosever_they_are():
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pyarrow = pytest.importorskip("pyarrow")
+    X = normal((2, 3))
+    ns = pyarrow.array([3_600_000_000_000, 7_200_000_000_000], pyarrow.time64("ns"))
+    every = [ns.cast(unit) for unit in ("time64[ns]", "time64[us]", "time32[ms]", "time32[s]")]
+    every += [list(times) for times in every]
+    every += [pandas.Series(pandas.arrays.ArrowExtensionArray(ns)), polars.Series(ns)]
+    for times in every:
+        for groups in ((times, [datetime.time(2), datetime.time(1)]), (ns, times[::-1])):
+            found = unitdot.cosine_pairs(X, X, threshold=-1, groups=groups)
+            assert (found.rows.tolist(), found.columns.tolist()) == ([0, 1], [1, 0])
+
+
+def test_elements_of_arrow_are_equal_to_what_they_stand_for():
+    pyarrow = pytest.importorskip("pyarrow")
+    X = normal((3, 3))
+    texts = pyarrow.array(["a", "b", "c"])
+    for labels in (
+        texts, texts.dictionary_encode(), pyarrow.array([1, 2, 3]), pyarrow.array([1.5, 2.5, 3.5]),
+        pyarrow.array([1, 2, 3], pyarrow.timestamp("ns", "UTC")), pyarrow.array([b"a", b"b", b"c"]),
+    ):  # fmt: skip
+        for other in (list(labels)[::-1], np.asarray(labels)[::-1], labels[::-1]):
+            found = unitdot.cosine_pairs(X, X, threshold=-1, groups=(list(labels), other))
+            assert (found.rows.tolist(), found.columns.tolist()) == ([0, 1, 2], [2, 1, 0])
+    # which are hashable only as they are, or which Arrow does not put together
+    compute = pytest.importorskip("pyarrow.compute")
+    lists, encoded = pyarrow.array([[1], [2], [1]]), compute.run_end_encode([1, 2, 1])
+    for labels in (list(lists), list(encoded), [texts[0], pyarrow.scalar(1), texts[0]]):
+        found = unitdot.cosine_pairs(X, threshold=-1, groups=labels)
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+
+
 def test_both_sides_are_told_of_nanoseconds():
     """One side of numbers would meet nothing of the other's times."""
     polars = pytest.importorskip("polars")

@@ -341,6 +341,8 @@ def test_errors_of_rows_that_a_filter_lets_through_name_them(side):
         ("range(3)", [0, 1, 2]),
         ("pandas.Series(['x', 'yy', 'z'], index=[5, 6, 7])", ["x", "yy", "z"]),
         ("pyarrow.array(['x', 'yy', 'z'])", ["x", "yy", "z"]),
+        ("list(pyarrow.array(['x', 'yy', 'z']))", ["x", "yy", "z"]),
+        ("list(pyarrow.array([5, 4, 3], 'uint8'))", [5, 4, 3]),
         ("polars.Series([5, 4, 3])", [5, 4, 3]),
         ("['', '\\ud800', 'a\\0']", ["", "\ud800", "a\0"]),
     ],
@@ -353,3 +355,20 @@ def test_ids_as_people_have_them(ids, given, tmp_path):
     assert unitdot.CosineIndex.open(tmp_path / "ids").ids.tolist() == given
     index.remove(ids=index.ids[1:])
     assert index.ids.tolist() == given[:1]
+
+
+@pytest.mark.parametrize(("given", "wrong"), [([5, 4, 3, 2], ["x"]), (["x", "", "z", "y"], [5])])
+def test_ids_of_arrow_are_those_of_the_index(given, wrong):
+    pyarrow = pytest.importorskip("pyarrow")
+    ids, index = pyarrow.array(given), unitdot.CosineIndex(data.rows(2), ids=given[:2])
+    index.add(data.rows(1)[0], ids=ids[2])
+    index.add(data.rows(1), ids=[ids[3]])
+    assert index.ids.tolist() == given
+    index.remove(ids=ids[0])
+    index.remove(ids=ids[1:2])
+    index.remove(ids=list(ids[2:3]))
+    assert index.ids.tolist() == given[3:]
+    with pytest.raises(TypeError, match=r"ids holds .*; expected .*, as the index has"):
+        index.remove(ids=pyarrow.array(wrong))
+    with pytest.raises(TypeError, match=r"ids holds .*; expected .*, as the index has"):
+        index.remove(ids=pyarrow.array([1], pyarrow.timestamp("ns")))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import _inputs, _neighbors, _prepared
+from unitdot import _neighbors, _options, _prepared
 from unitdot._machine import dispatch
 from unitdot._machine.dispatch import use_isa
 from unitdot._prepared import Prepared
@@ -41,7 +41,7 @@ def corpus_and_queries(kind, dtype, features=136):
 
 
 def options(zero="zero", dtype=None, n_threads=2):
-    return _inputs.check_options((dtype, zero, True, n_threads))
+    return _options.check_options((dtype, zero, True, n_threads))
 
 
 def top_k(X, Y, k, prepared, threshold=None, where=None, **keywords):

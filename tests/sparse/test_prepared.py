@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import _inputs
+from unitdot import _options
 from unitdot._sparse import functions as sparse_functions
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.prepared import Prepared
@@ -15,7 +15,7 @@ from .test_reductions import DATA
 
 
 def search(prepared, X, Y, k, threshold=None, **options):
-    options = _inputs.Options(**{**_inputs.DEFAULTS._asdict(), **options})
+    options = _options.Options(**{**_options.DEFAULTS._asdict(), **options})
     return sparse_functions.top_k(X, Y, k, threshold, False, None, options, prepared=prepared)
 
 
@@ -80,7 +80,7 @@ def test_threads_follow_the_entries_that_a_search_meets(monkeypatch):
     prepared = Prepared.of(Y)
 
     def threads(X, n_threads=None):
-        options = _inputs.DEFAULTS._replace(n_threads=n_threads)
+        options = _options.DEFAULTS._replace(n_threads=n_threads)
         return sparse_functions._prepare(X, Y, options, prepared=prepared).threads
 
     assert threads(Y[:100]) == 1  # lists that are not made

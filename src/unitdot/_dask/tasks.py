@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unitdot import _inputs, _neighbors, _similarity
-from unitdot._inputs import Array, Options
+from unitdot._inputs import Array
 from unitdot._machine.threads import available_threads
 from unitdot._neighbors import Heads
+from unitdot._options import Options
 from unitdot._prepared import Prepared, constants_for_joins
 from unitdot._results import TopK, merge_top_k
 from unitdot._selection import keep_most, put_in_order

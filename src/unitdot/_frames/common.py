@@ -163,6 +163,33 @@ def check_complete(missing: int, without_nulls: str) -> None:
         raise UnreadableError(ValueError, f"has {values}; expected none", without_nulls)
 
 
+def of_labels(column: Any) -> Array:
+    """What a column of any library's makes of itself, of NumPy's dtypes or of objects."""
+    try:
+        try:
+            return np.asarray(column.to_numpy(zero_copy_only=False))  # Arrow's needs to be told
+        except TypeError:
+            return np.asarray(column.to_numpy())
+    except MemoryError:
+        raise
+    except Exception as error:  # each has its own
+        what = f"cannot be read as an array: {error}; expected a vector, or a list, of labels"
+        raise UnreadableError(TypeError, what) from error
+
+
+def check_microseconds(nanoseconds: Any, numbers: str) -> None:
+    """Refuse times of the day that are lost as Python's: `numbers` is how to write what has them.
+
+    Where there are some, each library makes Python's times of them, and most in silence.
+    """
+    if (nanoseconds % 1000 != 0).any():
+        what = (
+            "holds times of the day with nanoseconds, which Python's times do not have; "
+            "expected whole microseconds"
+        )
+        raise UnreadableError(ValueError, what, numbers)
+
+
 def no_vectors(kind: Any, *remedies: str) -> UnreadableError:
     """The refusal of a column of something else."""
     what = f"is a column of {kind}; expected numbers, or vectors of numbers"

@@ -1,6 +1,7 @@
 """Arrays, tables and record batches of pyarrow."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -100,3 +101,42 @@ def of_lists(column: Any, without_nulls: Iterable[str] = (), start: int = 0) -> 
 def _lengths(lists: Any) -> Array:
     lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
     return np.asarray(np.nan_to_num(lengths, nan=common.NULL), np.int64)
+
+
+def of_labels(column: Any, name: str) -> Array:
+    """An array of labels, chunked or not."""
+    if str(column.type) == "time64[ns]":
+        numbers = _values(column.cast("int64").fill_null(0))
+        # of times in other units, too, which the other side may have
+        common.check_microseconds(numbers, f"{name}.cast('time64[ns]').cast('int64')")
+    return common.of_labels(column)
+
+
+def is_scalar(value: Any) -> bool:
+    """Whether it is one element of an array, as iterating gives it."""
+    return type(value).__module__ == "pyarrow.lib" and hasattr(value, "as_py")
+
+
+def of_scalars(values: Sequence[Any], name: str) -> Array | None:
+    """A list of an array's elements, which equal nothing of Python's, as the array is read.
+
+    None for another list, and for one of lists or structs, which are hashable only as they are.
+    """
+    if not len(values) or not all(map(is_scalar, values)):
+        return None
+    pyarrow, dtype = sys.modules["pyarrow"], values[0].type
+    if pyarrow.types.is_nested(dtype) or any(value.type != dtype for value in values):
+        return None
+    try:
+        column = pyarrow.array(values, dtype)
+    except (ValueError, TypeError, NotImplementedError):  # of run-end encoded ones
+        return None
+    return of_labels(column, f"pyarrow.array({name})")
+
+
+def plain(value: Any) -> Any:
+    """An element of an array as Python has it; what is none, or cannot be, as it is."""
+    try:
+        return value.as_py() if is_scalar(value) else value
+    except (ValueError, NotImplementedError):  # a time's nanoseconds, without pandas
+        return value

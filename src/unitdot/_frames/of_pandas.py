@@ -95,3 +95,11 @@ def _conversions(values: Array, name: str) -> Iterator[str]:
                 yield f"{name}.map(json.loads)"
         except (TypeError, ValueError):
             pass
+
+
+def of_labels(column: Any, name: str) -> Array:
+    """A Series, an Index or one of pandas' own arrays of labels."""
+    if str(column.dtype) == "time64[ns][pyarrow]":
+        numbers = column.astype("int64[pyarrow]").to_numpy("int64", na_value=0)
+        common.check_microseconds(numbers, f"{name}.astype('int64[pyarrow]')")
+    return common.of_labels(column)

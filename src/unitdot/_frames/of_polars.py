@@ -63,3 +63,13 @@ def of_column(column: Any, name: str) -> Array:
     if values.null_count():
         common.check_no_null(values.is_null().to_numpy(), n_features)
     return np.asarray(values.to_numpy().reshape(-1, n_features))
+
+
+def of_labels(column: Any, name: str) -> Array:
+    """A Series of labels."""
+    kind = str(column.dtype)
+    if kind in ("Int128", "UInt128"):  # NumPy has none
+        return np.array(column.to_list(), object)
+    if kind == "Time":
+        common.check_microseconds(column.to_physical(), f"{name}.to_physical()")
+    return common.of_labels(column)

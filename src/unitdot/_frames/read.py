@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Set, ValuesView
 from typing import Any, NoReturn
 
-from unitdot._frames import of_arrow, of_pandas, of_polars, tensors
+from unitdot._frames import common, of_arrow, of_pandas, of_polars, tensors
 from unitdot._frames.common import Array, UnreadableError
 from unitdot._frames.rows import array, is_vector, of_rows
 
@@ -26,6 +26,29 @@ def read(argument: Any, name: str, check_finite: bool) -> Array:
         return of_rows(list(argument), name)
     _refuse_what_has_no_rows(argument, name)
     return array(argument)
+
+
+def native(column: Any, name: str) -> tuple[Any, str]:
+    """What a column of narwhals stands for, and how that is written; another as it is."""
+    if _library(column) == "narwhals":
+        return column.to_native(), f"{name}.to_native()"
+    return column, name
+
+
+def read_labels(labels: Any, name: str) -> Array | None:
+    """A column of labels, or a list of Arrow's, as an array; None for what is neither.
+
+    Raises `UnreadableError`.
+    """
+    if hasattr(labels, "to_numpy"):
+        # others have dtypes of the same names
+        reader = _LABELS.get(_library(getattr(labels, "dtype", getattr(labels, "type", None))))
+        return common.of_labels(labels) if reader is None else reader(labels, name)
+    return of_arrow.of_scalars(labels, name) if isinstance(labels, list | tuple) else None
+
+
+def _library(value: Any) -> str:
+    return type(value).__module__.partition(".")[0]
 
 
 def _refuse_what_has_no_rows(argument: Any, name: str) -> None:
@@ -68,4 +91,9 @@ _READERS: dict[tuple[str, str], Callable[[Any, str], Array]] = {
     ("cupy", "ndarray"): tensors.of_cupy,
     ("duckdb", "DuckDBPyRelation"): _duckdb_relation,
     ("xarray", "Dataset"): _xarray_dataset,
+}
+_LABELS: dict[str, Callable[[Any, str], Array]] = {
+    "pandas": of_pandas.of_labels,
+    "polars": of_polars.of_labels,
+    "pyarrow": of_arrow.of_labels,
 }

@@ -5,12 +5,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from unitdot import _inputs
-from unitdot._inputs import Array, Options
+from unitdot import _options
+from unitdot._inputs import Array
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._machine import memory
 from unitdot._machine.threads import threads_for, threads_now
+from unitdot._options import Options
 from unitdot._sparse import inputs as sparse_inputs
 from unitdot._sparse.inputs import Csr, entries_of, is_sparse, is_vector, is_wide
 
@@ -217,7 +218,7 @@ def few_of(X: Any, Y: Any, options: Options) -> Few | None:
     buffers = (buffer, many.values) if at == 0 else (many.values, buffer)
     return Few(
         kernels.Few(rows, occurring), many, at == 0, shape, same, wide,
-        _inputs.result_dtype(wide, options), threads, rows.found, options, buffers,
+        _options.result_dtype(wide, options), threads, rows.found, options, buffers,
         (is_vector(sides[0]), is_vector(sides[1])),
     )  # fmt: skip
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from unitdot import _inputs
-from unitdot._inputs import Array, Axes, Options
+from unitdot import _inputs, _options
+from unitdot._inputs import Array, Axes
 from unitdot._kernels import sparse as kernels
 from unitdot._kernels.sparse import Found
 from unitdot._machine import dispatch, memory
 from unitdot._machine.threads import threads_for
+from unitdot._options import Options
 from unitdot._selection import (
     LEAST_CUT,
     Selection,
@@ -133,7 +134,7 @@ def top_k(
     n_X, n_Y = problem.shape
     without_itself = problem.same and not include_self
     free = any_k or threshold is not None  # places may be left over
-    k = _inputs.check_k(k, None if free else max(0, n_Y - without_itself))
+    k = _options.check_k(k, None if free else max(0, n_Y - without_itself))
     # -2: all count, NaN too
     least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
     similarities = memory.empty((n_X, k), np.dtype(np.float64))
@@ -163,7 +164,7 @@ def _top_k_of_some(
 ) -> tuple[Array, Array, tuple[int, int]]:
     """The same where a filter or groups say who meets whom."""
     problem = _prepare(X, Y, options)
-    k, (n, m), alone = _inputs.check_k(k, None), problem.shape, Y is None
+    k, (n, m), alone = _options.check_k(k, None), problem.shape, Y is None
     selection = Selection(where, groups, (n, m), alone, alone and not include_self)
     if threshold is not None and where is None:
         apart = _apart(X, Y, threshold, selection, problem)
@@ -456,7 +457,7 @@ def _prepare(
             first = row.first_zero() if row.found & Found.ZERO_ROW else None
             if first is not None:
                 raise _inputs.zero_row_error(name, first, axes=axes)
-    dtype = _inputs.result_dtype(wide, options)
+    dtype = _options.result_dtype(wide, options)
     vectors = is_vector(X), is_vector(X if same else Y)
     return Problem(
         rows[0], rows[-1], same, wide, dtype, threads, (buffers[0], buffers[-1]), vectors, prepared
