@@ -435,6 +435,21 @@ def test_both_sides_are_told_of_nanoseconds():
         unitdot.cosine_pairs(normal((2, 3)), normal((3, 3)), groups=(times[1:], times))
 
 
+def test_what_both_sides_are_told_of_nanoseconds_holds_for_other_units():
+    """Numbers of microseconds would meet none of nanoseconds."""
+    pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
+    groups = [
+        pandas.Series(pandas.arrays.ArrowExtensionArray(pyarrow.array(values, f"time64[{unit}]")))
+        for values, unit in (([1, 2_000], "ns"), ([2, 9, 3], "us"))
+    ]
+    with pytest.raises(ValueError, match="and the same for the other side") as error:
+        unitdot.cosine_pairs(normal((2, 3)), normal((3, 3)), groups=tuple(groups), threshold=-1)
+    remedy = str(error.value).rpartition("try ")[2].partition(", and")[0]
+    both = eval(remedy), eval(remedy.replace("groups[0]", "groups[1]"))
+    found = unitdot.cosine_pairs(normal((2, 3)), normal((3, 3)), groups=both, threshold=-1)
+    assert (found.rows.tolist(), found.columns.tolist()) == ([1], [0])
+
+
 @pytest.mark.parametrize("name", ["Time", "Int128"])
 def test_dtypes_of_others_that_have_the_names_of_polars(name):
     class Column:

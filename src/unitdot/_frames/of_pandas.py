@@ -101,5 +101,6 @@ def of_labels(column: Any, name: str) -> Array:
     """A Series, an Index or one of pandas' own arrays of labels."""
     if str(column.dtype) == "time64[ns][pyarrow]":
         numbers = column.astype("int64[pyarrow]").to_numpy("int64", na_value=0)
-        common.check_microseconds(numbers, f"{name}.astype('int64[pyarrow]')")
+        in_nanoseconds = f"{name}.astype('time64[ns][pyarrow]').astype('int64[pyarrow]')"
+        common.check_microseconds(numbers, in_nanoseconds)  # of other units, too, as Arrow's
     return common.of_labels(column)
