@@ -20,6 +20,7 @@ from unitdot._results import Integers, Pairs, TopK
 from unitdot._selection import (
     LEAST_CUT,
     Selection,
+    empty_neighbours,
     keep_most,
     put_in_order,
     without_itself,
@@ -173,14 +174,15 @@ def top_k_of(
     selection = Selection(where, groups, full, alone, exclude_self)
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
-    shape = (queries.shape[0], k + selection.itself)
-    similarities = memory.empty(shape, _options.result_dtype(wide, options))
-    indices = memory.empty(shape, np.dtype(np.int64))
+    similarities, indices, size = empty_neighbours(
+        queries.shape[0], k, _options.result_dtype(wide, options), selection.itself
+    )
     _inputs.check_row_numbers(Y)
+    held = 0  # bytes of these that were written to
     none = not candidates or not selection.outputs
     if none or selection.leaves_rows_out:
         examine(queries, Y, same, wide, options, axes=axes)
-        similarities[:], indices[:] = np.nan, -1
+        similarities[:], indices[:], held = np.nan, -1, size
     searched = (
         isinstance(prepared, Prepared)
         and not (none or alone or selection.groups)
@@ -194,7 +196,7 @@ def top_k_of(
         threads = threads_of(queries, columns, selection.outputs, options)
         # at least one row's list, and each thread's room to cut one down (top_k.pxi)
         lists = LIST_BYTES[wide] * k * (1 + threads)
-        memory.check(similarities.nbytes + indices.nbytes + lists, f"top-k with k = {k}")
+        memory.check(size + lists, f"top-k with k = {k}", held)
         with reporting(progress, "neighbours") as report:
             whole = views(queries, Y, same)
             parts = whole if columns is Y else views(queries, columns, False)

@@ -155,6 +155,21 @@ class Selection:
         return indices
 
 
+def empty_neighbours(
+    n_rows: int, k: int, dtype: np.dtype[Any], itself: bool
+) -> tuple[Array, Array, int]:
+    """Arrays of `k` neighbours' similarities and indices, and their bytes; one more with `itself`.
+
+    Refused, before anything is written, where memory has no room for both.
+    """
+    shape = n_rows, k + itself
+    similarities, indices = memory.empty(shape, dtype), memory.empty(shape, np.dtype(np.int64))
+    size = similarities.nbytes + indices.nbytes
+    # what `without_itself` holds besides
+    memory.check(size + itself * (size + indices.size), f"top-k with k = {k}")
+    return similarities, indices, size
+
+
 def without_itself(similarities: Array, indices: Array, first: int = 0) -> tuple[Array, Array]:
     """The neighbours of rows, numbered from `first` on, but for themselves: one less each."""
     n, k = indices.shape[0], indices.shape[1] - 1

@@ -225,6 +225,24 @@ def test_top_k_is_refused_where_its_arrays_together_are_too_large(n, dtype, entr
         top_k(X, Y, 20)
 
 
+@pytest.mark.parametrize("read", [csr, np.asarray], ids=["sparse", "dense"])
+@pytest.mark.parametrize(
+    "options",
+    [{"groups": np.arange(300)}, {"where": [], "include_self": True}],
+    ids=["groups", "where"],
+)
+def test_top_k_of_some_is_refused_before_its_arrays_are_filled(read, options, monkeypatch):
+    """Each of these has room alone, and nobody meets another."""
+    X, k = read(random_rows(300, 30)), 40
+    monkeypatch.setattr(memory, "UNCHECKED", 0)
+    room = 2 * 300 * k * 16
+    monkeypatch.setattr(memory, "available_bytes", lambda: room)
+    assert (unitdot.cosine_top_k(X, k=k, **options).indices == -1).all()
+    room = room // 2 - 1
+    with pytest.raises(MemoryError, match=rf"top-k with k = {k} needs .* GiB"):
+        unitdot.cosine_top_k(X, k=k, **options)
+
+
 @pytest.mark.parametrize("zero", ["zero", "nan"])
 @pytest.mark.parametrize(("threshold", "negative"), [(0, False), (-0.5, False), (-1, True)])
 def test_pairs_that_all_count_are_refused_before_they_are_counted(

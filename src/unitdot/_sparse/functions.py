@@ -16,6 +16,7 @@ from unitdot._options import Options
 from unitdot._selection import (
     LEAST_CUT,
     Selection,
+    empty_neighbours,
     keep_most,
     put_in_order,
     without_itself,
@@ -137,10 +138,9 @@ def top_k(
     k = _options.check_k(k, None if free else max(0, n_Y - without_itself))
     # -2: all count, NaN too
     least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
-    similarities = memory.empty((n_X, k), np.dtype(np.float64))
-    indices = memory.empty((n_X, k), np.dtype(np.int64))
+    similarities, indices, size = empty_neighbours(n_X, k, np.dtype(np.float64), False)
     copy = indices.size * problem.dtype.itemsize if problem.dtype != similarities.dtype else 0
-    memory.check(similarities.nbytes + indices.nbytes + copy, f"top-k with k = {k}")
+    memory.check(size + copy, f"top-k with k = {k}")
     how = without_itself, least, similarities, indices
     if few is None or not few.search(*how, report):
         if isinstance(problem, Few):
@@ -171,13 +171,12 @@ def _top_k_of_some(
         if apart is not None:
             return top_k(*apart, k, threshold, include_self, None, options, any_k=True)
     take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
-    shape = n, k + selection.itself
-    similarities = np.full(shape, np.nan, problem.dtype)
-    indices = np.full(shape, -1, np.int64)
+    similarities, indices, _ = empty_neighbours(n, k, problem.dtype, selection.itself)
+    similarities[:], indices[:] = np.nan, -1
     for rows, columns in selection.blocks():
         own = None if selection.rows_are_columns else take_y(columns)
         how = threshold, include_self or own is not None, None, options
-        found = top_k(take_x(rows), own, shape[1], *how, any_k=True)
+        found = top_k(take_x(rows), own, indices.shape[1], *how, any_k=True)
         similarities[rows] = found[0]
         indices[rows] = np.where(found[1] < 0, -1, columns[found[1]])
     if selection.itself:
