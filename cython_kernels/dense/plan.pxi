@@ -248,7 +248,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
         rows_Y[0] = at_most(rows_Y[0], at_least(side, side * side // padded))
     # a superblock is also the time between two looks for Ctrl-C (of a virtual machine whose host
     # has taken memory back, 50 µs for a page of the matrix); where it has to be smaller for that,
-    # whole rows of the output touch fewer new pages than columns
+    # whole rows of the output (or columns, in Fortran's order) touch fewer new pages than parts
     outputs = patient_outputs(job)
     if rows_X[0] * rows_Y[0] > outputs:
         if job.same:
@@ -257,6 +257,9 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
             rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
         elif can_stream(job) or job.best != NULL or job.pairs != NULL:
             rows_Y[0] = outputs // rows_X[0] + 1
+        elif stride_of_rows(&job.out) < stride_of_columns(&job.out):
+            rows_X[0] = at_most(rows_X[0], outputs // GROUP + 1)
+            rows_Y[0] = at_most(rows_Y[0], outputs // rows_X[0] + 1)
         else:
             rows_Y[0] = at_most(rows_Y[0], outputs // GROUP + 1)
             rows_X[0] = at_most(rows_X[0], outputs // rows_Y[0] + 1)
@@ -282,6 +285,20 @@ cdef inline Py_ssize_t packed_bytes(const Job* job) noexcept nogil:
     return at_least(PACKED // 2, bytes)
 
 
+cdef inline Py_ssize_t stride_of_rows(const Output* out) noexcept nogil:
+    return out.row_stride if out.row_stride >= 0 else -out.row_stride
+
+
+cdef inline Py_ssize_t stride_of_columns(const Output* out) noexcept nogil:
+    return out.column_stride if out.column_stride >= 0 else -out.column_stride
+
+
+cdef inline Py_ssize_t bytes_of_output(const Output* out) noexcept nogil:
+    # with those between it and the next: pages are new as a whole
+    cdef Py_ssize_t bytes = at_most(stride_of_rows(out), stride_of_columns(out))
+    return at_least(out.itemsize, at_most(bytes, ALIGNMENT))
+
+
 cdef inline bint writes_matrix(const Job* job) noexcept nogil:
     return job.best == NULL and job.pairs == NULL
 
@@ -289,7 +306,7 @@ cdef inline bint writes_matrix(const Job* job) noexcept nogil:
 cdef inline Py_ssize_t patient_outputs(const Job* job) noexcept nogil:
     cdef double outputs = <double> PATIENCE * BLOCK / (job.X.features + FINISHING)
     if writes_matrix(job):
-        outputs = min(outputs, <double> FRESH / job.out.itemsize)
+        outputs = min(outputs, <double> FRESH / bytes_of_output(&job.out))
     return at_least(1, <Py_ssize_t> (outputs * job.threads))
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from unitdot import _inputs, _labels
-from unitdot._frames.of_arrow import is_scalar
+from unitdot._frames.read import plain
 from unitdot._frames.tensors import BFLOAT16
 from unitdot._inputs import Array
 from unitdot._machine import memory
@@ -345,7 +345,7 @@ class Ids:
 
     def new(self, given: Any, n: int) -> Array:
         """Ids of `n` rows more, checked; of one row, its id."""
-        one = isinstance(given, (str, int, np.integer)) or is_scalar(given)
+        one = isinstance(plain(given), (str, int, np.integer))
         ids: Array = _labels.as_ids([given] if one else given, "ids", n, "Z")
         if not n or not len(self.array):
             return ids

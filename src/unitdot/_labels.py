@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from unitdot._frames.of_arrow import is_scalar, plain
-from unitdot._frames.read import native, read_labels
+from unitdot._frames.read import native, plain, read_elements, read_labels
 from unitdot._inputs import Array, naming
 from unitdot._vectors import check_unmasked, plain_array
 
@@ -15,9 +14,12 @@ def as_labels(labels: Any, name: str, n: int, side: str, are_ids: bool = False) 
     """Labels of `n` rows as a vector, none of them missing."""
     labels, name = native(labels, name)
     # numbers beside the other side's times would meet none
-    with naming(name, ", and the same for the other side" if "[" in name else ""):
-        read = read_labels(labels, name)
-    array = _as_array(labels, name) if read is None else read
+    with naming(name, ", and nanoseconds for the other side, too" if "[" in name else ""):
+        array = read_labels(labels, name)
+        if array is None:
+            array = _as_array(labels, name)
+        if array.dtype == object and array.ndim == 1:
+            array = read_elements(array, name)
     if array.shape != (n,):
         raise ValueError(
             f"{name} has shape {array.shape}; expected ({n},), a label for each row of {side}"
@@ -117,7 +119,7 @@ def _is_missing(label: Any) -> bool:
     # pandas.NA is neither; an array has no truth value; a signalling NaN is compared with nothing
     except (TypeError, ValueError, ArithmeticError):
         return not isinstance(label, np.ndarray)
-    return is_scalar(label) and not label.is_valid
+    return False
 
 
 def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
@@ -149,7 +151,7 @@ def as_ids(ids: Any, name: str, n: int, side: str) -> Array:
 
 def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
     """One id, or several, as a list: strings or integers, as those of the index are."""
-    values = [ids] if isinstance(ids, (str, numbers.Integral)) or is_scalar(ids) else ids
+    values = [ids] if isinstance(plain(ids), (str, numbers.Integral)) else ids
     check_unmasked(values, name, "ids in their places")
     expected = f"expected {'strings' if strings else 'integers'}, as the index has"
     if isinstance(values, np.ndarray):
@@ -158,7 +160,8 @@ def as_some_ids(ids: Any, name: str, strings: bool) -> list[Any]:
         values = values.tolist()
     if isinstance(values, (bytes, numbers.Number)) or not hasattr(values, "__iter__"):
         raise TypeError(f"{name} is {ids!r}; {expected}")
-    values = [plain(value) for value in values]
+    with naming(name):
+        values = [plain(value) for value in values]
     for value in values:
         if not (isinstance(value, str) if strings else _is_integer(value)):
             raise TypeError(f"{name} holds {value!r}; {expected}")

@@ -174,11 +174,11 @@ def top_k_of(
     selection = Selection(where, groups, full, alone, exclude_self)
     axes = -1, X.ndim, Y.ndim
     wide = _inputs.compute_wide(X, Y)
-    similarities, indices, size = empty_neighbours(
+    similarities, indices = empty_neighbours(
         queries.shape[0], k, _options.result_dtype(wide, options), selection.itself
     )
     _inputs.check_row_numbers(Y)
-    held = 0  # bytes of these that were written to
+    size, held = similarities.nbytes + indices.nbytes, 0  # bytes, and those that were written to
     none = not candidates or not selection.outputs
     if none or selection.leaves_rows_out:
         examine(queries, Y, same, wide, options, axes=axes)

@@ -157,8 +157,8 @@ class Selection:
 
 def empty_neighbours(
     n_rows: int, k: int, dtype: np.dtype[Any], itself: bool
-) -> tuple[Array, Array, int]:
-    """Arrays of `k` neighbours' similarities and indices, and their bytes; one more with `itself`.
+) -> tuple[Array, Array]:
+    """Arrays of `k` neighbours' similarities and indices; of one more with `itself`.
 
     Refused, before anything is written, where memory has no room for both.
     """
@@ -167,7 +167,7 @@ def empty_neighbours(
     size = similarities.nbytes + indices.nbytes
     # what `without_itself` holds besides
     memory.check(size + itself * (size + indices.size), f"top-k with k = {k}")
-    return similarities, indices, size
+    return similarities, indices
 
 
 def without_itself(similarities: Array, indices: Array, first: int = 0) -> tuple[Array, Array]:

@@ -386,7 +386,7 @@ def test_nanoseconds_of_times_of_the_day_in_arrow_are_told(kind):
         unitdot.cosine_pairs(X, groups=column([1_000, None, 1_000, 2_000]))
     # the other side's times may have another unit
     groups = groups, column([2, 1], "us")
-    with pytest.raises(ValueError, match=r", and the same for the other side$") as error:
+    with pytest.raises(ValueError, match=r", and nanoseconds for the other side, too$") as error:
         unitdot.cosine_pairs(X, Y, threshold=-1, groups=groups)
     remedy = str(error.value).rpartition("try ")[2].partition(", and")[0]
     good = eval(remedy), eval(remedy.replace("[0]", "[1]"))
@@ -421,17 +421,70 @@ def test_elements_of_arrow_are_equal_to_what_they_stand_for():
             assert (found.rows.tolist(), found.columns.tolist()) == ([0, 1, 2], [2, 1, 0])
     # which are hashable only as they are, or which Arrow does not put together
     compute = pytest.importorskip("pyarrow.compute")
+    pandas = pytest.importorskip("pandas")
     lists, encoded = pyarrow.array([[1], [2], [1]]), compute.run_end_encode([1, 2, 1])
-    for labels in (list(lists), list(encoded), [texts[0], pyarrow.scalar(1), texts[0]]):
+    intervals = pyarrow.array(pandas.Series(pandas.interval_range(0, 2)).take([0, 1, 0]))
+    periods = pyarrow.array(pandas.Series(pandas.period_range("2020", periods=2)).take([0, 1, 0]))
+    for labels in (
+        list(lists), list(encoded), list(intervals), [texts[0], pyarrow.scalar(1), texts[0]],
+        periods, pyarrow.chunked_array([periods]), list(periods),
+    ):  # fmt: skip
         found = unitdot.cosine_pairs(X, threshold=-1, groups=labels)
         assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+
+
+def test_elements_of_arrow_are_equal_to_what_they_stand_for_beside_others():
+    pyarrow, pandas = pytest.importorskip("pyarrow"), pytest.importorskip("pandas")
+    compute = pytest.importorskip("pyarrow.compute")
+    X = normal((3, 3))
+    texts = pyarrow.array(["a", "b", "c"])
+    numbers = [pyarrow.scalar(1), pyarrow.scalar(2, "int32"), 3]
+    days = pyarrow.array([1, 2, 3], "date32")
+    times = pyarrow.array([1, 2, 3], "time64[us]")
+    for labels, other in (
+        ([texts[0], "b", texts[2]], texts),
+        ([texts[0], texts[1], pyarrow.scalar("c", "large_string")], ["a", "b", "c"]),
+        (numbers, [1, 2, 3]),
+        (np.array(numbers, object), pandas.Series([1, 2, 3])),
+        (pandas.Series(list(texts), dtype=object), list(texts)),
+        (list(times.dictionary_encode()), times),
+        (list(days.dictionary_encode()), days),
+        (list(days.dictionary_encode()), np.array([1, 2, 3], "datetime64[D]")),
+        (list(compute.run_end_encode(texts)), texts),
+    ):
+        found = unitdot.cosine_pairs(X, X, threshold=-1, groups=(labels, other[::-1]))
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0, 1, 2], [2, 1, 0])
+
+
+def test_nanoseconds_in_dictionaries_and_beside_others_are_told():
+    pyarrow = pytest.importorskip("pyarrow")
+    X = normal((3, 3))
+    times = pyarrow.array([1_000, 1_001, 1_000], "time64[ns]")
+    for groups in (times.dictionary_encode(), list(times.dictionary_encode())):
+        with pytest.raises(ValueError, match=r"groups.* holds times .*; try .*\.cast") as error:
+            unitdot.cosine_pairs(X, threshold=-1, groups=groups)
+        good = eval(str(error.value).rpartition("try ")[2])
+        found = unitdot.cosine_pairs(X, threshold=-1, groups=good)
+        assert (found.rows.tolist(), found.columns.tolist()) == ([0], [2])
+    with pytest.raises(ValueError, match="holds times of the day with nanoseconds"):
+        unitdot.cosine_pairs(X, groups=[*times[:2], datetime.time(1)])
+
+
+def test_frames_are_no_labels():
+    """Whatever their columns are called."""
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    for frame in (pandas.DataFrame, polars.DataFrame):
+        with pytest.raises(ValueError, match=r"groups has shape \(3, 2\); expected \(3,\)"):
+            unitdot.cosine_pairs(normal((3, 3)), groups=frame({"type": [1, 2, 3], "dtype": 1}))
 
 
 def test_both_sides_are_told_of_nanoseconds():
     """One side of numbers would meet nothing of the other's times."""
     polars = pytest.importorskip("polars")
     times = polars.Series([1_001, 2_000, 3_000]).cast(polars.Time)
-    with pytest.raises(ValueError, match=r"groups\[1\]\.to_physical\(\), and the same for the oth"):
+    with pytest.raises(
+        ValueError, match=r"groups\[1\]\.to_physical\(\), and nanoseconds for the oth"
+    ):
         unitdot.cosine_pairs(normal((2, 3)), normal((3, 3)), groups=(times[1:], times))
 
 
@@ -442,7 +495,7 @@ def test_what_both_sides_are_told_of_nanoseconds_holds_for_other_units():
         pandas.Series(pandas.arrays.ArrowExtensionArray(pyarrow.array(values, f"time64[{unit}]")))
         for values, unit in (([1, 2_000], "ns"), ([2, 9, 3], "us"))
     ]
-    with pytest.raises(ValueError, match="and the same for the other side") as error:
+    with pytest.raises(ValueError, match="and nanoseconds for the other side, too") as error:
         unitdot.cosine_pairs(normal((2, 3)), normal((3, 3)), groups=tuple(groups), threshold=-1)
     remedy = str(error.value).rpartition("try ")[2].partition(", and")[0]
     both = eval(remedy), eval(remedy.replace("groups[0]", "groups[1]"))

@@ -165,6 +165,6 @@ def test_kernels_raise_nothing_about_input():
             for what in ("".join(found) for found in raising.findall(line)):
                 assert what in ["MemoryError", *GUARDS.get(file, [])], (
                     f"cython_kernels/{file}:{number} raises ({line.strip()}): check arguments in "
-                    f"src/unitdot/_inputs.py, or return what was found. If it is a guard against "
+                    f"src/unitdot/, or return what was found. If it is a guard against "
                     f"mistakes in the program, add it to GUARDS in {__file__}"
                 )

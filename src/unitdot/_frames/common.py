@@ -163,7 +163,7 @@ def check_complete(missing: int, without_nulls: str) -> None:
         raise UnreadableError(ValueError, f"has {values}; expected none", without_nulls)
 
 
-def of_labels(column: Any) -> Array:
+def to_numpy(column: Any) -> Array:
     """What a column of any library's makes of itself, of NumPy's dtypes or of objects."""
     try:
         try:
@@ -177,8 +177,8 @@ def of_labels(column: Any) -> Array:
         raise UnreadableError(TypeError, what) from error
 
 
-def check_microseconds(nanoseconds: Any, numbers: str) -> None:
-    """Refuse times of the day that are lost as Python's: `numbers` is how to write what has them.
+def check_microseconds(nanoseconds: Any, *numbers: str) -> None:
+    """Refuse times of the day that are lost as Python's; `numbers` is how to write what has them.
 
     Where there are some, each library makes Python's times of them, and most in silence.
     """
@@ -187,7 +187,7 @@ def check_microseconds(nanoseconds: Any, numbers: str) -> None:
             "holds times of the day with nanoseconds, which Python's times do not have; "
             "expected whole microseconds"
         )
-        raise UnreadableError(ValueError, what, numbers)
+        raise UnreadableError(ValueError, what, *numbers)
 
 
 def no_vectors(kind: Any, *remedies: str) -> UnreadableError:

@@ -1,7 +1,7 @@
 """Arrays, tables and record batches of pyarrow."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from unitdot._machine import memory
 WORDS = common.Words(
     "{}.drop_columns({})", "{}.select({})", "{}.drop_null()", "{}.select({})", "{}.column({})"
 )
+NANOSECONDS = "time64[ns]"
 
 
 def of_table(table: Any, name: str) -> Array:
@@ -105,38 +106,67 @@ def _lengths(lists: Any) -> Array:
 
 def of_labels(column: Any, name: str) -> Array:
     """An array of labels, chunked or not."""
-    if str(column.type) == "time64[ns]":
+    if sys.modules["pyarrow"].types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if str(column.type) == NANOSECONDS:
         numbers = _values(column.cast("int64").fill_null(0))
         # of times in other units, too, which the other side may have
-        common.check_microseconds(numbers, f"{name}.cast('time64[ns]').cast('int64')")
-    return common.of_labels(column)
+        common.check_microseconds(numbers, f"{name}.cast({NANOSECONDS!r}).cast('int64')")
+    return common.to_numpy(column)
 
 
-def is_scalar(value: Any) -> bool:
-    """Whether it is one element of an array, as iterating gives it."""
-    return type(value).__module__ == "pyarrow.lib" and hasattr(value, "as_py")
+def of_elements(labels: Array, name: str) -> Array:
+    """Objects, of which an element of an array, as iterating gives it, equals nothing of Python's.
 
-
-def of_scalars(values: Sequence[Any], name: str) -> Array | None:
-    """A list of an array's elements, which equal nothing of Python's, as the array is read.
-
-    None for another list, and for one of lists or structs, which are hashable only as they are.
+    Elements of one type are read as their array is, others one by one.
     """
-    if not len(values) or not all(map(is_scalar, values)):
-        return None
-    pyarrow, dtype = sys.modules["pyarrow"], values[0].type
-    if pyarrow.types.is_nested(dtype) or any(value.type != dtype for value in values):
-        return None
-    try:
-        column = pyarrow.array(values, dtype)
-    except (ValueError, TypeError, NotImplementedError):  # of run-end encoded ones
-        return None
-    return of_labels(column, f"pyarrow.array({name})")
+    values = labels.tolist()
+    found = [value for value in values if _is_element(value)]
+    if not found:
+        return labels
+    dtype = found[0].type
+    if (
+        len(found) == len(values)
+        and not _is_nested(dtype)
+        and all(value.type == dtype for value in values)
+    ):
+        if sys.modules["pyarrow"].types.is_dictionary(dtype):  # of whose Arrow makes no array
+            dtype, values = dtype.value_type, [value.value for value in values]
+            name = f"[value.value for value in {name}]"
+        with suppress(ValueError, TypeError, NotImplementedError):  # of run-end encoded ones
+            return of_labels(sys.modules["pyarrow"].array(values, dtype), f"pyarrow.array({name})")
+    array = np.empty(len(values), object)
+    array[:] = [element(value) for value in values]
+    return array
 
 
-def plain(value: Any) -> Any:
-    """An element of an array as Python has it; what is none, or cannot be, as it is."""
-    try:
-        return value.as_py() if is_scalar(value) else value
-    except (ValueError, NotImplementedError):  # a time's nanoseconds, without pandas
+def element(value: Any) -> Any:
+    """An element of an array as Python has it, or as it is: one of lists, or nobody's.
+
+    Times of the day of no whole microseconds are refused.
+    """
+    if not _is_element(value):
         return value
+    if not value.is_valid:
+        return None
+    if _is_nested(value.type):
+        return value
+    if hasattr(value, "value") and _is_element(value.value):  # of a dictionary
+        return element(value.value)
+    if str(value.type) == NANOSECONDS:
+        common.check_microseconds(np.asarray(value.value))
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError, NotImplementedError):  # out of the range of Python's times
+        return value
+
+
+def _is_element(value: Any) -> bool:
+    pyarrow = sys.modules.get("pyarrow")
+    return pyarrow is not None and isinstance(value, pyarrow.Scalar)
+
+
+def _is_nested(dtype: Any) -> bool:
+    """Whether elements of the type are hashable only as they are."""
+    types, dtype = sys.modules["pyarrow"].types, getattr(dtype, "storage_type", dtype)
+    return bool(types.is_nested(dtype) and not types.is_run_end_encoded(dtype))

@@ -99,8 +99,8 @@ def _conversions(values: Array, name: str) -> Iterator[str]:
 
 def of_labels(column: Any, name: str) -> Array:
     """A Series, an Index or one of pandas' own arrays of labels."""
-    if str(column.dtype) == "time64[ns][pyarrow]":
+    if str(getattr(column, "dtype", "")) == "time64[ns][pyarrow]":  # a frame has none
         numbers = column.astype("int64[pyarrow]").to_numpy("int64", na_value=0)
         in_nanoseconds = f"{name}.astype('time64[ns][pyarrow]').astype('int64[pyarrow]')"
         common.check_microseconds(numbers, in_nanoseconds)  # of other units, too, as Arrow's
-    return common.of_labels(column)
+    return common.to_numpy(column)

@@ -67,9 +67,9 @@ def of_column(column: Any, name: str) -> Array:
 
 def of_labels(column: Any, name: str) -> Array:
     """A Series of labels."""
-    kind = str(column.dtype)
+    kind = str(getattr(column, "dtype", ""))  # a frame has none
     if kind in ("Int128", "UInt128"):  # NumPy has none
         return np.array(column.to_list(), object)
     if kind == "Time":
         common.check_microseconds(column.to_physical(), f"{name}.to_physical()")
-    return common.of_labels(column)
+    return common.to_numpy(column)

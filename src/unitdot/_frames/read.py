@@ -14,7 +14,7 @@ def read(argument: Any, name: str, check_finite: bool) -> Array:
     Raises `UnreadableError`. With `check_finite`, NaN in pandas' frames is what they call missing.
     """
     for kind in type(argument).__mro__[:-1]:
-        library = kind.__module__.partition(".")[0]
+        library = _library(kind)
         if (library, kind.__name__) == ("pandas", "DataFrame"):
             return of_pandas.of_frame(argument, name, check_finite)
         reader = _READERS.get((library, kind.__name__))
@@ -30,25 +30,34 @@ def read(argument: Any, name: str, check_finite: bool) -> Array:
 
 def native(column: Any, name: str) -> tuple[Any, str]:
     """What a column of narwhals stands for, and how that is written; another as it is."""
-    if _library(column) == "narwhals":
+    if _library(type(column)) == "narwhals":
         return column.to_native(), f"{name}.to_native()"
     return column, name
 
 
 def read_labels(labels: Any, name: str) -> Array | None:
-    """A column of labels, or a list of Arrow's, as an array; None for what is neither.
+    """A column of labels as an array; None for what is none. Raises `UnreadableError`."""
+    if not hasattr(labels, "to_numpy"):
+        return None
+    for kind in type(labels).__mro__:
+        reader = _LABELS.get(_library(kind))
+        if reader is not None:
+            return reader(labels, name)
+    return common.to_numpy(labels)
 
-    Raises `UnreadableError`.
-    """
-    if hasattr(labels, "to_numpy"):
-        # others have dtypes of the same names
-        reader = _LABELS.get(_library(getattr(labels, "dtype", getattr(labels, "type", None))))
-        return common.of_labels(labels) if reader is None else reader(labels, name)
-    return of_arrow.of_scalars(labels, name) if isinstance(labels, list | tuple) else None
+
+def read_elements(labels: Array, name: str) -> Array:
+    """The same of labels in an array of objects, some of which may be a library's own."""
+    return of_arrow.of_elements(labels, name)
 
 
-def _library(value: Any) -> str:
-    return type(value).__module__.partition(".")[0]
+def plain(value: Any) -> Any:
+    """One of these as Python has it. Raises `UnreadableError`."""
+    return of_arrow.element(value)
+
+
+def _library(kind: type) -> str:
+    return kind.__module__.partition(".")[0]
 
 
 def _refuse_what_has_no_rows(argument: Any, name: str) -> None:

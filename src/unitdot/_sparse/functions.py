@@ -138,9 +138,9 @@ def top_k(
     k = _options.check_k(k, None if free else max(0, n_Y - without_itself))
     # -2: all count, NaN too
     least = -2.0 if threshold is None else float(problem.dtype.type(max(threshold, -1)))
-    similarities, indices, size = empty_neighbours(n_X, k, np.dtype(np.float64), False)
+    similarities, indices = empty_neighbours(n_X, k, np.dtype(np.float64), False)
     copy = indices.size * problem.dtype.itemsize if problem.dtype != similarities.dtype else 0
-    memory.check(size + copy, f"top-k with k = {k}")
+    memory.check(similarities.nbytes + indices.nbytes + copy, f"top-k with k = {k}")
     how = without_itself, least, similarities, indices
     if few is None or not few.search(*how, report):
         if isinstance(problem, Few):
@@ -171,7 +171,7 @@ def _top_k_of_some(
         if apart is not None:
             return top_k(*apart, k, threshold, include_self, None, options, any_k=True)
     take_x, take_y = _taking(X, "X"), _taking(X if alone else Y, "Y")
-    similarities, indices, _ = empty_neighbours(n, k, problem.dtype, selection.itself)
+    similarities, indices = empty_neighbours(n, k, problem.dtype, selection.itself)
     similarities[:], indices[:] = np.nan, -1
     for rows, columns in selection.blocks():
         own = None if selection.rows_are_columns else take_y(columns)
