@@ -150,13 +150,19 @@ def merge(const value_t[:, ::1] one, const int64_t[:, ::1] indices, const value_
     """
     cdef Py_ssize_t row = 0, rows = to.shape[0], n = one.shape[1], m = other.shape[1]
     cdef Py_ssize_t k = to.shape[1]
+    cdef const value_t* s = NULL
+    cdef const value_t* t = NULL
+    cdef const int64_t* i = NULL
+    cdef const int64_t* j = NULL
     if not rows or not k:
         return rows
+    if n:
+        s, i = &one[0, 0], &indices[0, 0]
+    if m:
+        t, j = &other[0, 0], &other_indices[0, 0]
     with nogil:
-        while row < rows and merge_row(
-                &one[0, 0] + row * n, &indices[0, 0] + row * n, n,
-                &other[0, 0] + row * m, &other_indices[0, 0] + row * m, m,
-                &to[row, 0], &to_indices[row, 0], k):
+        while row < rows and merge_row(s + row * n, i + row * n, n, t + row * m, j + row * m, m,
+                                       &to[row, 0], &to_indices[row, 0], k):
             row += 1
     return row
 
