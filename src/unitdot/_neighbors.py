@@ -235,8 +235,8 @@ def top_k_of_both(
     kernels, threads = dispatch.kernels(wide), threads_of(X, Y, n * m, options)
     if k > min(n, m) or (n + m) * kernels.list_bytes(k) > OF_BOTH * threads:
         return None
-    similarities = memory.empty((n + m, k), _options.result_dtype(wide, options))
-    indices = memory.empty((n + m, k), np.dtype(np.int64))
+    dtype = _options.result_dtype(wide, options)
+    similarities, indices = empty_neighbours(n + m, k, dtype, False)
     both = views(X, Y, False)
     limit = -2 if least is None else _limit(max(least, -1), wide, similarities.dtype)
     kernels.top_k(
