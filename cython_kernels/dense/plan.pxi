@@ -5,7 +5,7 @@
 #        directions.pxi, heads.pxi, cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
 # gives: SEGMENT, PATIENCE, FINISHING, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT,
 #        panels_in, groups_in, carve, carve_rows, packed_features, plan, longest, choose_rows,
-#        packed_bytes, patient_outputs, rounded, most_lists, rows_of_Y, join_parts
+#        packed_bytes, writes_matrix, patient_outputs, rounded, most_lists, rows_of_Y, join_parts
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time
@@ -255,7 +255,7 @@ cdef void choose_rows(Job* job, Py_ssize_t* rows_X, Py_ssize_t* rows_Y) noexcept
             if writes_matrix(job):
                 outputs = ceil_div(outputs, 2)       # each of these is written twice, mirrored
             rows_X[0] = rows_Y[0] = at_most(rows_X[0], <Py_ssize_t> sqrt(<double> outputs))
-        elif can_stream(job) or job.best != NULL or job.pairs != NULL:
+        elif can_stream(job) or not writes_matrix(job):
             rows_Y[0] = outputs // rows_X[0] + 1
         elif stride_of_rows(&job.out) < stride_of_columns(&job.out):
             rows_X[0] = at_most(rows_X[0], outputs // GROUP + 1)

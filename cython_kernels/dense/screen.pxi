@@ -109,7 +109,7 @@ cdef int turn_screen(Job* job, object watch) except -1:
     cdef bint screened = job.screen_from >= 0 and not job.careful
     cdef bint met
     cdef int thread
-    if job.best == NULL and job.pairs == NULL:
+    if writes_matrix(job):
         return 0
     if job.best != NULL:
         # rows of both sides have lists where X is Y: those after X's first have met its rows
