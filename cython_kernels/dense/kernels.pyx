@@ -160,9 +160,9 @@ cdef extern from "panels.h" nogil:
         NEAR_PANELS
         NEAR_ROWS
         NEAR_QUERIES
-        WHOLE_QUERIES
-        QUERY_STEP
-    int32_t query_word(int32_t)
+    int query_step(bint)
+    Py_ssize_t whole_queries(bint)
+    int32_t query_word(int32_t, int)
     void near_block(const int32_t**, Py_ssize_t, const int32_t*, int, const int32_t*,
                     const int32_t*, bint, int32_t*)
     void near_rows(const int32_t**, Py_ssize_t, const int32_t*, int, const int32_t*,

@@ -35,20 +35,21 @@ cdef void start_query(const Search* s, Py_ssize_t q, int thread) noexcept nogil:
     cdef int32_t* words = s.every.words + q * kept.words
     cdef int32_t* square = s.every.square + q
     cdef int32_t start
+    cdef int step = query_step(vnni)
     if lines > 0:
         for b in range(ceil_div(features, BLOCK)):
             convert(X, s.job.PX.first + q, b * BLOCK, block_length(features, b), row + b * BLOCK)
         for k in range(lines * HEAD):
             dots[k] = quick_dot(row, kept.directions.rows + k * features, features)
-        round_head(&s.X, &kept.directions, dots, q, s.X.norm2[q] == 0, QUERY_STEP)
+        round_head(&s.X, &kept.directions, dots, q, s.X.norm2[q] == 0, step)
         memcpy(words, s.X.line + q * lines * HEAD, HEAD)
         square[0], s.error[q] = s.X.square[q * lines], s.X.error[q * (1 + lines) + 1]
     else:
         round_axes(X, s.job.PX.first + q, 0 if s.X.norm2[q] == 0 else s.X.inverse[q],
                    kept.directions.unit[0], kept.words, <int8_t*> words, square, &start,
-                   s.error + q, QUERY_STEP)
+                   s.error + q, step)
     for k in range(kept.words):
-        words[k] = query_word(words[k])
+        words[k] = query_word(words[k], step)
     s.every.query[q] = <int32_t> q
 
 
@@ -269,8 +270,8 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
     cdef Py_ssize_t n = job.X.rows, batch, block_bytes, listed, i, first = 0
     cdef bint stored
     cdef int status = 0
-    if (job.best != NULL and numbers is None and kept.directions.lines == 0 and n > WHOLE_QUERIES
-            and not (HAS_VNNI and vnni)):
+    if (job.best != NULL and numbers is None and kept.directions.lines == 0
+            and n > whole_queries(vnni)):
         return CARE                  # the screen takes less time
     memset(&s, 0, sizeof(s))
     s.job, s.kept, s.places = job, kept, job.Y.rows

@@ -54,7 +54,7 @@ def stack(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     """
     cdef Call call
     cdef Output o = output_of(out, distance)
-    cdef Py_ssize_t count = at.shape[0], first = 0, stop, t, tasks, size, work
+    cdef Py_ssize_t count = at.shape[0], first = 0, stop, t, tasks, size, work, patient
     cdef int process = process_of(threads), found = 0
     call.X, call.Y, call.features = side_of(X, kind_X), side_of(Y, kind_Y), X.shape[1]
     call.out, call.out_itemsize = o.data, o.itemsize
@@ -63,8 +63,10 @@ def stack(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     call.zero_inverse = NAN if nan_for_zero else 0
     work = call.features * (out.shape[0] * out.shape[1] + 10 * (call.X.rows + call.Y.rows))
     size = at_least(1, STACK_TASK // work)
+    patient = at_most(PATIENCE // work,
+                      FRESH // at_least(1, out.shape[0] * out.shape[1] * bytes_of_output(&o)))
     while first < count:
-        stop = at_most(count, first + at_least(size, PATIENCE * <Py_ssize_t> threads // work))
+        stop = at_most(count, first + at_least(size, patient * threads))
         tasks = ceil_div(stop - first, size)
         for t in prange(tasks, nogil=True, schedule="dynamic",
                         num_threads=threads_in(process, threads)):

@@ -1,8 +1,8 @@
 /* What a search by prepared rows (dense/distances.pxi) needs beside screen.h: distances from integers of
  * 8 bits, exact with any instruction set, since what one machine has prepared another may search.
  *
- *   query_word    a word of a query, of four multiples of QUERY_STEP with a sign, as it meets panels:
- *                 raised by 128, so that it has none, and divided by QUERY_STEP
+ *   query_word    a word of a query, of four multiples of `query_step` with a sign, as it meets panels:
+ *                 raised by 128, so that it has none, and divided by the step
  *   near_block    D[q][r] = squares[q] + starts[r] - 2 (x[q] + 128) . y[r] for `queries` rows x, of
  *                 such words, and NEAR_ROWS rows y in panels of PANEL_ROWS, a word of each after the
  *                 other
@@ -19,23 +19,22 @@
 enum { PANEL_ROWS = 16, NEAR_PANELS = 4, NEAR_ROWS = PANEL_ROWS * NEAR_PANELS, NEAR_QUERIES = 8,
        FEW_OF_THEM = 4, LINE_WORDS = 16 };
 
-/* With AVX2 alone, products are added by twos in 16 bits, which have room for 2 * 127 * 127: so
- * queries, which are never kept, have integers of 7 bits, of a unit twice as large. */
-#if !defined(UNITDOT_NO_VECTORS) && defined(HAS_AVX2) && !defined(__AVX512BW__)
-#define QUERY_STEP 2
+/* Without VNNI, products are added by twos in 16 bits, which have room for 2 * 127 * 127: so queries,
+ * which are never kept, have integers of 7 bits, of a unit twice as large. */
+#if !defined(UNITDOT_NO_VECTORS) && (defined(HAS_AVX2) || defined(__AVX512BW__))
+#define HAS_PAIRS 1
 #else
-#define QUERY_STEP 1
+#define HAS_PAIRS 0
 #endif
+static inline int query_step(int by_vnni) { return HAS_PAIRS && !(HAS_VNNI && by_vnni) ? 2 : 1; }
 /* Where panels hold whole rows, so many queries take no longer than by the screen, which meets more
- * of them at a time; measured. Where HAS_VNNI, any number. */
-#if QUERY_STEP == 2 || (!defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__))
-enum { WHOLE_QUERIES = 160 };
-#else
-enum { WHOLE_QUERIES = 1 };
-#endif
-static inline int32_t query_word(int32_t word) {
+ * of them at a time; measured. */
+static inline Py_ssize_t whole_queries(int by_vnni) {
+    return HAS_VNNI && by_vnni ? 1000 : HAS_PAIRS ? 160 : 1;
+}
+static inline int32_t query_word(int32_t word, int step) {
     uint32_t raised = (uint32_t)word ^ 0x80808080u;
-    return (int32_t)(QUERY_STEP == 2 ? raised >> 1 & 0x7f7f7f7fu : raised);
+    return (int32_t)(step == 2 ? raised >> 1 & 0x7f7f7f7fu : raised);
 }
 
 /* H begins at -starts / 2, rounded, so that whoever is near enough has one of half a bar, rounded, at
@@ -46,28 +45,7 @@ static inline int32_t distance_of(const int32_t *halves, int q, int r, const int
     return squares[q] + (starts[r] & 1) - 2 * halves[q * NEAR_ROWS + r];
 }
 
-#if !defined(UNITDOT_NO_VECTORS) && defined(__AVX512BW__)
-/* words in 16 bits: sums of two products are exact in 32 */
-static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32_t *x, int32_t *sums) {
-    __m256i acc[4], a, b;
-    Py_ssize_t w;
-    int i;
-    for (i = 0; i < 4; i++)
-        acc[i] = _mm256_setzero_si256();
-    for (w = 0; w < words; w++) {
-        a = _mm256_cvtepu8_epi16(_mm_set1_epi32(x[w]));
-        for (i = 0; i < 4; i++) {
-            b = _mm256_cvtepi8_epi16(
-                _mm_loadu_si128((const __m128i *)(panel + w * PANEL_ROWS + i * 4)));
-            acc[i] = _mm256_add_epi32(acc[i], _mm256_madd_epi16(a, b));
-        }
-    }
-    for (i = 0; i < 4; i += 2)
-        _mm256_storeu_si256(
-            (__m256i *)(sums + 4 * i),
-            _mm256_permute4x64_epi64(_mm256_hadd_epi32(acc[i], acc[i + 1]), 0xd8));
-}
-#elif QUERY_STEP == 1
+#if !HAS_PAIRS
 static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32_t *x, int32_t *sums) {
     const uint8_t *a = (const uint8_t *)x;
     const int8_t *b = (const int8_t *)panel;
@@ -80,8 +58,14 @@ static inline void sum_panel(const int32_t *panel, Py_ssize_t words, const int32
             for (i = 0; i < 4; i++)
                 sums[r] += a[4 * w + i] * b[4 * (w * PANEL_ROWS + r) + i];
 }
-#endif
-#if !defined(UNITDOT_NO_VECTORS) && (defined(HAS_AVX2) || defined(__AVX512BW__))
+static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
+    int32_t sum = 0;
+    int i;
+    for (i = 0; i < 64; i++)
+        sum += (x[i] + 128) * y[i];
+    return sum;
+}
+#else
 static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
     __m256i sum = _mm256_setzero_si256(), a, b;
     __m128i t;
@@ -95,14 +79,6 @@ static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
     t = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
     t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
-}
-#else
-static inline int32_t wide_dot(const int8_t *x, const int8_t *y) {
-    int32_t sum = 0;
-    int i;
-    for (i = 0; i < 64; i++)
-        sum += (x[i] + 128) * y[i];
-    return sum;
 }
 #endif
 
@@ -134,43 +110,59 @@ static inline __attribute__((always_inline)) void near_vnni(
 }
 #endif
 
-#if QUERY_STEP == 2
-/* A tile of some queries by a panel: distances, or with bars H and whose bits pass. */
-static inline __attribute__((always_inline)) void near_panel(
-    const int32_t *panel, Py_ssize_t words, const int32_t *x, const int queries,
+#if HAS_PAIRS
+enum { PIECE_ROWS = 2 * WORDS, PIECES = NEAR_ROWS / PIECE_ROWS, BESIDE = PIECE_ROWS / PANEL_ROWS };
+#ifdef __AVX512BW__
+#define add_pairs(s, a, b)                                                                        \
+    add_words(s, _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1)))
+#define less_words(a, b) _mm512_sub_epi32(a, b)
+#define times_words(a, shift) _mm512_slli_epi32(a, shift)
+#define half_words(a) _mm512_srai_epi32(a, 1)
+#else
+#define add_pairs(s, a, b)                                                                        \
+    add_words(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1)))
+#define less_words(a, b) _mm256_sub_epi32(a, b)
+#define times_words(a, shift) _mm256_slli_epi32(a, shift)
+#define half_words(a) _mm256_srai_epi32(a, 1)
+#endif
+/* A tile of some queries by two vectors of words, of a panel or of two: distances, or with bars H and
+ * whose bits pass. */
+static inline __attribute__((always_inline)) void near_piece(
+    const int32_t **panel, int piece, Py_ssize_t words, const int32_t *x, const int queries,
     const int32_t *squares, const int32_t *starts, const int32_t *bars, int32_t *to,
-    unsigned *bits) {
-    const __m256i one = _mm256_set1_epi16(1);
-    __m256i acc[FEW_OF_THEM][2], y[2], a;
+    uint64_t *bits) {
+    const int32_t *left = panel[piece * BESIDE];
+    const int32_t *right = BESIDE == 2 ? panel[piece * BESIDE + 1] : left + WORDS;
+    const int r = piece * PIECE_ROWS;
+    ivec acc[FEW_OF_THEM][2], y[2], a;
     Py_ssize_t w;
     int q, v;
     for (q = 0; q < queries; q++)
-        acc[q][0] = acc[q][1] = _mm256_setzero_si256();
+        acc[q][0] = acc[q][1] = splat_word(0);
     for (w = 0; w < words; w++) {
-        y[0] = load_words(panel + w * PANEL_ROWS);
-        y[1] = load_words(panel + w * PANEL_ROWS + WORDS);
+        y[0] = load_words(left + w * PANEL_ROWS);
+        y[1] = load_words(right + w * PANEL_ROWS);
         for (q = 0; q < queries; q++) {
             a = splat_word(x[q * words + w]);
-            for (v = 0; v < 2; v++)
-                acc[q][v] = add_words(
-                    acc[q][v], _mm256_madd_epi16(_mm256_maddubs_epi16(a, y[v]), one));
+            acc[q][0] = add_pairs(acc[q][0], a, y[0]);
+            acc[q][1] = add_pairs(acc[q][1], a, y[1]);
         }
     }
     for (v = 0; v < 2; v++)
-        y[v] = load_words(starts + v * WORDS);
+        y[v] = load_words(starts + r + v * WORDS);
     for (q = 0; q < queries; q++) {
         for (v = 0; v < 2; v++) {
             if (bars == NULL)
-                acc[q][v] = _mm256_sub_epi32(add_words(splat_word(squares[q]), y[v]),
-                                             _mm256_slli_epi32(acc[q][v], 2));
+                acc[q][v] = less_words(add_words(splat_word(squares[q]), y[v]),
+                                       times_words(acc[q][v], 2));
             else
-                acc[q][v] = _mm256_sub_epi32(add_words(acc[q][v], acc[q][v]),
-                                             _mm256_srai_epi32(y[v], 1));
-            store_words(to + q * NEAR_ROWS + v * WORDS, acc[q][v]);
+                acc[q][v] = less_words(times_words(acc[q][v], 1), half_words(y[v]));
+            store_words(to + q * NEAR_ROWS + r + v * WORDS, acc[q][v]);
         }
         if (bars != NULL) {
             a = splat_word(half_bar(squares[q], bars[q]));
-            bits[q] = at_least_words(acc[q][0], a) | at_least_words(acc[q][1], a) << WORDS;
+            bits[q] = (piece ? bits[q] : 0) | (uint64_t)at_least_words(acc[q][0], a) << r
+                      | (uint64_t)at_least_words(acc[q][1], a) << (r + WORDS);
         }
     }
 }
@@ -207,7 +199,7 @@ static inline uint64_t near_bits(const int32_t *distances, int32_t bar) {
 static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x, int queries,
                        const int32_t *squares, const int32_t *starts, int by_vnni,
                        int32_t *distances) {
-#if QUERY_STEP == 1
+#if !HAS_PAIRS
     int32_t sums[PANEL_ROWS];
     int r;
 #endif
@@ -220,16 +212,15 @@ static void near_block(const int32_t **panel, Py_ssize_t words, const int32_t *x
         near_vnni(panel, words, x + q * words, 1, squares + q, starts, distances + q * NEAR_ROWS);
 #endif
     (void)by_vnni;
-#if QUERY_STEP == 2
+#if HAS_PAIRS
     for (; q + FEW_OF_THEM <= queries; q += FEW_OF_THEM)
-        for (p = 0; p < NEAR_PANELS; p++)
-            near_panel(panel[p], words, x + q * words, FEW_OF_THEM, squares + q,
-                       starts + p * PANEL_ROWS, NULL,
-                       distances + q * NEAR_ROWS + p * PANEL_ROWS, NULL);
+        for (p = 0; p < PIECES; p++)
+            near_piece(panel, p, words, x + q * words, FEW_OF_THEM, squares + q, starts, NULL,
+                       distances + q * NEAR_ROWS, NULL);
     for (; q < queries; q++)
-        for (p = 0; p < NEAR_PANELS; p++)
-            near_panel(panel[p], words, x + q * words, 1, squares + q, starts + p * PANEL_ROWS,
-                       NULL, distances + q * NEAR_ROWS + p * PANEL_ROWS, NULL);
+        for (p = 0; p < PIECES; p++)
+            near_piece(panel, p, words, x + q * words, 1, squares + q, starts, NULL,
+                       distances + q * NEAR_ROWS, NULL);
 #else
     for (; q < queries; q++)
         for (p = 0; p < NEAR_PANELS; p++) {
@@ -302,19 +293,12 @@ static void near_rows(const int32_t **panel, Py_ssize_t words, const int32_t *x,
         return;
     }
 #endif
-#if QUERY_STEP == 2
-    unsigned some[FEW_OF_THEM];
-    int first, p;
-    for (first = 0; first + FEW_OF_THEM <= queries; first += FEW_OF_THEM)
-        for (p = 0; p < NEAR_PANELS; p++) {
-            near_panel(panel[p], words, x + first * words, FEW_OF_THEM, squares + first,
-                       starts + p * PANEL_ROWS, bars + first,
-                       halves + first * NEAR_ROWS + p * PANEL_ROWS, some);
-            for (q = 0; q < FEW_OF_THEM; q++)
-                bits[first + q] = (p ? bits[first + q] : 0) | (uint64_t)some[q] << p * PANEL_ROWS;
-        }
-    if (first == queries)
-        return;
+#if HAS_PAIRS
+    int first = 0, piece;
+    for (; !(HAS_VNNI && by_vnni) && first + FEW_OF_THEM <= queries; first += FEW_OF_THEM)
+        for (piece = 0; piece < PIECES; piece++)
+            near_piece(panel, piece, words, x + first * words, FEW_OF_THEM, squares + first, starts,
+                       bars + first, halves + first * NEAR_ROWS, bits + first);
     x += first * words, squares += first, bars += first, bits += first;
     halves += first * NEAR_ROWS, queries -= first;
 #endif

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import unitdot
-from unitdot import _neighbors, _options, _prepared
+from unitdot import CosineIndex, _neighbors, _options, _prepared
 from unitdot._machine import dispatch
 from unitdot._machine.dispatch import use_isa
 from unitdot._prepared import Prepared
@@ -151,13 +151,38 @@ def test_pairs_are_left_where_most_rows_are_near(isa, threshold, queries, left, 
     assert [one is None for one in kept] == [False, True][: 1 + left]
 
 
-def test_a_search_is_left_where_all_rows_take_less():
-    Y = make_rows("directions", np.float32, 20_000, 64)
-    prepared = Prepared.of(Y)
-    for queries, most in ((1, 200), (16, 31), (1000, 5)):
-        for k in (most, most + 1):
-            assert prepared.serves(False, options(), len(Y), len(Y), k, queries) == (k == most)
-        assert prepared.serves(False, options(), len(Y), len(Y), 0, queries)
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_search_is_left_where_all_rows_take_less(isa):
+    Y = make_rows("directions", np.float32, 30_000, 64)
+    with use_isa(isa):
+        prepared = Prepared.of(Y)
+        for queries, most in ((1, 300), (16, 46), (1000, 5 if isa.endswith("vnni") else 7)):
+            for k in (most, most + 1):
+                assert prepared.serves(False, options(), len(Y), len(Y), k, queries) == (k == most)
+            assert prepared.serves(False, options(), len(Y), len(Y), 0, queries)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_many_queries_of_rows_without_directions_go_without(isa, monkeypatch):
+    rng = np.random.default_rng(0)
+    Y = rng.standard_normal((24_000, 64)).astype(np.float32)
+    X = rng.standard_normal((1001, 64)).astype(np.float32)
+    most = 1000 if isa.endswith("vnni") else 160 if isa in FUSED_ISAS and "neon" not in isa else 1
+    with use_isa(isa):
+        kernels, searched = dispatch.kernels(False), []
+        find = kernels.top_k
+
+        def counted(*given, **named):
+            status = find(*given, **named)
+            if named.get("kept") is not None:
+                searched.append(not status & kernels.NEEDS_CARE)
+            return status
+
+        monkeypatch.setattr(kernels, "top_k", counted)
+        index = CosineIndex(Y)
+        for queries in (most, most + 1):
+            index.top_k(X[:queries], k=1)
+    assert searched == [True, False]
 
 
 @pytest.mark.parametrize("kind", KINDS)
