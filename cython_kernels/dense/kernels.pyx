@@ -60,6 +60,7 @@ cdef extern from "vectors.h" nogil:
         TILE_ROWS
         TILE_PANELS
         TALL_ROWS
+        X_AHEAD
         IS_DOUBLE
         REAL_MAX_EXP
     const real REAL_MAX
@@ -98,7 +99,8 @@ cdef extern from "vectors.h" nogil:
     double seconds()
     enum:
         CACHE_LINE
-    void prefetch_second(const void*)    # into the second-level cache
+    void prefetch_first(const void*)     # into the first-level cache
+    void prefetch_second(const void*)    # into the second
     void prefetch_write(const void*)
 
 

@@ -3,8 +3,8 @@
 # transposed and met by the same runs of X; run sums are added up as ever. The same bits.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, full.pxi, vectors.h
-# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, bring_near,
-#        transposed_runs, meet_group
+# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, transposed_runs,
+#        meet_group
 
 cdef enum:
     QUERIES = 2                  # rows of X
@@ -65,11 +65,15 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
 
 
 cdef inline void bring_near(const int itemsize, const char* runs, int k, int i) noexcept nogil:
-    # Twice and more, since a processor that waits for many lines drops what it is told of besides:
-    # at two distances where a vector is a line, else at one, with every part of the line.
-    cdef int again = AHEAD * 3 // 4 if LANES * itemsize >= CACHE_LINE else AHEAD
-    prefetch_second(runs + (i * RUN + k) * itemsize + AHEAD)
-    prefetch_second(runs + (i * RUN + k) * itemsize + again)
+    # Twice, since a processor that waits for many lines drops what it is told of besides: with
+    # AVX-512 at two distances, the second time into the first-level cache; else, where a line is
+    # two vectors or more, at one distance with every part of it.
+    cdef const char* part = runs + (i * RUN + k) * itemsize
+    prefetch_second(part + AHEAD)
+    if LANES * sizeof(real) >= CACHE_LINE:
+        prefetch_first(part + AHEAD // 4)
+    else:
+        prefetch_second(part + AHEAD)
 
 
 cdef inline void load_runs(const int kind, const int itemsize, const char* runs, int k,

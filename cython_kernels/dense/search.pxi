@@ -3,7 +3,7 @@
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, top_k.pxi, pairs.pxi, plan.pxi, screen.pxi,
 #        directions.pxi, heads.pxi, full.pxi, prepared.pxi, distances.pxi, likely.pxi, vectors.h,
-#        screen.h, panels.h, bits.h, memory.h, openmp.h
+#        panels.h, bits.h, memory.h, openmp.h
 # gives: search
 #
 # For top-k, the rows that are nearest by their panels, and of these by all lines, are settled

@@ -17,6 +17,8 @@ cdef inline void tile_step(const int rows, const int panels, const real* x, cons
     # acc[i, j] += x[i] * y[j], of one feature
     cdef vec b
     cdef int i, j, at
+    if X_AHEAD > 0:
+        prefetch_first(x + X_AHEAD * PANEL)
     for i in range(rows):
         b = splat(x[i])
         for j in range(panels * VECS):
