@@ -5,8 +5,7 @@
 #        directions.pxi, heads.pxi, cascade.pxi, queries.pxi, integers.pxi, vectors.h, memory.h
 # gives: SEGMENT, PATIENCE, FINISHING, FRESH, Job, LINE, PANEL_SUMS, BLOCK_SUMS_AT, SUMS_AT,
 #        panels_in, groups_in, carve, carve_rows, packed_features, plan, longest, choose_rows,
-#        packed_bytes, bytes_of_output, writes_matrix, patient_outputs, rounded, most_lists,
-#        rows_of_Y, join_parts
+#        packed_bytes, writes_matrix, patient_outputs, rounded, most_lists, rows_of_Y, join_parts
 
 cdef enum:
     SEGMENT = 32                     # blocks of features packed at a time

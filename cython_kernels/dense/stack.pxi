@@ -63,10 +63,11 @@ def stack(const unsigned char[:, :, :] X, int kind_X, const unsigned char[:, :, 
     call.zero_inverse = NAN if nan_for_zero else 0
     work = call.features * (out.shape[0] * out.shape[1] + 10 * (call.X.rows + call.Y.rows))
     size = at_least(1, STACK_TASK // work)
-    patient = at_most(PATIENCE // work,
-                      FRESH // at_least(1, out.shape[0] * out.shape[1] * bytes_of_output(&o)))
+    patient = at_most(PATIENCE * <Py_ssize_t> threads // work,
+                      FRESH * <Py_ssize_t> threads
+                      // at_least(1, out.shape[0] * out.shape[1] * o.itemsize))
     while first < count:
-        stop = at_most(count, first + at_least(size, patient * threads))
+        stop = at_most(count, first + at_least(size * threads, patient))
         tasks = ceil_div(stop - first, size)
         for t in prange(tasks, nogil=True, schedule="dynamic",
                         num_threads=threads_in(process, threads)):

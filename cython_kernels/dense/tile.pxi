@@ -35,6 +35,8 @@ cdef inline void next_run(const int rows, const int panels, const real* x, const
     # with +0: only a sum of 0 can tell, and `cosine` makes +0 of either.)
     cdef vec b
     cdef int i, j, at
+    if X_AHEAD > 0:
+        prefetch_first(x + X_AHEAD * PANEL)
     for i in range(rows):
         b = splat(x[i])
         for j in range(panels * VECS):

@@ -29,6 +29,8 @@ PART, PART_EACH, MOST_PART = 100, 40, 4000
 MOST_PART_VNNI = 6000
 # a search for fewer takes as long
 LEAST_K = 4
+# among what was found in the rows: norms by fused multiply-adds, or without, where others differ
+FUSED, UNFUSED = 1 << 16, 1 << 17
 
 # a shape and a dtype for each array
 Kinds = dict[str, tuple[tuple[int, ...], np.dtype[Any]]]
@@ -97,7 +99,7 @@ class Prepared:
         if stop > start:
             new = rows_all[start:]
             threads = threads_for(n_threads, new.size * READ)
-            constants["facts"][0] |= dispatch.kernels(self.wide).keep(
+            constants["facts"][0] |= _arithmetic() | dispatch.kernels(self.wide).keep(
                 *_inputs.kernel_view(new), {**store.arrays, **constants}, start, threads
             )
         return Prepared(store, constants, stop, self.n_features, self.wide)
@@ -162,28 +164,26 @@ class Prepared:
 
         Many queries meet all rows in less time than they meet many of them one by one.
         """
-        kernels = dispatch.kernels(wide)
-        seen, _, words = self._facts
+        words = self._facts[2]
         most = MOST_PART_VNNI if dispatch.active_isa().endswith("vnni") else MOST_PART
         part = min(max(PART, PART_EACH * queries), most) * (max(k, LEAST_K) if k else 0)
         return (
-            wide == self.wide
-            and n_rows == self.n_rows
+            self._holds(wide, options, n_rows)
             and words > 0
             and found >= max(LEAST_ROWS, part)
-            and not seen & kernels.NEEDS_CARE
-            and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
             and self.n_rows < MOST_ROWS
         )
 
     def has_heads(self, wide: bool, options: Options, n_rows: int) -> bool:
         """Whether the heads of these rows are good for a call with such options."""
-        kernels = dispatch.kernels(wide)
-        seen, lines, _ = self._facts
+        return self._holds(wide, options, n_rows) and self._facts[1] > 0
+
+    def _holds(self, wide: bool, options: Options, n_rows: int) -> bool:
+        """Whether what is known is what the kernels at hand would find in so many rows."""
+        kernels, seen = dispatch.kernels(wide), self._facts[0]
         return (
             (wide, n_rows) == (self.wide, self.n_rows)
-            and lines > 0
-            and not seen & kernels.NEEDS_CARE
+            and not seen & (kernels.NEEDS_CARE | (FUSED | UNFUSED) ^ _arithmetic())
             and not (seen & kernels.HAS_ZERO_ROW and options.zero != "zero")
         )
 
@@ -274,6 +274,10 @@ def _again(arrays: dict[str, Array], n_rows: int, n_features: int, wide: bool) -
     empty = np.empty((0, n_features), _precision(wide))
     constants.setdefault("directions", empty)
     return Prepared(_Store(kept, -1), constants, n_rows, n_features, wide)
+
+
+def _arithmetic() -> int:
+    return UNFUSED if dispatch.active_isa() == "baseline" else FUSED
 
 
 def _precision(wide: bool) -> np.dtype[Any]:

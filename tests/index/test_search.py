@@ -1,5 +1,7 @@
 """Searches by what is kept of the corpus give what searches without give: bits, order and ties."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 
@@ -47,6 +49,7 @@ def options(zero="zero", dtype=None, n_threads=2):
 def top_k(X, Y, k, prepared, threshold=None, where=None, **keywords):
     with pytest.MonkeyPatch.context() as monkeypatch:  # however many they are, and want
         monkeypatch.setattr(_prepared, "MOST_PART", 1)
+        monkeypatch.setattr(_prepared, "MOST_PART_VNNI", 1)
         return _neighbors.top_k_of(
             X, Y, k, threshold, where, None, False, False, options(**keywords), prepared
         )
@@ -312,14 +315,23 @@ def test_whatever_a_file_holds_nothing_crashes(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_one_instruction_set_prepared_others_search(kind):
+    """With the bits of the one that searches: norms without fused multiply-adds are others'."""
     Y, X = corpus_and_queries(kind, np.float32)
-    expected = unitdot.cosine_top_k(X, Y, 10)
-    for made in FUSED_ISAS:
+    for made in ISAS:
         with use_isa(made):
-            prepared = Prepared.of(Y)
-        for other in FUSED_ISAS:
+            prepared, index = Prepared.of(Y), CosineIndex(Y)
+            index.add(Y[:50])
+        for other in ISAS:
             with use_isa(other):
-                assert_same_neighbours(top_k(X, Y, 10, prepared), expected)
+                served = (made == "baseline") == (other == "baseline")
+                assert prepared.serves(False, options(), N, N) == served
+                assert_same_neighbours(top_k(X, Y, 10, prepared), unitdot.cosine_top_k(X, Y, 10))
+                known, rows = copy(index), np.vstack([Y, Y[:50], X])
+                known.add(X)  # norms of both kinds
+                for one, corpus in ((index, rows[: N + 50]), (known, rows)):
+                    expected = unitdot.cosine_pairs(X, corpus, threshold=0.3)
+                    for ours, plain in zip(one.pairs(X, threshold=0.3), expected, strict=True):
+                        assert_same_bits(ours, plain)
 
 
 @pytest.mark.parametrize("where", [slice(None, None, 2), slice(None, None, -2), slice(5, 5)])
