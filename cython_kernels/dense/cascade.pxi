@@ -241,9 +241,8 @@ cdef int lay_out(Job* job, const Pack* p, Py_ssize_t group) noexcept nogil:
     cdef const Heads* h = &c.X if p == &job.PX else &c.Y
     cdef Py_ssize_t lines = c.directions.lines, row, own, w
     cdef Py_ssize_t rows = at_most(SCREEN_COLUMNS, p.count - group * SCREEN_COLUMNS)
-    cdef const int32_t* line
     cdef const int8_t* integers
-    cdef int32_t square, sum
+    cdef int32_t square, sum, word
     cdef Py_ssize_t last = 0 if c.words * QUAD <= PREFIX else ceil_div(c.words, HEAD_WORDS)
     cdef int k
     cdef int found = 0
@@ -251,12 +250,13 @@ cdef int lay_out(Job* job, const Pack* p, Py_ssize_t group) noexcept nogil:
     for own in range(group * SCREEN_COLUMNS, (group + 1) * SCREEN_COLUMNS):
         row = p.first + at_most(own, p.count - 1)        # nobody meets the padding
         integers = h.line + row * lines * HEAD
-        line = <const int32_t*> integers
         for w in range(c.words):
+            # known heads may lie anywhere in a message
+            memcpy(&word, integers + w * QUAD, sizeof(word))
             if p.left != NULL:
-                p.left[(own // PANEL * c.words + w) * PANEL + own % PANEL] = raised_bytes(line[w])
+                p.left[(own // PANEL * c.words + w) * PANEL + own % PANEL] = raised_bytes(word)
             if p.right != NULL:
-                p.right[(own // WORDS * c.words + w) * WORDS + own % WORDS] = line[w]
+                p.right[(own // WORDS * c.words + w) * WORDS + own % WORDS] = word
         square = sum = 0
         for k in range(c.words * QUAD):
             square += <int32_t> integers[k] * integers[k]

@@ -5,7 +5,7 @@
 #        cascade.pxi, near.pxi, sample.pxi, blocks.pxi, queries.pxi, integers.pxi, vectors.h,
 #        memory.h, openmp.h
 # gives: find_exponents, finish_panel, found, start_rows, finish_rows_of_X, segments_of,
-#        run_segment, run
+#        run_segment, pairs_of_rows, run
 #
 # Work goes by superblocks of outputs whose packed rows stay in bounded memory, each in one
 # parallel region: pack the rows of X (and of Y), then share out tasks, a chunk of X that fits the
@@ -288,9 +288,15 @@ cdef inline Py_ssize_t first_column(const Job* job) noexcept nogil:
     return at_least(job.PX.first, job.from_Y) if job.same else 0
 
 
+cdef inline int64_t pairs_of_rows(int64_t n, int64_t m) noexcept nogil:
+    # as many as can be counted: broadcasts have rows without end
+    cdef int64_t most = <int64_t> 1 << 62
+    return n * m if <double> n * <double> m < most else most
+
+
 cdef inline int64_t all_pairs(const Job* job) noexcept nogil:
     cdef int64_t n = job.X.rows
-    return n * rows_of_Y(job) if is_apart(job) else n * (n + 1) // 2
+    return pairs_of_rows(n, rows_of_Y(job)) if is_apart(job) else pairs_of_rows(n, n + 1) // 2
 
 
 cdef int run_part(Job* job, Py_ssize_t rows_X, Py_ssize_t rows_Y, Block** held,

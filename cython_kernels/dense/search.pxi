@@ -353,7 +353,7 @@ cdef int search(Job* job, const Kept* kept, const int64_t[::1] numbers, object w
                 job.pairs.task += ceil_div(s.blocks, TASK_BLOCKS)
             finish_rows_of_X(job, watch)
             first += job.PX.count
-            watch.did(job.PX.count * s.places, n * s.places, 0)
+            watch.did(job.PX.count * s.places, pairs_of_rows(n, s.places), 0)
             PyErr_CheckSignals()
         return status
     finally:
