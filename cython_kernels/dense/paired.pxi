@@ -149,22 +149,13 @@ cdef inline void turn_runs(const int kind, const char* runs, int k, vec* pairs,
         t[2 * j + 1] = second_bfloat(pairs[k % (2 * LANES) // 2 + j])
 
 
-cdef inline void bring_both_near(const int itemsize, const char* runs, int k,
-                                 int i) noexcept nogil:
-    # as `bring_near`; with AVX-512 either side half as far ahead
-    cdef const char* part = runs + (i * RUN + k) * itemsize
-    cdef bint whole_line = LANES * sizeof(real) >= CACHE_LINE
-    prefetch_second(part + (AHEAD // 2 if whole_line else AHEAD))
-    prefetch_second(part + (AHEAD * 3 // 8 if whole_line else AHEAD))
-
-
 cdef inline void add_products(const int kind_X, const int kind_Y, const char* X, const char* Y,
                               int k, const int first, const int stop, const vec* x, const vec* y,
                               vec* part, vec* small) noexcept nogil:
     cdef int i
     for i in range(first, stop):     # what is brought near is spread: it is dropped in a row
-        bring_both_near(size_as(kind_X), X, k, i)
-        bring_both_near(size_as(kind_Y), Y, k, i)
+        bring_near(size_as(kind_X), X, k, i, True)
+        bring_near(size_as(kind_Y), Y, k, i, True)
         part[0] = madd(x[i], y[i], part[0])
         part[1] = madd(x[i], x[i], part[1])
         part[2] = madd(y[i], y[i], part[2])

@@ -3,8 +3,8 @@
 # transposed and met by the same runs of X; run sums are added up as ever. The same bits.
 #
 # takes: kernels.pyx, source.pxi, pack.pxi, plan.pxi, full.pxi, vectors.h
-# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, transposed_runs,
-#        meet_group
+# gives: QUERIES, PATTERNS, AHEAD, can_read_in_place, make_patterns, totals_of, bring_near,
+#        transposed_runs, meet_group
 
 cdef enum:
     QUERIES = 2                  # rows of X
@@ -64,16 +64,21 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
     return block if runs <= BLOCK // RUN else total + block
 
 
-cdef inline void bring_near(const int itemsize, const char* runs, int k, int i) noexcept nogil:
-    # Twice, since a processor that waits for many lines drops what it is told of besides: with
-    # AVX-512 at two distances, the second time into the first-level cache; else, where a line is
-    # two vectors or more, at one distance with every part of it.
+cdef inline void bring_near(const int itemsize, const char* runs, int k, int i,
+                            const bint one_of_two) noexcept nogil:
+    # Twice, since a processor that waits for many lines drops what it is told of besides. With
+    # AVX-512 at two distances: the second time into the first-level cache, or, where two sides are
+    # read, either half as far ahead. Else at one distance, with every part of a line.
     cdef const char* part = runs + (i * RUN + k) * itemsize
-    prefetch_second(part + AHEAD)
-    if LANES * sizeof(real) >= CACHE_LINE:
-        prefetch_first(part + AHEAD // 4)
+    if LANES * sizeof(real) < CACHE_LINE:
+        prefetch_second(part + AHEAD)
+        prefetch_second(part + AHEAD)
+    elif one_of_two:
+        prefetch_second(part + AHEAD // 2)
+        prefetch_second(part + AHEAD * 3 // 8)
     else:
         prefetch_second(part + AHEAD)
+        prefetch_first(part + AHEAD // 4)
 
 
 cdef inline void load_runs(const int kind, const int itemsize, const char* runs, int k,
@@ -107,7 +112,7 @@ cdef inline vec run_sums(const int queries, const int kind, const char* runs,
         acc[q] = splat(0)
     for k in range(RUN // LANES):
         for i in range(LANES):
-            bring_near(size_as(kind), runs, k * LANES, i)
+            bring_near(size_as(kind), runs, k * LANES, i, False)
         transposed_runs(kind, runs, k * LANES, t)
         for i in range(LANES):
             for q in range(queries):

@@ -303,8 +303,8 @@ static inline double seconds(void) {
  * PANEL rows are packed side by side; a tile is TILE_ROWS rows by TILE_PANELS panels of outputs,
  * and its accumulators, TILE_ROWS * TILE_PANELS * PANEL / LANES of them, live in registers. Beside
  * one panel alone it has TALL_ROWS: a processor adds to eight accumulators and more at a time. Where
- * a line of X serves one tile, it is brought near X_AHEAD features before (measured: 6 % of a product
- * in float64 on an Intel Xeon; 0: not). */
+ * a line of X serves one tile, it is brought near X_AHEAD features before (0: not; measured on
+ * an Intel Xeon: 4 % of the benchmarks' square-float64). */
 #if defined(UNITDOT_NO_VECTORS)
 enum { PANEL = 4, TILE_ROWS = 4, TILE_PANELS = 1, TALL_ROWS = 4, X_AHEAD = 0 };
 #elif defined(__AVX512F__)                                                   /* 24 of 32 registers */
