@@ -67,10 +67,12 @@ cdef inline vec totals_of(const real* sums, Py_ssize_t runs) noexcept nogil:
 cdef inline void bring_near(const int itemsize, const char* runs, int k, int i,
                             const bint one_of_two) noexcept nogil:
     # Twice, since a processor that waits for many lines drops what it is told of besides. With
-    # AVX-512 at two distances: the second time into the first-level cache, or, where two sides are
-    # read, either half as far ahead. Else at one distance, with every part of a line.
-    cdef const char* part = runs + (i * RUN + k) * itemsize
+    # AVX-512 at two distances, the second time into the first-level cache, or, where two sides are
+    # read, either half as far ahead; and in the order of memory, which the loads are not in: AMD's
+    # Zen 5 would wait. Else at one distance, with every part of a line.
+    cdef const char* part = runs + (k + i) * LANES * itemsize
     if LANES * sizeof(real) < CACHE_LINE:
+        part = runs + (i * RUN + k) * itemsize
         prefetch_second(part + AHEAD)
         prefetch_second(part + AHEAD)
     elif one_of_two:
