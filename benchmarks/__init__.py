@@ -31,6 +31,8 @@ How it is measured
   text) are made of cases, one for each point.
 - ``python -m benchmarks.together RESULTS.json ...`` makes one of several runs, at other hours:
   medians of their medians, and from where to where, where these are more than 15 % apart.
+- What other processes computed meanwhile, or the host took from the machine, is told where it is a
+  tenth of a core or more (Linux): such a case is better measured again.
 - ``--quick`` measures the most telling cases, in under 2 minutes, and names those it leaves out;
   with ``--cases`` it measures the named ones, in 3 short rounds. A contender that needs more than
   20 seconds for a round sits out the others; with ``--quick`` alone, more than 2.

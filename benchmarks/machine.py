@@ -53,6 +53,21 @@ def build() -> dict[str, str]:
     return {"version": unitdot.__version__, "digest": digits, "folder": str(folder)}
 
 
+def computed() -> dict[str, float]:
+    """Seconds of cores: ours (with children that have ended), others', and taken by the host.
+
+    The latter two are of the whole machine, and known on Linux alone.
+    """
+    ours = sum(os.times()[:4])
+    try:
+        line = Path("/proc/stat").read_text().partition("\n")[0]
+        ticks = [int(number) / os.sysconf("SC_CLK_TCK") for number in line.split()[1:9]]
+    except (OSError, ValueError):
+        return {"ours": ours}
+    user, nice, system, _idle, _waiting, irq, soft_irq, stolen = ticks
+    return {"ours": ours, "others": user + nice + system + irq + soft_irq - ours, "stolen": stolen}
+
+
 def usable_cores() -> int:
     """Cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

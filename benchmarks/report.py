@@ -18,6 +18,7 @@ FAULTS = ("missing", "failed", "differs", "wrong")
 VERDICTS = ("ok", "MISS", "not measured", "DIFFERS", "WRONG")
 COLUMNS = "  {:<28}{:>13}{:>8}{:>18}{:>10}   {:<10}{}"
 RELATIONS = {"<=": le, ">=": ge}
+DISTURBED = 0.1  # cores that others computed on: from there on it is told
 LOAD_COLUMNS = "  {:<27}" + 4 * "{:>9}" + "{:>8} " + 4 * "{:>8}"
 
 
@@ -85,7 +86,17 @@ def table(result: dict[str, Any]) -> str:
         reason = _reason(row)
         if reason:
             lines += textwrap.wrap(reason, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+    if note := disturbed(result):
+        lines.append(f"      {note}")
     return "\n".join(lines)
+
+
+def disturbed(result: dict[str, Any]) -> str:
+    """Who else computed on the machine while a case was measured, if anybody did."""
+    names = {"others": "other processes", "stolen": "the machine's host"}
+    cores = result.get("cores", {})
+    taken = [f"{names[name]} {cores[name]:.2f}" for name in cores if cores[name] >= DISTURBED]
+    return f"disturbed: {' and '.join(taken)} of a core meanwhile" if taken else ""
 
 
 def _load_lines(row: dict[str, Any], first: dict[str, Any], verdict: str) -> list[str]:

@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Any
 
 from .load import Load, busy_processes, figures
+from .machine import computed
 from .work import Case, Run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,9 +50,13 @@ class Options:
 
 
 def run_case(case: Case, options: Options, tell: Callable[[str], None]) -> dict[str, Any]:
-    """`measured` with the load beside it."""
+    """`measured` with the load beside it; and what others computed meanwhile, in cores."""
+    start, before = monotonic(), computed()
     with busy_processes(options.load.busy if options.load else 0):
-        return measured(case, options, tell)
+        result = measured(case, options, tell)
+    seconds, after = monotonic() - start, computed()
+    spent = {name: (after[name] - before[name]) / seconds for name in before if name != "ours"}
+    return result | {"cores": spent}
 
 
 def measured(case: Case, options: Options, tell: Callable[[str], None]) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import argparse
 import json
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatch
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .report import quantity
+from .report import disturbed, quantity
 
 APART = 0.15  # of the median: where runs differ by more, what they gave is told
 
@@ -24,7 +25,7 @@ def together(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
     `value` is the median of the runs' medians, `low` and `high` are the least and the greatest of
     these, `multiples` what they are of the first row's, `p90` is the median of the runs' 90th
-    percentiles. Who was wrong once, or failed, is so.
+    percentiles. Who was wrong once, or failed, is so; `cores` are the most that others took.
     """
     runs: dict[str, list[dict[str, Any]]] = {}
     for record in records:
@@ -52,7 +53,9 @@ def _one(cases: list[dict[str, Any]]) -> dict[str, Any]:
             row |= {"value": median(values), "low": min(values), "high": max(values)}
         if row["p90s"]:
             row["p90"] = median(row["p90s"])
-    return cases[-1] | {"rows": list(rows.values())}
+    taken = [case.get("cores", {}) for case in cases]
+    cores = {name: max(own.get(name, 0) for own in taken) for name in dict.fromkeys(chain(*taken))}
+    return cases[-1] | {"rows": list(rows.values()), "cores": cores}
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -103,6 +106,9 @@ def main(arguments: list[str] | None = None) -> None:
     results = together(json.loads(file.read_text()) for file in args.results)
     wanted = [case for case in results if any(fnmatch(case["name"], p) for p in args.cases)]
     print(table([_only(case, args.contenders) for case in wanted]))
+    for case in wanted:
+        if note := disturbed(case):
+            print(f"{case['name']}, in one of its runs: {note}")
 
 
 if __name__ == "__main__":

@@ -548,6 +548,24 @@ def test_several_runs_are_one(tmp_path, capsys):
     assert "| case one | 2 s | 2.5 (2 to 3) |" in together.table([one, two])
 
 
+def test_what_others_compute_is_told():
+    if not Path("/proc/stat").exists():
+        pytest.skip("no /proc here")
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            result = measure(MATRIX)
+        finally:
+            other.kill()
+    assert result["cores"]["others"] >= report.DISTURBED
+    assert "disturbed: other processes " in report.table(result)
+    quiet = case_of("one", a=1.0) | {"cores": {"others": 0.09, "stolen": 0.0}}
+    stolen = case_of("one", a=1.0) | {"cores": {"others": 0.01, "stolen": 0.5}}
+    assert not report.disturbed(quiet)
+    assert report.disturbed(stolen) == "disturbed: the machine's host 0.50 of a core meanwhile"
+    (both,) = together.together({"cases": [case]} for case in (stolen, quiet))
+    assert both["cores"] == {"others": 0.09, "stolen": 0.5}
+
+
 @pytest.mark.parametrize(("processes", "shown"), [(0, 2.0), (1, 3.75), (2, 2.0)])
 def test_the_chart_of_busy_machines(processes, shown):
     def case(*rows):
