@@ -189,11 +189,12 @@ def _dots(lines: list[Line], title: str, scale: str):
     return figure
 
 
-def _growth(results: list[dict[str, Any]]):
-    """A panel for each curve of which there is more than a point."""
+def _growth(results: list[dict[str, Any]], alone: bool = False):
+    """A panel for each curve of which there is more than a point; near-duplicates are alone."""
     from matplotlib.figure import Figure
 
-    measured = [result for result in results if values(result)]
+    wanted = (result for result in results if (result["curve"] == "duplicates") is alone)
+    measured = [result for result in wanted if values(result)]
     found = {name: points for name, points in report.curves(measured).items() if len(points) > 1}
     if not found:
         return None
@@ -254,6 +255,7 @@ CHARTS = {
         "log",
     ),
     "growth": _growth,
+    "duplicates": lambda results: _growth(results, alone=True),
     "limits": lambda results: _dots(
         limits(results), "Fraction of what the machine can do: further right is faster", "linear"
     ),

@@ -490,6 +490,7 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
         MATRIX.contest("one", "pairs >= 0.8 & more", others, quick=True),
         MATRIX.contest("two", "a point", {}, quick=True, curve="rows", x=40),
         MATRIX.contest("three", "another", {}, quick=True, curve="rows", x=80),
+        *(PAIRS.contest(f"d{x}", "pairs", {}, quick=True, curve="duplicates", x=x) for x in (1, 2)),
         MATRIX.contest("four", "left out", others),
     ]
     monkeypatch.setattr(command, "all_cases", lambda threads: tiny)
@@ -501,12 +502,13 @@ def test_command_measures_writes_and_draws(tmp_path, monkeypatch, capsys):
     assert "targets: 1 ok, 0 MISS" in said
     record = json.loads(file.read_text())
     assert record["machine"]["cores"]["usable"] >= 1
-    assert [case["name"] for case in record["cases"]] == ["one", "two", "three"]
+    assert [case["name"] for case in record["cases"]] == ["one", "two", "three", "d1", "d2"]
     assert all(report.table(case) in said for case in record["cases"])
 
     drawn = sorted(folder.iterdir())
-    names = ["benchmark-growth.svg", "benchmark-limits.svg", "benchmark-peers.svg"]
+    names = [f"benchmark-{name}.svg" for name in ("duplicates", "growth", "limits", "peers")]
     assert [path.name for path in drawn] == names
+    assert (folder / names[1]).read_text() != (folder / names[0]).read_text()
     assert all(work.UNITDOT in path.read_text() for path in drawn)
     charts.draw([record], tmp_path / "again")
     assert all((tmp_path / "again" / path.name).read_bytes() == path.read_bytes() for path in drawn)
